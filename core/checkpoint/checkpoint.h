@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/tensor/tensor.h"
+
+namespace vitrine {
+
+/// One tensor of a checkpoint under its own name, mapped, not copied. `shape` is the file's, slowest axis first
+/// (GGUF's order is reversed when read). `weight` folds it to [rows, cols]: rank 1 is one row, rank > 2 keeps the
+/// last axis as cols.
+struct NamedTensor {
+  std::string name;
+  std::vector<std::size_t> shape;
+  Weight weight;
+};
+
+/// An opened checkpoint: what the file says, checked, not yet interpreted. Every length, offset, count, alignment
+/// and string was checked against the file's size, and no two tensors overlap.
+struct Checkpoint {
+  std::string format;            ///< "gguf", "safetensors"
+  std::filesystem::path path;    ///< the file or folder the user named
+  /// GGUF: its key-value pairs ("general.architecture", ...; arrays as Json arrays). Hugging Face: config.json as it
+  /// is (empty object where there is none).
+  Json metadata;
+  std::vector<NamedTensor> tensors;  ///< sorted by name
+  std::vector<std::filesystem::path> files;  ///< those whose bytes are weights, for hashing
+
+  const NamedTensor* find(std::string_view name) const;
+};
+
+/// A reader for one kind of checkpoint. Extension point: core/checkpoint/formats/<name>.cpp.
+struct CheckpointFormat {
+  std::string_view name;
+  std::string_view summary;
+  /// Cheap test (a file's first bytes, a folder's file names).
+  bool (*recognises)(const std::filesystem::path& path);
+  /// @throws Error naming file, field, expected and found
+  Checkpoint (*open)(const std::filesystem::path& path);
+};
+
+std::span<const CheckpointFormat* const> all_checkpoint_formats();
+
+/// Opens `path` with the first format that recognises it; `hf:NAME` looks into the local Hugging Face cache.
+Checkpoint open_checkpoint(const std::filesystem::path& path);
+
+/// SHA-256 over the checkpoint's weight files, in name order, hexadecimal.
+std::string checkpoint_sha256(const Checkpoint& checkpoint);
+
+/// A file mapped read-only; empty files give an empty span. Throws Error where it cannot be opened.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace vitrine

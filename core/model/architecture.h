@@ -1,0 +1,38 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/spec.h"
+#include "core/model/weights.h"
+
+namespace vitrine {
+
+/// How a tensor of the file becomes a weight of the model.
+struct TensorRule {
+  std::string name;          ///< in the file; empty = this model has no such weight
+  bool transposed = false;   ///< stored [in, out] (GPT-2's Conv1D)
+  std::size_t first_row = 0; ///< of the model's matrix in the file's (fused q, k, v), after transposing
+  std::size_t rows = 0;      ///< 0 = all
+  std::size_t permuted_heads = 0;  ///< > 0: q, k rows were interleaved per head for GGUF; undone when packed
+  bool optional = false;
+};
+
+/// A family of models as a description. Extension point: core/model/architectures/<name>.cpp.
+struct Architecture {
+  std::string_view name;     ///< GGUF's general.architecture and config.json's model_type where they agree
+  std::string_view summary;
+  std::string_view source;
+  /// Whether the checkpoint says it is of this family.
+  bool (*recognises)(const Checkpoint& checkpoint);
+  /// @throws Error naming the key that is missing or makes no sense
+  ModelSpec (*describe)(const Checkpoint& checkpoint);
+  TensorRule (*tensor)(const Checkpoint& checkpoint, const ModelSpec& spec, const WeightKey& key);
+};
+
+std::span<const Architecture* const> all_architectures();
+
+}  // namespace vitrine

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/thread_pool.h"
+#include "core/model/spec.h"
+#include "core/tensor/dtype.h"
+#include "core/tensor/tensor_view.h"
+
+namespace vitrine {
+
+/// Keys or values of one sequence, in the type that the cache holds. Row j of head h starts at
+/// rows + j * row_bytes + h * head_bytes and has head_dim numbers.
+struct KvView {
+  DType type = DType::f32;
+  const std::byte* rows = nullptr;
+  std::ptrdiff_t row_bytes = 0;
+  std::ptrdiff_t head_bytes = 0;
+  std::size_t kv_len = 0;
+  std::size_t kv_heads = 0;
+  std::size_t head_dim = 0;
+  TensorView<const float, 2> scale{};  ///< [kv_len, kv_heads] when quantised
+};
+
+/// How scores are made and which of them count. Query row i stands at position q_start + i, key row j at j.
+struct ScoreRule {
+  float scale = 1.0f;
+  float soft_cap = 0.0f;  ///< c > 0: c * tanh(score / c)
+  Mask mask = Mask::causal;
+  std::size_t window = 0;  ///< > 0: key j is visible only where position - j < window
+  std::size_t sinks = 0;   ///< with a window: the first keys, always visible
+};
+
+/// What a row of weights is made of scores by. Closed and versioned: part of the recording's format.
+enum class PatternKind : std::uint8_t { softmax = 0, softmax_top_k = 1, feature_map = 2, additive = 3 };
+
+/// The pattern that a kernel with its options really applies. `window` and `sinks` narrow the problem's ScoreRule.
+struct PatternRule {
+  PatternKind kind = PatternKind::softmax;
+  std::size_t window = 0;
+  std::size_t sinks = 0;
+  std::size_t top_k = 0;
+};
+
+/// Sums over one row of the pattern, accumulated while it is made. Entropy in nats, distance in tokens.
+struct RowStats {
+  float entropy = 0.0f;
+  float distance = 0.0f;    ///< sum_j A[i, j] * |position - j|
+  float first_key = 0.0f;   ///< A[i, 0], the usual sink
+};
+
+/// Attention of one sequence (or a piece of it).
+struct AttentionProblem {
+  TensorView<const float, 3> q;      ///< [q_len, heads, head_dim], rotated
+  KvView k;                          ///< kv_len >= 1; heads is a multiple of kv_heads
+  KvView v;
+  TensorView<float, 3> out;          ///< [q_len, heads, head_dim]; a row with no visible key is zero
+  TensorView<float, 2> normalizer{}; ///< [q_len, heads] log-sum-exp of the scores (-inf: no visible key); may be empty
+  TensorView<RowStats, 2> stats{};   ///< [q_len, heads]; may be empty
+  ScoreRule score;
+  std::size_t q_start = 0;
+};
+
+/// `--kernel name:first,second,key=value`
+struct KernelOptions {
+  std::vector<std::string> positional;
+  std::map<std::string, std::string> named;
+};
+
+/// What a kernel that compares others has to say; kernels neither throw nor print.
+struct KernelReport {
+  double largest_relative_difference = 0.0;
+  std::string failure;  ///< not empty: the caller raises an Error with it
+};
+
+struct KernelCall {
+  std::span<const AttentionProblem> problems;
+  const KernelOptions& options;
+  ThreadPool& pool;
+  std::span<std::byte> scratch;  ///< scratch_bytes() long, 64-byte aligned
+  KernelReport& report;
+};
+
+/// A way of computing attention, as plain data. Extension point: kernels/attention/<name>.cpp.
+/// Bit-equal results for any number of threads, for any split of the queries into calls, and alone or in a batch.
+struct AttentionKernel {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view source;  ///< paper or document
+  std::string_view device;  ///< "cpu", "cuda"
+  float tolerance;          ///< largest relative error against `reference` (f32 keys and values)
+  /// @throws Error on an unknown or bad option
+  PatternRule (*rule)(const KernelOptions& options);
+  /// Why this problem cannot be done; empty where it can.
+  std::string (*refuses)(const AttentionProblem& problem, const KernelOptions& options);
+  std::size_t (*scratch_bytes)(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads);
+  void (*run)(const KernelCall& call);
+};
+
+/// A kernel with the options the user gave.
+struct KernelChoice {
+  const AttentionKernel* kernel = nullptr;
+  KernelOptions options;
+  std::string spelled;  ///< as the user wrote it, for provenance
+};
+
+}  // namespace vitrine

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/base/run.h"
+#include "core/model/attention.h"
+#include "core/model/kv_cache.h"
+#include "core/model/model.h"
+#include "core/model/observer.h"
+#include "core/model/ops.h"
+#include "core/tensor/workspace.h"
+
+namespace vitrine {
+
+/// New rows of one sequence. A causal sequence continues its cache; a bidirectional one is complete and has none.
+struct Segment {
+  std::uint32_t sequence = 0;            ///< name of the sequence in RowRef
+  std::span<const TokenId> ids;          ///< the new tokens
+  std::span<const std::int32_t> types{}; ///< token types (segments A and B), or empty = 0
+  KvCache* cache = nullptr;              ///< null for a bidirectional model
+};
+
+enum class LogitRows { none, last, all };  ///< of each segment
+
+/// What is taken out of a run besides the observers. Called on the working thread.
+struct ForwardSinks {
+  LogitRows logit_rows = LogitRows::none;
+  /// [rows, vocabulary], in pieces; logits of a whole text never exist at once
+  std::function<void(std::span<const RowRef> rows, TensorView<float, 2> logits)> logits{};
+  /// [rows, width] after the final norm
+  std::function<void(std::span<const RowRef> rows, TensorView<const float, 2> hidden)> hidden{};
+};
+
+/// Everything that a forward pass works with; one per thread of work.
+struct ForwardContext {
+  const Model& model;
+  Ops& ops;
+  const KernelChoice& kernel;
+  Workspace& workspace;
+  Run& run;
+  const TapPlan& taps;
+};
+
+constexpr std::size_t max_rows = 512;  ///< rows a causal pass handles at once; longer texts go in chunks
+
+/// The one forward pass: prefill is n tokens, decode is 1, an encoder is bidirectional; rows of several sequences at
+/// once, ragged, without padding. @throws Error where a token or position is outside the model
+void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks);
+
+}  // namespace vitrine

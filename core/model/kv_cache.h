@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/model/attention.h"
+#include "core/model/spec.h"
+#include "core/tensor/tensor.h"
+
+namespace vitrine {
+
+/// Keys (rotated) and values of one causal sequence, all blocks. Grows by doubling up to the model's context.
+class KvCache {
+ public:
+  /// @param type  f32 or f16
+  KvCache(const ModelSpec& spec, DType type);
+
+  DType type() const { return type_; }
+  std::size_t length() const { return length_; }
+  std::size_t bytes() const;
+
+  /// Makes room for `rows` more positions.
+  void reserve(std::size_t rows);
+  /// First byte of the row at `position` (room must be reserved).
+  std::byte* key_row(std::size_t block, std::size_t position);
+  std::byte* value_row(std::size_t block, std::size_t position);
+  std::size_t row_bytes(std::size_t block) const;
+  /// Counts `rows` more positions as present, once all blocks have stored them.
+  void advance(std::size_t rows) { length_ += rows; }
+  /// Forgets positions from `length` on.
+  void truncate(std::size_t length);
+
+  /// Views of the first `kv_len` rows.
+  KvView keys(std::size_t block, std::size_t kv_len) const;
+  KvView values(std::size_t block, std::size_t kv_len) const;
+
+ private:
+  struct Block {
+    Tensor keys, values;
+  };
+  const ModelSpec* spec_;
+  DType type_;
+  std::size_t length_ = 0;
+  std::size_t capacity_ = 0;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace vitrine

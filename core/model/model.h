@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/spec.h"
+#include "core/model/weights.h"
+#include "core/text/tokenizer.h"
+
+namespace vitrine {
+
+/// A loaded model: description, weights (mapped), tokenizer.
+struct Model {
+  ModelSpec spec;
+  WeightStore weights;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the checkpoint has none (use ids)
+  std::filesystem::path path;
+  std::string format;
+  std::shared_ptr<const Checkpoint> checkpoint;
+};
+
+/// Opens, recognises, describes and checks every tensor's shape. @throws Error with one clear line
+Model load_model(const std::filesystem::path& path);
+
+}  // namespace vitrine

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/model/probe_point.h"
+#include "core/tensor/tensor_view.h"
+
+namespace vitrine {
+
+/// Which row of which sequence a row of values belongs to.
+struct RowRef {
+  std::uint32_t sequence = 0;
+  std::uint32_t position = 0;
+};
+
+enum class Access : std::uint8_t { none = 0, read = 1, write = 2 };
+
+/// Sees, and may change, values of the forward pass. Recording, ablation, patching and steering are observers.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  /// Asked once per point before a run.
+  virtual Access access(const ProbePoint& point) const = 0;
+
+  /// Called on one thread, in the order of the forward pass, in chunks of at most 512 rows. For a square point (pattern,
+  /// scores) the rows are of one sequence. What an observer with Access::write leaves in `values` is what the model
+  /// goes on with; others must not write.
+  /// @param rows    [rows]
+  /// @param values  [rows, heads, width], strided; dies with the call
+  virtual void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) = 0;
+};
+
+/// For each point who wants it; a point that nobody wants costs one bit test.
+class TapPlan {
+ public:
+  TapPlan() = default;
+  TapPlan(const ModelSpec& spec, std::span<Observer* const> observers);
+
+  bool wants(const ProbePoint& point) const {
+    const std::size_t row = static_cast<std::size_t>(point.block + 1);
+    return row < any_.size() && (any_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
+  }
+  bool writes(const ProbePoint& point) const {
+    const std::size_t row = static_cast<std::size_t>(point.block + 1);
+    return row < write_.size() && (write_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
+  }
+  /// Shows the values to every observer of the point, in pieces of at most 512 rows.
+  void show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const;
+
+ private:
+  std::vector<Observer*> observers_;
+  std::vector<std::uint64_t> any_, write_;  // [block + 1], one bit a site
+};
+
+}  // namespace vitrine

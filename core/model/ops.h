@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "core/base/thread_pool.h"
+#include "core/model/spec.h"
+#include "core/tensor/tensor.h"
+
+namespace vitrine {
+
+enum class Precision { fast, exact };
+
+/// A weight with its optional bias ([1, out] f32 numbers or null) and where its result goes.
+struct Product {
+  const Weight* weight = nullptr;  ///< [out, in]
+  const Weight* bias = nullptr;    ///< [1, out]
+  TensorView<float, 2> out;        ///< [rows, out], rows may be strided
+};
+
+/// The arithmetic of the forward pass. core declares it, kernels define it, a tape may decorate it.
+/// All rows are independent: the result of a row does not depend, in exact precision not even in its last bit, on how
+/// many rows come with it nor on the number of threads. Inputs and outputs never overlap unless said.
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual Precision precision() const = 0;
+  virtual ThreadPool& pool() = 0;
+
+  /// out_p = x * weight_p^T + bias_p for products that share their input (q, k, v; gate, up).
+  /// @param x  [rows, in]
+  virtual void multiply(TensorView<const float, 2> x, std::span<const Product> products) = 0;
+
+  struct Norm {
+    NormKind kind;
+    float epsilon;
+    const Weight* weight;  ///< [1, width] or null
+    const Weight* bias;    ///< or null
+  };
+  /// @param x, out    [rows, width]
+  /// @param scale     [rows, 1] denominators (sqrt(var + eps) or rms), or empty
+  /// @param unscaled  [rows, width] x / scale before weight and bias, or empty
+  virtual void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out,
+                         TensorView<float, 2> scale, TensorView<float, 2> unscaled) = 0;
+
+  /// Rotates the leading rope_dim numbers of each head. out may be x.
+  /// @param x, out      [rows, heads, head_dim]
+  /// @param positions   [rows]
+  virtual void rotate(const AttentionSpec& spec, std::span<const std::uint32_t> positions,
+                      TensorView<const float, 3> x, TensorView<float, 3> out) = 0;
+
+  /// out = activation(pre), or activation(pre) * linear where linear is not empty. out may be pre.
+  virtual void activate(Activation activation, TensorView<const float, 2> pre, TensorView<const float, 2> linear,
+                        TensorView<float, 2> out) = 0;
+
+  /// out = a + b; out may be a or b.
+  virtual void add(TensorView<const float, 2> a, TensorView<const float, 2> b, TensorView<float, 2> out) = 0;
+
+  /// Row `ids[i]` of the table into row i of out, as f32 times `scale`.
+  virtual void gather(const Weight& table, std::span<const std::int32_t> ids, float scale, TensorView<float, 2> out) = 0;
+
+  /// Rows to another type (f32, f16, bf16): the KV cache. `target` row i starts at target + i * target_row_bytes.
+  virtual void store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) = 0;
+
+  /// Natural log-softmax of one row at one column, summed in double: logits[target] - logsumexp(logits).
+  virtual double log_probability(std::span<const float> logits, std::size_t target) = 0;
+
+  /// The instruction set and matrix-product implementation in use, for people ("AVX3_ZEN4, oneDNN 2.6 avx512_core_bf16").
+  virtual std::string describe() const = 0;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/spec.h"
+
+namespace vitrine {
+
+enum class Stack : std::uint8_t { only, encoder, decoder };
+enum class Stream : std::uint8_t { content, query };
+enum class AttentionRole : std::uint8_t { self, cross };
+
+/// A place in the forward pass, in TransformerLens' names. Shapes as [rows, heads, width]; heads is 1 where a point has none.
+enum class Site : std::uint8_t {
+  embed,            ///< hook_embed: token embeddings
+  pos_embed,        ///< hook_pos_embed: learned positions
+  resid_pre,        ///< blocks.i.hook_resid_pre
+  ln1_scale,        ///< blocks.i.ln1.hook_scale [pos, 1]
+  ln1_normalized,   ///< blocks.i.ln1.hook_normalized (rms: before the weight; layer: after weight and bias)
+  q, k, v,          ///< blocks.i.attn.hook_q/k/v, before rope; k and v keep their own head count
+  rot_q, rot_k,     ///< blocks.i.attn.hook_rot_q/rot_k: the factors as multiplied
+  attn_scores,      ///< blocks.i.attn.hook_attn_scores [pos, heads, pos], on demand, -inf where masked
+  pattern,          ///< blocks.i.attn.hook_pattern [pos, heads, pos], on demand
+  normalizer,       ///< blocks.i.attn.hook_normalizer [pos, heads, 1]: log-sum-exp of the scores
+  row_stats,        ///< blocks.i.attn.hook_row_stats [pos, heads, 3]: entropy, distance, first-key weight (RowStats)
+  z,                ///< blocks.i.attn.hook_z
+  attn_module_out,  ///< blocks.i.attn.hook_out: raw module output
+  attn_out,         ///< blocks.i.hook_attn_out: contribution to the residual stream
+  resid_mid,        ///< blocks.i.hook_resid_mid
+  ln2_scale, ln2_normalized,
+  mlp_pre,          ///< blocks.i.mlp.hook_pre
+  mlp_pre_linear,   ///< blocks.i.mlp.hook_pre_linear: the factor beside a gate
+  mlp_post,         ///< blocks.i.mlp.hook_post
+  mlp_module_out,   ///< blocks.i.mlp.hook_out
+  mlp_out,          ///< blocks.i.hook_mlp_out
+  resid_post,       ///< blocks.i.hook_resid_post
+  final_scale,      ///< ln_final.hook_scale
+  final_normalized, ///< ln_final.hook_normalized
+  logits,           ///< logits [pos, vocabulary]
+};
+
+struct ProbePoint {
+  Stack stack = Stack::only;
+  Stream stream = Stream::content;
+  AttentionRole role = AttentionRole::self;
+  int block = -1;  ///< -1 outside the blocks
+  Site site = Site::embed;
+  auto operator<=>(const ProbePoint&) const = default;
+};
+
+/// "blocks.3.attn.hook_q"
+std::string point_name(const ProbePoint& point);
+/// Empty where the name is none of this program's.
+std::optional<ProbePoint> parse_point(std::string_view name);
+
+/// Whether a value at this point has one column per key: [pos, pos], never stored unless asked for.
+bool is_square(Site site);
+
+/// Heads and width of a point's values in a model; {0, 0} where the model has no such point. Square points give the
+/// width 0 (it is the number of keys).
+struct PointShape {
+  std::size_t heads = 0;
+  std::size_t width = 0;
+};
+PointShape point_shape(const ModelSpec& spec, const ProbePoint& point);
+
+/// Every point of a model in the order in which the forward pass reaches them.
+std::vector<ProbePoint> all_points(const ModelSpec& spec);
+
+/// Full names with '*', or the short names of the command line (resid_pre, q, z, ..., default, all).
+/// @throws Error (usage) on a word that names nothing in this model, listing what there is
+std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std::string> words);
+
+}  // namespace vitrine

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace vitrine {
+
+/// How numbers are stored. The block formats are GGUF's, byte for byte (ggml's documentation of block layouts).
+enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q6_k, i8, i32, i64 };
+
+struct DTypeInfo {
+  DType type;
+  std::string_view name;  ///< as users write it: "F32", "Q4_1"
+  std::size_t block_size;   ///< numbers a block holds
+  std::size_t block_bytes;  ///< bytes a block takes
+  bool quantized;
+  /// Expands `count` numbers (a multiple of block_size) to f32. Plain loops: the definition the fast ones are
+  /// tested against. Null for integer types.
+  void (*expand)(const std::byte* source, float* target, std::size_t count);
+  /// Rounds f32 to this type as ggml's reference quantiser does; null where this program cannot (K-quants yet).
+  void (*compress)(const float* source, std::byte* target, std::size_t count);
+};
+
+const DTypeInfo& dtype_info(DType type);
+/// Case-insensitive; empty where there is no such type.
+std::optional<DType> parse_dtype(std::string_view name);
+
+/// Bytes of one row of `count` numbers; count must be a multiple of the block size.
+std::size_t row_bytes(DType type, std::size_t count);
+
+}  // namespace vitrine

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/attention.h"
+#include "core/model/ops.h"
+
+namespace vitrine {
+
+/// The table of attention kernels, sorted by name.
+std::span<const AttentionKernel* const> all_attention_kernels();
+
+/// "flash", "check:flash,reference", "auto" (the fastest exact kernel). @throws Error (usage) listing those there are
+KernelChoice choose_attention_kernel(std::string_view spelled);
+
+/// To be run once on every thread of the pool before anything else: keeps oneDNN's OpenMP at one thread.
+void initialize_worker();
+
+/// Instruction sets this build has and this CPU can run, best first ("AVX3_ZEN4", "AVX2", ...).
+std::vector<std::string> simd_targets();
+/// Restricts Highway's dispatch and oneDNN's to `target` ("auto" = best); once a process, before any work.
+/// @throws Error (usage) listing those there are
+void choose_simd(std::string_view target);
+/// The one in use.
+std::string simd_in_use();
+
+/// The arithmetic on this CPU. `pool` must have been made with initialize_worker and outlive the result.
+std::unique_ptr<Ops> make_cpu_ops(Precision precision, ThreadPool& pool);
+
+}  // namespace vitrine

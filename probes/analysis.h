@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "probes/recording.h"
+
+namespace vitrine {
+
+/// Rows of one head's attention as an analysis sees it: a band of consecutive queries, all keys.
+struct PatternBand {
+  std::size_t first_row;               ///< position of the band's first query
+  TensorView<const float, 2> weights;  ///< [rows, keys]
+  std::span<const std::int32_t> ids;   ///< all tokens of the sequence
+};
+
+/// A per-head score: sums over rows, divided at the end. Extension point: probes/analyses/<name>.cpp; the docstring
+/// at the head of the file defines it and names its source.
+struct HeadScore {
+  std::string_view name;      ///< column of `vitrine heads`
+  std::string_view summary;
+  std::string_view source;
+  std::string_view unit;      ///< "nats", "tokens", "share"
+  struct Sum {
+    double total = 0.0;
+    double count = 0.0;
+  };
+  void (*accumulate)(const PatternBand& band, Sum& sum);
+};
+
+std::span<const HeadScore* const> all_head_scores();
+
+struct HeadRow {
+  std::size_t layer = 0;
+  std::size_t head = 0;
+  std::vector<std::optional<double>> scores;  ///< in the order of all_head_scores(); empty = undefined on this text
+};
+
+/// Every head of a recording, all sequences pooled by rows.
+std::vector<HeadRow> head_table(const Recording& recording);
+
+}  // namespace vitrine

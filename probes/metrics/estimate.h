@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/json.h"
+
+namespace vitrine {
+
+enum class Verdict { differs, equivalent, trivial, inconclusive, not_measurable, not_comparable };
+enum class Estimand { items_of_checkpoint, seeds_of_recipe, both };
+enum class Direction { higher, lower, target };
+
+/// A number with everything that is needed to believe it (shared vocabulary of studies, tables, plots and reports).
+/// The interval inverts the test that stands beside it.
+struct Estimate {
+  std::string name;
+  double value = 0.0;
+  double low = 0.0, high = 0.0;  ///< interval at `level`
+  double level = 0.95;
+  Estimand estimand = Estimand::items_of_checkpoint;
+  std::string resampled_unit;    ///< "pair", "template", "document"
+  std::size_t n = 0;
+  std::size_t clusters = 0;      ///< 0 = not clustered
+  std::string method;            ///< "Clopper-Pearson", "CR2 t", "sign-flip permutation", ...
+  std::string unit;              ///< "nats", "share", "bit", "tok/s"
+  Direction direction = Direction::target;
+  std::optional<double> null_value, p;
+  std::string family, tier;      ///< of the p; a p is never shown without
+  std::optional<double> control; ///< where the quantity cannot be negative
+  std::optional<double> margin;
+  Verdict verdict = Verdict::inconclusive;
+  std::string reason;
+};
+
+std::string_view verdict_name(Verdict verdict);
+Json to_json(const Estimate& estimate);
+/// @throws Error where the JSON is no estimate
+Estimate estimate_from_json(const Json& json, std::string_view where);
+
+/// Exact binomial share k of n: Clopper-Pearson interval (Clopper & Pearson 1934) beside the two-sided exact test that it
+/// inverts (twice the smaller tail), null 0.5.
+Estimate binomial_share(std::string name, std::size_t k, std::size_t n, double level = 0.95);
+
+/// Mean of item values with a cluster interval: one cluster per item where `cluster` is empty. >= 30 clusters: t with
+/// cluster-robust variance; < 30: CR2 with Satterthwaite degrees of freedom (Bell & McCaffrey 2002); < 10: sign-flip
+/// permutation over clusters, exact where 2^clusters can be enumerated.
+Estimate clustered_mean(std::string name, std::span<const double> values, std::span<const std::size_t> cluster,
+                        double level = 0.95);
+
+/// Sets the verdict of a signed quantity: differs, equivalent (the 1-2a interval inside (-margin, margin)), trivial (both),
+/// else inconclusive with the smallest detectable change in the reason.
+void judge(Estimate& estimate, double null_value, std::optional<double> margin);
+
+}  // namespace vitrine
