@@ -1,0 +1,242 @@
+#include "core/model/block_pass.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+// Slots of the workspace. Two streams take turns, so that an output never lies over its input.
+enum Slot : std::size_t {
+  stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, row_stats,
+  attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows,
+};
+
+TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {
+  return {rows.data(), {rows.extent(0), heads, head_dim}, {rows.stride(0), head_dim, 1}};
+}
+
+TensorView<float, 2> columns(TensorView<float, 2> rows, std::size_t begin, std::size_t count) {
+  return {rows.data() + begin, {rows.extent(0), count}, {rows.stride(0), 1}};
+}
+
+KvView view_of(TensorView<const float, 3> rows) {
+  return {.type = DType::f32,
+          .rows = reinterpret_cast<const std::byte*>(rows.data()),
+          .row_bytes = static_cast<std::ptrdiff_t>(rows.stride(0) * sizeof(float)),
+          .head_bytes = static_cast<std::ptrdiff_t>(rows.stride(1) * sizeof(float)),
+          .kv_len = rows.extent(0),
+          .kv_heads = rows.extent(1),
+          .head_dim = rows.extent(2)};
+}
+
+}  // namespace
+
+TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
+  return context_.workspace.matrix(slot, rows_.rows.size(), cols);
+}
+
+const Weight* BlockPass::weight(Role role, int block, bool bias) const {
+  return context_.model.weights.find({role, block, bias});
+}
+
+Product BlockPass::product(Role role, int block, TensorView<float, 2> out) const {
+  return {&context_.model.weights.at({role, block, false}), weight(role, block, true), out};
+}
+
+void BlockPass::show(const ProbePoint& point, TensorView<float, 2> values) const {
+  if (context_.taps.wants(point)) context_.taps.show(point, rows_.rows, as_heads(values, 1, values.extent(1)));
+}
+
+void BlockPass::show_heads(const ProbePoint& point, TensorView<float, 3> values) const {
+  if (context_.taps.wants(point)) context_.taps.show(point, rows_.rows, values);
+}
+
+TensorView<float, 2> BlockPass::embed() {
+  const ModelSpec& spec = context_.model.spec;
+  Ops& ops = context_.ops;
+  TensorView<float, 2> stream = matrix(stream_a, spec.width);
+  ops.gather(*weight(Role::token_embedding, -1), rows_.ids, spec.embedding_scale, stream);
+  show({.site = Site::embed}, stream);
+  if (spec.token_types > 0) {
+    std::vector<std::int32_t> types;
+    for (const Segment& segment : rows_.segments) {
+      for (std::size_t i = 0; i < segment.ids.size(); ++i) types.push_back(segment.types.empty() ? 0 : segment.types[i]);
+    }
+    TensorView<float, 2> rows = matrix(type_rows, spec.width);
+    ops.gather(*weight(Role::type_embedding, -1), types, 1.0f, rows);
+    ops.add(stream, rows, stream);
+  }
+  if (spec.learned_positions) {
+    const std::vector<std::int32_t> positions(rows_.positions.begin(), rows_.positions.end());
+    TensorView<float, 2> rows = matrix(position_rows, spec.width);
+    ops.gather(*weight(Role::position_embedding, -1), positions, 1.0f, rows);
+    show({.site = Site::pos_embed}, rows);
+    ops.add(stream, rows, stream);
+  }
+  if (!spec.embedding_norm) return stream;
+  TensorView<float, 2> out = matrix(stream_b, spec.width);
+  const BlockSpec& block = spec.blocks.front();
+  ops.normalize({block.norm, block.norm_epsilon, weight(Role::embedding_norm, -1), weight(Role::embedding_norm, -1, true)},
+                stream, out, {}, {});
+  return out;
+}
+
+TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot) {
+  const ModelSpec& spec = context_.model.spec;
+  const BlockSpec& block = spec.blocks[index < 0 ? spec.blocks.size() - 1 : static_cast<std::size_t>(index)];
+  const ProbePoint scale_point{.block = index, .site = sites.scale}, point{.block = index, .site = sites.normalized};
+  const Weight* gain = weight(sites.role, index);
+  TensorView<float, 2> out = matrix(slot, spec.width), raw, scale;
+  if (context_.taps.wants(scale_point)) scale = matrix(norm_scale, 1);
+  const bool show_raw = block.norm == NormKind::rms && context_.taps.wants(point);
+  if (show_raw) raw = matrix(normed_raw, spec.width);
+  context_.ops.normalize({block.norm, block.norm_epsilon, gain, weight(sites.role, index, true)}, x, out, scale, raw);
+  if (!scale.empty()) show(scale_point, scale);
+  if (!show_raw) {
+    show(point, out);  // layer norm: after weight and bias
+    return out;
+  }
+  show(point, raw);  // rms norm: before the weight, which is applied anew where an observer wrote
+  if (context_.taps.writes(point)) {
+    const Tensor numbers = expand(*gain);
+    for (std::size_t r = 0; r < raw.extent(0); ++r) {
+      for (std::size_t c = 0; c < spec.width; ++c) out(r, c) = raw(r, c) * numbers.floats()[c];
+    }
+  }
+  return out;
+}
+
+TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) {
+  const ModelSpec& spec = context_.model.spec;
+  const NormPlacement placement = spec.blocks[static_cast<std::size_t>(index)].placement;
+  const bool post = placement == NormPlacement::post;
+  Ops& ops = context_.ops;
+  show({.block = index, .site = Site::resid_pre}, residual);
+  const NormSites first{Role::attn_norm, Site::ln1_scale, Site::ln1_normalized};
+  const NormSites second{Role::mlp_norm, Site::ln2_scale, Site::ln2_normalized};
+
+  TensorView<float, 2> attn_out = attention(index, post ? residual : normalize(index, first, residual, normed));
+  show({.block = index, .site = Site::attn_module_out}, attn_out);
+  show({.block = index, .site = Site::attn_out}, attn_out);
+  TensorView<float, 2> resid_mid = matrix(mid, spec.width);
+  ops.add(residual, attn_out, resid_mid);
+  show({.block = index, .site = Site::resid_mid}, resid_mid);
+
+  TensorView<float, 2> base = post ? normalize(index, first, resid_mid, mid_normed) : resid_mid;
+  if (placement == NormPlacement::parallel) base = resid_mid;
+  TensorView<float, 2> mlp_out = mlp(index, post ? base : normalize(index, second, resid_mid, normed));
+  show({.block = index, .site = Site::mlp_module_out}, mlp_out);
+  show({.block = index, .site = Site::mlp_out}, mlp_out);
+  TensorView<float, 2> out = matrix(residual.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
+  ops.add(base, mlp_out, out);
+  show({.block = index, .site = Site::resid_post}, out);
+  if (!post) return out;
+  TensorView<float, 2> last = normalize(index, second, out, normed);
+  TensorView<float, 2> next = matrix(out.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
+  for (std::size_t r = 0; r < last.extent(0); ++r) std::copy_n(&last(r, 0), spec.width, &next(r, 0));
+  return next;
+}
+
+TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input) {
+  const AttentionSpec& spec = context_.model.spec.blocks[static_cast<std::size_t>(index)].attention;
+  const std::size_t q_width = spec.heads * spec.head_dim, kv_width = spec.kv_heads * spec.head_dim;
+  TensorView<float, 2> fused = matrix(qkv, q_width + 2 * kv_width);  // [row, q | k | v]
+  TensorView<float, 2> q_rows = columns(fused, 0, q_width), k_rows = columns(fused, q_width, kv_width),
+                       v_rows = columns(fused, q_width + kv_width, kv_width);
+  const Product products[] = {product(Role::attn_q, index, q_rows), product(Role::attn_k, index, k_rows),
+                              product(Role::attn_v, index, v_rows)};
+  context_.ops.multiply(input, products);
+  TensorView<float, 3> q = as_heads(q_rows, spec.heads, spec.head_dim), k = as_heads(k_rows, spec.kv_heads, spec.head_dim),
+                       v = as_heads(v_rows, spec.kv_heads, spec.head_dim);
+  show_heads({.block = index, .site = Site::q}, q);
+  show_heads({.block = index, .site = Site::k}, k);
+  show_heads({.block = index, .site = Site::v}, v);
+  if (spec.rope != RopeKind::none) {
+    context_.ops.rotate(spec, rows_.positions, q, q);
+    context_.ops.rotate(spec, rows_.positions, k, k);
+  }
+  show_heads({.block = index, .site = Site::rot_q}, q);
+  show_heads({.block = index, .site = Site::rot_k}, k);
+  attend(index, q, k, v);
+  TensorView<float, 2> out = matrix(module_out, context_.model.spec.width);
+  const Product projection[] = {product(Role::attn_out, index, out)};
+  context_.ops.multiply(matrix(attention_z, q_width), projection);
+  return out;
+}
+
+void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v) {
+  const auto block = static_cast<std::size_t>(index);
+  const AttentionSpec& spec = context_.model.spec.blocks[block].attention;
+  const ProbePoint normalizer_point{.block = index, .site = Site::normalizer}, stats_point{.block = index, .site = Site::row_stats};
+  TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
+  TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
+  static_assert(sizeof(RowStats) == 3 * sizeof(float));
+  const bool wants_stats = context_.taps.wants(stats_point), wants_normalizer = context_.taps.wants(normalizer_point);
+  std::vector<AttentionProblem> problems;
+  for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    const Segment& segment = rows_.segments[s];
+    const std::size_t first = rows_.first_row[s], count = segment.ids.size(), start = rows_.positions[first];
+    AttentionProblem problem{.q = q.slice(first, count), .k = view_of(k.slice(first, count)),
+                             .v = view_of(v.slice(first, count)), .out = z.slice(first, count)};
+    if (segment.cache) {
+      KvCache& cache = *segment.cache;
+      const std::size_t width = spec.kv_heads * spec.head_dim, stride = cache.row_bytes(block);
+      const auto flat = [&](TensorView<float, 3> x) {
+        return TensorView<const float, 2>(&x(first, 0, 0), {count, width}, {x.stride(0), 1});
+      };
+      context_.ops.store(flat(k), cache.type(), cache.key_row(block, start), stride);
+      context_.ops.store(flat(v), cache.type(), cache.value_row(block, start), stride);
+      problem.k = cache.keys(block, start + count);
+      problem.v = cache.values(block, start + count);
+    }
+    problem.q_start = start;
+    problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
+    if (wants_normalizer) problem.normalizer = log_sums.slice(first, count);
+    if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(first, 0)), {count, spec.heads}};
+    const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
+    if (!reason.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", reason, "see `vitrine list kernels`"}, Fault::usage);
+    problems.push_back(problem);
+  }
+  const AttentionKernel& kernel = *context_.kernel.kernel;
+  const std::size_t scratch = kernel.scratch_bytes(problems, context_.kernel.options, context_.ops.pool().threads());
+  auto* bytes = reinterpret_cast<std::byte*>(context_.workspace.floats(attention_scratch, scratch / sizeof(float) + 16));
+  KernelReport report;
+  kernel.run({problems, context_.kernel.options, context_.ops.pool(), {bytes, scratch}, report});
+  if (!report.failure.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", report.failure, ""});
+  if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
+  if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));
+  show_heads({.block = index, .site = Site::z}, z);
+}
+
+TensorView<float, 2> BlockPass::mlp(int index, TensorView<float, 2> input) {
+  const MlpSpec& spec = context_.model.spec.blocks[static_cast<std::size_t>(index)].mlp;
+  TensorView<float, 2> pre = matrix(gate, spec.width), linear;
+  if (spec.gated) {
+    linear = matrix(up, spec.width);
+    const Product products[] = {product(Role::mlp_gate, index, pre), product(Role::mlp_up, index, linear)};
+    context_.ops.multiply(input, products);
+    show({.block = index, .site = Site::mlp_pre}, pre);
+    show({.block = index, .site = Site::mlp_pre_linear}, linear);
+  } else {
+    const Product products[] = {product(Role::mlp_up, index, pre)};
+    context_.ops.multiply(input, products);
+    show({.block = index, .site = Site::mlp_pre}, pre);
+  }
+  TensorView<float, 2> post = matrix(activated, spec.width);
+  context_.ops.activate(spec.activation, pre, linear, post);
+  show({.block = index, .site = Site::mlp_post}, post);
+  TensorView<float, 2> out = matrix(mlp_result, context_.model.spec.width);
+  const Product products[] = {product(Role::mlp_down, index, out)};
+  context_.ops.multiply(post, products);
+  return out;
+}
+
+TensorView<float, 2> BlockPass::finish(TensorView<float, 2> residual) {
+  if (!context_.model.spec.final_norm) return residual;
+  return normalize(-1, {Role::final_norm, Site::final_scale, Site::final_normalized}, residual, final_rows);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/model/forward.h"
+
+namespace vitrine {
+
+/// The rows of one pass through the blocks: several sequences side by side, without padding.
+struct PassRows {
+  std::span<const Segment> segments;        ///< each with the ids of this pass
+  std::vector<std::size_t> first_row;       ///< [segments]
+  std::vector<RowRef> rows;                 ///< [rows]
+  std::vector<std::uint32_t> positions;     ///< [rows]
+  std::vector<TokenId> ids;                 ///< [rows]
+};
+
+/// Runs block after block over a residual stream. One object a pass.
+class BlockPass {
+ public:
+  BlockPass(const ForwardContext& context, const PassRows& rows) : context_(context), rows_(rows) {}
+
+  /// Token, position and type embeddings -> [rows, width].
+  TensorView<float, 2> embed();
+  /// One block: residual stream in, residual stream out (for a post-norm block after its last norm).
+  TensorView<float, 2> block(int index, TensorView<float, 2> residual);
+  /// Final norm, where the model has one.
+  TensorView<float, 2> finish(TensorView<float, 2> residual);
+  void show(const ProbePoint& point, TensorView<float, 2> values) const;
+
+ private:
+  struct NormSites {
+    Role role;
+    Site scale, normalized;
+  };
+  TensorView<float, 2> normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot);
+  TensorView<float, 2> attention(int index, TensorView<float, 2> input);
+  void attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v);
+  TensorView<float, 2> mlp(int index, TensorView<float, 2> input);
+  TensorView<float, 2> matrix(std::size_t slot, std::size_t cols) const;
+  const Weight* weight(Role role, int block, bool bias = false) const;
+  Product product(Role role, int block, TensorView<float, 2> out) const;
+  void show_heads(const ProbePoint& point, TensorView<float, 3> values) const;
+
+  const ForwardContext& context_;
+  const PassRows& rows_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,162 @@
+#include "core/model/forward.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/model/block_pass.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t logit_rows = 32;      // rows of logits that exist at once: 6 MB for 49,152 tokens
+constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
+constexpr std::size_t selected_slot = 33;
+
+std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() : 0; }
+
+void check_segment(const ModelSpec& spec, const Segment& segment) {
+  const bool causal = spec.blocks.front().attention.mask == Mask::causal;
+  VITRINE_CHECK(causal == (segment.cache != nullptr));
+  VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
+  const std::size_t end = start_of(segment) + segment.ids.size();
+  if (spec.context > 0 && end > spec.context) {
+    throw Error({"sequence " + std::to_string(segment.sequence), "at most " + std::to_string(spec.context) +
+                 " tokens (the model's context)", std::to_string(end), "shorten the text or use --window"});
+  }
+  for (const TokenId id : segment.ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= spec.vocabulary) {
+      throw Error({"sequence " + std::to_string(segment.sequence),
+                   "token ids from 0 to " + std::to_string(spec.vocabulary - 1), std::to_string(id), ""});
+    }
+  }
+  for (const std::int32_t type : segment.types) {
+    if (type < 0 || static_cast<std::size_t>(type) >= std::max<std::size_t>(spec.token_types, 1)) {
+      throw Error({"token types", "0 to " + std::to_string(spec.token_types - 1), std::to_string(type), ""});
+    }
+  }
+}
+
+void refuse_unsupported_points(const ForwardContext& context) {
+  for (const ProbePoint& point : all_points(context.model.spec)) {
+    if (!context.taps.wants(point)) continue;
+    const bool square = is_square(point.site);
+    const bool written = context.taps.writes(point) &&
+                         (point.site == Site::ln1_scale || point.site == Site::ln2_scale ||
+                          point.site == Site::final_scale || point.site == Site::normalizer ||
+                          point.site == Site::row_stats);
+    if (square || written) {
+      throw Error({"point " + point_name(point), square ? "a point that is stored by its factors" : "a point that may be written",
+                   square ? "a [pos, pos] point" : "a derived point",
+                   square ? "record the factors and rebuild the map from them" : "write the value it is derived from"});
+    }
+  }
+}
+
+PassRows lay_out(std::span<const Segment> segments) {
+  PassRows pass{.segments = segments};
+  for (const Segment& segment : segments) {
+    pass.first_row.push_back(pass.rows.size());
+    for (std::size_t i = 0; i < segment.ids.size(); ++i) {
+      const auto position = static_cast<std::uint32_t>(start_of(segment) + i);
+      pass.rows.push_back({segment.sequence, position});
+      pass.positions.push_back(position);
+      pass.ids.push_back(segment.ids[i]);
+    }
+  }
+  return pass;
+}
+
+/// Logits of the chosen rows, a few at a time, to the observers and to the sink.
+void make_logits(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden,
+                 std::span<const std::size_t> wanted, const ForwardSinks& sinks) {
+  const ModelSpec& spec = context.model.spec;
+  const ProbePoint point{.site = Site::logits};
+  for (std::size_t begin = 0; begin < wanted.size(); begin += logit_rows) {
+    const std::size_t count = std::min(logit_rows, wanted.size() - begin);
+    TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
+    std::vector<RowRef> rows;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::copy_n(&hidden(wanted[begin + i], 0), spec.width, &input(i, 0));
+      rows.push_back(pass.rows[wanted[begin + i]]);
+    }
+    TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
+    const Product products[] = {{&context.model.weights.at({Role::head, -1, false}),
+                                 context.model.weights.find({Role::head, -1, true}), logits}};
+    context.ops.multiply(input, products);
+    if (context.taps.wants(point)) {
+      context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});
+    }
+    if (sinks.logits) sinks.logits(rows, logits);
+  }
+}
+
+/// Rows of the pass whose logits somebody wants. `last_pass` holds each segment's whole remaining length.
+std::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRows& pass,
+                                     std::span<const bool> ends_here, LogitRows which) {
+  std::vector<std::size_t> wanted;
+  if (!context.model.spec.has_head) return wanted;
+  if (context.taps.wants({.site = Site::logits})) which = LogitRows::all;
+  if (which == LogitRows::none) return wanted;
+  for (std::size_t s = 0; s < pass.segments.size(); ++s) {
+    const std::size_t end = pass.first_row[s] + pass.segments[s].ids.size();
+    if (which == LogitRows::last && !ends_here[s]) continue;
+    for (std::size_t row = which == LogitRows::last ? end - 1 : pass.first_row[s]; row < end; ++row) wanted.push_back(row);
+  }
+  return wanted;
+}
+
+void run_pass(const ForwardContext& context, std::span<const Segment> segments, std::span<const bool> ends_here,
+              const ForwardSinks& sinks) {
+  const PassRows pass = lay_out(segments);
+  if (pass.rows.empty()) return;
+  for (const Segment& segment : segments) {
+    if (segment.cache) segment.cache->reserve(segment.ids.size());
+  }
+  BlockPass blocks(context, pass);
+  TensorView<float, 2> residual = blocks.embed();
+  for (int index = 0; index < static_cast<int>(context.model.spec.blocks.size()); ++index) {
+    if (context.run.cancelled()) throw Cancelled();
+    residual = blocks.block(index, residual);
+  }
+  for (const Segment& segment : segments) {
+    if (segment.cache) segment.cache->advance(segment.ids.size());
+  }
+  TensorView<float, 2> hidden = blocks.finish(residual);
+  if (sinks.hidden) sinks.hidden(pass.rows, hidden);
+  make_logits(context, pass, hidden, wanted_rows(context, pass, ends_here, sinks.logit_rows), sinks);
+}
+
+}  // namespace
+
+void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks) {
+  const ModelSpec& spec = context.model.spec;
+  for (const Segment& segment : segments) check_segment(spec, segment);
+  refuse_unsupported_points(context);
+  const bool causal = spec.blocks.front().attention.mask == Mask::causal;
+  const std::size_t limit = causal ? max_rows : static_cast<std::size_t>(-1);
+  std::vector<Segment> pass;
+  auto ends_here = std::make_unique<bool[]>(segments.size());
+  std::size_t rows = 0;
+  const auto flush = [&] {
+    run_pass(context, pass, {ends_here.get(), pass.size()}, sinks);
+    pass.clear();
+    rows = 0;
+  };
+  for (const Segment& segment : segments) {
+    for (std::size_t done = 0; done < segment.ids.size();) {
+      const std::size_t count = std::min(segment.ids.size() - done, limit - rows);
+      Segment piece = segment;
+      piece.ids = segment.ids.subspan(done, count);
+      if (!segment.types.empty()) piece.types = segment.types.subspan(done, count);
+      done += count;
+      ends_here[pass.size()] = done == segment.ids.size();
+      pass.push_back(piece);
+      rows += count;
+      if (rows == limit) flush();
+    }
+  }
+  if (!pass.empty()) flush();
+}
+
+}  // namespace vitrine

@@ -1,0 +1,84 @@
+#include "core/model/kv_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+Tensor grown(const Tensor& old, DType type, std::size_t capacity, std::size_t width) {
+  Tensor fresh(type, {capacity, width});
+  if (!old.bytes().empty()) std::memcpy(fresh.bytes().data(), old.bytes().data(), old.bytes().size());
+  return fresh;
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelSpec& spec, DType type) : spec_(&spec), type_(type), blocks_(spec.blocks.size()) {
+  VITRINE_CHECK(type == DType::f32 || type == DType::f16);
+}
+
+std::size_t KvCache::row_bytes(std::size_t block) const {
+  const AttentionSpec& attention = spec_->blocks[block].attention;
+  return vitrine::row_bytes(type_, attention.kv_heads * attention.head_dim);
+}
+
+std::size_t KvCache::bytes() const {
+  std::size_t sum = 0;
+  for (const Block& block : blocks_) sum += block.keys.bytes().size() + block.values.bytes().size();
+  return sum;
+}
+
+void KvCache::reserve(std::size_t rows) {
+  const std::size_t needed = length_ + rows;
+  if (needed <= capacity_) return;
+  std::size_t capacity = std::max<std::size_t>({needed, 2 * capacity_, 64});
+  if (spec_->context > 0) capacity = std::max(needed, std::min(capacity, spec_->context));
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const AttentionSpec& attention = spec_->blocks[i].attention;
+    const std::size_t width = attention.kv_heads * attention.head_dim;
+    blocks_[i].keys = grown(blocks_[i].keys, type_, capacity, width);
+    blocks_[i].values = grown(blocks_[i].values, type_, capacity, width);
+  }
+  capacity_ = capacity;
+}
+
+std::byte* KvCache::key_row(std::size_t block, std::size_t position) {
+  return blocks_[block].keys.bytes().data() + position * row_bytes(block);
+}
+
+std::byte* KvCache::value_row(std::size_t block, std::size_t position) {
+  return blocks_[block].values.bytes().data() + position * row_bytes(block);
+}
+
+void KvCache::truncate(std::size_t length) {
+  VITRINE_CHECK(length <= length_);
+  length_ = length;
+}
+
+namespace {
+
+KvView view_of(const Tensor& tensor, const AttentionSpec& attention, std::size_t kv_len) {
+  const std::size_t head_bytes = row_bytes(tensor.type(), attention.head_dim);
+  return {.type = tensor.type(),
+          .rows = tensor.bytes().data(),
+          .row_bytes = static_cast<std::ptrdiff_t>(head_bytes * attention.kv_heads),
+          .head_bytes = static_cast<std::ptrdiff_t>(head_bytes),
+          .kv_len = kv_len,
+          .kv_heads = attention.kv_heads,
+          .head_dim = attention.head_dim};
+}
+
+}  // namespace
+
+KvView KvCache::keys(std::size_t block, std::size_t kv_len) const {
+  return view_of(blocks_[block].keys, spec_->blocks[block].attention, kv_len);
+}
+
+KvView KvCache::values(std::size_t block, std::size_t kv_len) const {
+  return view_of(blocks_[block].values, spec_->blocks[block].attention, kv_len);
+}
+
+}  // namespace vitrine

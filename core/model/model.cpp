@@ -1,0 +1,205 @@
+#include "core/model/model.h"
+
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/model/architecture.h"
+
+namespace vitrine {
+namespace {
+
+std::string shape_text(std::size_t rows, std::size_t cols) {
+  return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
+}
+
+const Architecture& find_architecture(const Checkpoint& checkpoint) {
+  std::string known;
+  for (const Architecture* architecture : all_architectures()) {
+    if (architecture->recognises(checkpoint)) return *architecture;
+    known += (known.empty() ? "" : ", ") + std::string(architecture->name);
+  }
+  const bool gguf = checkpoint.format == "gguf";
+  const std::string_view key = gguf ? "general.architecture" : "model_type";
+  const Json& said = checkpoint.metadata[key];
+  throw Error({checkpoint.path.string() + ": " + (gguf ? "" : "config.json ") + std::string(key), "one of " + known,
+               said.is_string() ? quoted(said.string()) : "nothing", "see `vitrine list architectures`"});
+}
+
+/// GGUF writers interleave the two halves of every head's rows (row 2i + j came from row j * d/2 + i).
+Weight unpermuted(const Weight& source, std::size_t heads) {
+  const std::size_t head_rows = source.rows / heads, half = head_rows / 2, stride = source.stride_bytes();
+  Tensor copy(source.type, {source.rows, source.cols});
+  for (std::size_t row = 0; row < source.rows; ++row) {
+    const std::size_t head = row / head_rows, inside = row % head_rows;
+    const std::size_t target = head * head_rows + (inside % 2) * half + inside / 2;
+    std::memcpy(copy.bytes().data() + target * stride, source.row(row), stride);
+  }
+  return make_weight(std::move(copy));
+}
+
+Weight transposed(const Weight& source) {
+  const Tensor flat = expand(source);
+  Tensor turned(DType::f32, {source.cols, source.rows});
+  for (std::size_t r = 0; r < source.rows; ++r) {
+    for (std::size_t c = 0; c < source.cols; ++c) turned.floats()[c * source.rows + r] = flat.floats()[r * source.cols + c];
+  }
+  return make_weight(std::move(turned));
+}
+
+/// Biases are permuted like the rows of their matrix.
+Weight unpermuted_bias(const Weight& source, std::size_t heads) {
+  Weight column = source;
+  std::swap(column.rows, column.cols);
+  Weight turned = unpermuted(column, heads);
+  std::swap(turned.rows, turned.cols);
+  return turned;
+}
+
+Weight cut(Weight weight, const TensorRule& rule, bool bias) {
+  if (rule.rows == 0) return weight;
+  if (bias) {
+    weight.data += row_bytes(weight.type, rule.first_row);
+    weight.cols = rule.rows;
+  } else {
+    weight.data = weight.row(rule.first_row);
+    weight.rows = rule.rows;
+  }
+  return weight;
+}
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const Architecture& architecture, const ModelSpec& spec, WeightStore& store)
+      : checkpoint_(checkpoint), architecture_(architecture), spec_(spec), store_(store) {}
+
+  /// Finds, checks and packs a weight of [rows, cols] and, where the file has it, its bias.
+  void load(Role role, int block, std::size_t rows, std::size_t cols) {
+    load_one({role, block, false}, rows, cols);
+    load_one({role, block, true}, 1, rows);
+  }
+  void load_norm(Role role, int block) {
+    load_one({role, block, false}, 1, spec_.width);
+    load_one({role, block, true}, 1, spec_.width);
+  }
+
+ private:
+  void load_one(const WeightKey& key, std::size_t rows, std::size_t cols) {
+    const TensorRule rule = architecture_.tensor(checkpoint_, spec_, key);
+    if (rule.name.empty()) return;
+    const NamedTensor* tensor = checkpoint_.find(rule.name);
+    const std::string where = checkpoint_.path.string() + ": tensor " + rule.name;
+    if (!tensor) {
+      if (rule.optional || key.bias) return;
+      throw Error({where, shape_text(rows, cols), "nothing", "the file is no complete model"});
+    }
+    if (dtype_info(tensor->weight.type).expand == nullptr) {
+      throw Error({where, "a type of weights", std::string(dtype_info(tensor->weight.type).name), ""});
+    }
+    Weight weight = tensor->weight;
+    const std::size_t whole_rows = rule.rows == 0 ? rows : weight_rows(rule, weight, key.bias);
+    check_shape(where, rule, key.bias, weight, {whole_rows, cols});
+    if (rule.transposed) weight = once_transposed(rule.name, weight);
+    weight = cut(std::move(weight), rule, key.bias);
+    if (weight.rows != rows || weight.cols != cols) {
+      throw Error({where, shape_text(rows, cols), shape_text(weight.rows, weight.cols), ""});
+    }
+    if (rule.permuted_heads > 0) {
+      weight = key.bias ? unpermuted_bias(weight, rule.permuted_heads) : unpermuted(weight, rule.permuted_heads);
+    }
+    store_.put(key, std::move(weight));
+  }
+
+  static std::size_t weight_rows(const TensorRule& rule, const Weight& weight, bool bias) {
+    return bias ? 1 : (rule.transposed ? weight.cols : weight.rows);
+  }
+
+  struct Shape {
+    std::size_t rows, cols;
+  };
+  /// Before anything is cut or turned: the fused rows must be there, columns must match.
+  static void check_shape(const std::string& where, const TensorRule& rule, bool bias, const Weight& weight, Shape model) {
+    const std::size_t rows = rule.transposed ? weight.cols : weight.rows;
+    const std::size_t cols = rule.transposed ? weight.rows : weight.cols;
+    const std::size_t last = rule.first_row + rule.rows;
+    const bool fits = rule.rows == 0 ? rows == model.rows && cols == model.cols
+                                     : (bias ? rows == 1 && cols >= last : rows >= last && cols == model.cols);
+    if (!fits) throw Error({where, shape_text(model.rows, model.cols), shape_text(rows, cols), ""});
+  }
+
+  Weight once_transposed(const std::string& name, const Weight& weight) {
+    const auto found = turned_.find(name);
+    return found != turned_.end() ? found->second : turned_.emplace(name, transposed(weight)).first->second;
+  }
+
+  const Checkpoint& checkpoint_;
+  const Architecture& architecture_;
+  const ModelSpec& spec_;
+  WeightStore& store_;
+  std::map<std::string, Weight> turned_;  // a fused matrix is turned once for q, k and v
+};
+
+void load_block(Loader& loader, const ModelSpec& spec, int index) {
+  const BlockSpec& block = spec.blocks[static_cast<std::size_t>(index)];
+  const AttentionSpec& attention = block.attention;
+  const std::size_t q_width = attention.heads * attention.head_dim, kv_width = attention.kv_heads * attention.head_dim;
+  loader.load_norm(Role::attn_norm, index);
+  loader.load(Role::attn_q, index, q_width, spec.width);
+  loader.load(Role::attn_k, index, kv_width, spec.width);
+  loader.load(Role::attn_v, index, kv_width, spec.width);
+  loader.load(Role::attn_out, index, spec.width, q_width);
+  loader.load_norm(Role::mlp_norm, index);
+  if (block.mlp.gated) loader.load(Role::mlp_gate, index, block.mlp.width, spec.width);
+  loader.load(Role::mlp_up, index, block.mlp.width, spec.width);
+  loader.load(Role::mlp_down, index, spec.width, block.mlp.width);
+}
+
+/// The embedding's rows are the vocabulary: files disagree with their own metadata more often than with themselves.
+void read_vocabulary(const Architecture& architecture, Model& model) {
+  const TensorRule rule = architecture.tensor(*model.checkpoint, model.spec, {Role::token_embedding, -1, false});
+  const NamedTensor* table = model.checkpoint->find(rule.name);
+  if (!table) {
+    throw Error({model.path.string() + ": tensor " + rule.name, "the token embedding", "nothing",
+                 "the file is no complete model"});
+  }
+  model.spec.vocabulary = table->weight.rows;
+}
+
+void load_weights(const Architecture& architecture, Model& model) {
+  read_vocabulary(architecture, model);
+  const ModelSpec& spec = model.spec;
+  Loader loader(*model.checkpoint, architecture, spec, model.weights);
+  loader.load(Role::token_embedding, -1, spec.vocabulary, spec.width);
+  if (spec.learned_positions) loader.load(Role::position_embedding, -1, spec.context, spec.width);
+  if (spec.token_types > 0) loader.load(Role::type_embedding, -1, spec.token_types, spec.width);
+  if (spec.embedding_norm) loader.load_norm(Role::embedding_norm, -1);
+  for (int block = 0; block < static_cast<int>(spec.blocks.size()); ++block) load_block(loader, spec, block);
+  if (spec.final_norm) loader.load_norm(Role::final_norm, -1);
+  if (!spec.has_head) return;
+  loader.load(Role::head, -1, spec.vocabulary, spec.width);
+  const WeightKey head{Role::head, -1, false};
+  if (!model.weights.find(head)) model.weights.put(head, model.weights.at({Role::token_embedding, -1, false}));
+}
+
+}  // namespace
+
+Model load_model(const std::filesystem::path& path) {
+  auto checkpoint = std::make_shared<const Checkpoint>(open_checkpoint(path));
+  const Architecture& architecture = find_architecture(*checkpoint);
+  Model model{.spec = architecture.describe(*checkpoint),
+              .path = checkpoint->path,
+              .format = checkpoint->format,
+              .checkpoint = checkpoint};
+  load_weights(architecture, model);
+  TokenizerSource source{.where = checkpoint->path.string()};
+  if (checkpoint->format == "gguf") {
+    source.gguf = &checkpoint->metadata;
+  } else {
+    source.folder = std::filesystem::is_directory(checkpoint->path) ? checkpoint->path : checkpoint->path.parent_path();
+  }
+  model.tokenizer = load_tokenizer(source);
+  return model;
+}
+
+}  // namespace vitrine

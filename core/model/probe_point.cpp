@@ -1,0 +1,179 @@
+#include "core/model/probe_point.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+struct SiteInfo {
+  Site site;
+  std::string_view name;   // behind "blocks.<i>." where the site lies in a block
+  bool in_block;
+  std::string_view alias;  // the command line's short name
+};
+
+// In the order in which the forward pass reaches them.
+constexpr std::array sites{
+    SiteInfo{Site::embed, "hook_embed", false, "embed"},
+    SiteInfo{Site::pos_embed, "hook_pos_embed", false, "pos_embed"},
+    SiteInfo{Site::resid_pre, "hook_resid_pre", true, "resid_pre"},
+    SiteInfo{Site::ln1_scale, "ln1.hook_scale", true, "ln1_scale"},
+    SiteInfo{Site::ln1_normalized, "ln1.hook_normalized", true, "ln1_normalized"},
+    SiteInfo{Site::q, "attn.hook_q", true, "q"},
+    SiteInfo{Site::k, "attn.hook_k", true, "k"},
+    SiteInfo{Site::v, "attn.hook_v", true, "v"},
+    SiteInfo{Site::rot_q, "attn.hook_rot_q", true, "rot_q"},
+    SiteInfo{Site::rot_k, "attn.hook_rot_k", true, "rot_k"},
+    SiteInfo{Site::attn_scores, "attn.hook_attn_scores", true, "scores"},
+    SiteInfo{Site::pattern, "attn.hook_pattern", true, "pattern"},
+    SiteInfo{Site::normalizer, "attn.hook_normalizer", true, "normalizer"},
+    SiteInfo{Site::row_stats, "attn.hook_row_stats", true, "row_stats"},
+    SiteInfo{Site::z, "attn.hook_z", true, "z"},
+    SiteInfo{Site::attn_module_out, "attn.hook_out", true, "attn_module_out"},
+    SiteInfo{Site::attn_out, "hook_attn_out", true, "attn_out"},
+    SiteInfo{Site::resid_mid, "hook_resid_mid", true, "resid_mid"},
+    SiteInfo{Site::ln2_scale, "ln2.hook_scale", true, "ln2_scale"},
+    SiteInfo{Site::ln2_normalized, "ln2.hook_normalized", true, "ln2_normalized"},
+    SiteInfo{Site::mlp_pre, "mlp.hook_pre", true, "mlp_pre"},
+    SiteInfo{Site::mlp_pre_linear, "mlp.hook_pre_linear", true, "mlp_pre_linear"},
+    SiteInfo{Site::mlp_post, "mlp.hook_post", true, "mlp_post"},
+    SiteInfo{Site::mlp_module_out, "mlp.hook_out", true, "mlp_module_out"},
+    SiteInfo{Site::mlp_out, "hook_mlp_out", true, "mlp_out"},
+    SiteInfo{Site::resid_post, "hook_resid_post", true, "resid_post"},
+    SiteInfo{Site::final_scale, "ln_final.hook_scale", false, "final_scale"},
+    SiteInfo{Site::final_normalized, "ln_final.hook_normalized", false, "final_normalized"},
+    SiteInfo{Site::logits, "logits", false, "logits"},
+};
+
+const SiteInfo& info_of(Site site) { return sites[static_cast<std::size_t>(site)]; }
+
+// '*' stands for any run of characters.
+bool matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      mark = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p, ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++mark;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool in_default(const ModelSpec& spec, const ProbePoint& point) {
+  switch (point.site) {
+    case Site::resid_pre: case Site::resid_mid: case Site::v: case Site::z: return true;
+    case Site::resid_post: return point.block + 1 == static_cast<int>(spec.blocks.size());
+    default: return false;
+  }
+}
+
+}  // namespace
+
+std::string point_name(const ProbePoint& point) {
+  const SiteInfo& info = info_of(point.site);
+  if (!info.in_block) return std::string(info.name);
+  return "blocks." + std::to_string(point.block) + "." + std::string(info.name);
+}
+
+std::optional<ProbePoint> parse_point(std::string_view name) {
+  ProbePoint point;
+  const bool in_block = name.starts_with("blocks.");
+  if (in_block) {
+    name.remove_prefix(7);
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), point.block);
+    if (error != std::errc() || point.block < 0) return std::nullopt;
+    name.remove_prefix(static_cast<std::size_t>(end - name.data()));
+    if (!name.starts_with('.')) return std::nullopt;
+    name.remove_prefix(1);
+  }
+  for (const SiteInfo& info : sites) {
+    if (info.in_block == in_block && info.name == name) {
+      point.site = info.site;
+      return point;
+    }
+  }
+  return std::nullopt;
+}
+
+bool is_square(Site site) { return site == Site::pattern || site == Site::attn_scores; }
+
+PointShape point_shape(const ModelSpec& spec, const ProbePoint& point) {
+  const bool in_block = info_of(point.site).in_block;
+  if (in_block && (point.block < 0 || point.block >= static_cast<int>(spec.blocks.size()))) return {};
+  if (!in_block) {
+    switch (point.site) {
+      case Site::embed: return {1, spec.width};
+      case Site::pos_embed: return {spec.learned_positions ? std::size_t{1} : 0, spec.learned_positions ? spec.width : 0};
+      case Site::final_scale: return {spec.final_norm ? std::size_t{1} : 0, spec.final_norm ? std::size_t{1} : 0};
+      case Site::final_normalized: return {spec.final_norm ? std::size_t{1} : 0, spec.final_norm ? spec.width : 0};
+      default: return {spec.has_head ? std::size_t{1} : 0, spec.has_head ? spec.vocabulary : 0};
+    }
+  }
+  const BlockSpec& block = spec.blocks[static_cast<std::size_t>(point.block)];
+  const AttentionSpec& attention = block.attention;
+  switch (point.site) {
+    case Site::q: case Site::rot_q: case Site::z: return {attention.heads, attention.head_dim};
+    case Site::k: case Site::rot_k: case Site::v: return {attention.kv_heads, attention.head_dim};
+    case Site::attn_scores: case Site::pattern: return {attention.heads, 0};
+    case Site::normalizer: return {attention.heads, 1};
+    case Site::row_stats: return {attention.heads, 3};
+    case Site::ln1_scale: case Site::ln2_scale: return {1, 1};
+    case Site::mlp_pre: case Site::mlp_post: return {1, block.mlp.width};
+    case Site::mlp_pre_linear: return {block.mlp.gated ? std::size_t{1} : 0, block.mlp.gated ? block.mlp.width : 0};
+    default: return {1, spec.width};
+  }
+}
+
+std::vector<ProbePoint> all_points(const ModelSpec& spec) {
+  std::vector<ProbePoint> points;
+  const auto add = [&](const ProbePoint& point) {
+    if (point_shape(spec, point).heads > 0) points.push_back(point);
+  };
+  for (const Site site : {Site::embed, Site::pos_embed}) add({.site = site});
+  for (int block = 0; block < static_cast<int>(spec.blocks.size()); ++block) {
+    for (const SiteInfo& info : sites) {
+      if (info.in_block) add({.block = block, .site = info.site});
+    }
+  }
+  for (const Site site : {Site::final_scale, Site::final_normalized, Site::logits}) add({.site = site});
+  return points;
+}
+
+std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std::string> words) {
+  const std::vector<ProbePoint> every = all_points(spec);
+  std::vector<bool> chosen(every.size(), false);
+  for (const std::string& word : words) {
+    bool hit = false;
+    const bool wild = word == "all" || word.find('*') != std::string::npos;
+    for (std::size_t i = 0; i < every.size(); ++i) {
+      const bool wanted = word == "all" || (word == "default" && in_default(spec, every[i])) ||
+                          word == info_of(every[i].site).alias || matches(word, point_name(every[i]));
+      if (!wanted || (wild && is_square(every[i].site))) continue;
+      chosen[i] = hit = true;
+    }
+    if (!hit) {
+      throw Error({"--points", "a hook name (with *), default, all, or one of resid_pre, resid_mid, resid_post, attn_out, "
+                               "mlp_out, q, k, v, z, pattern, scores, logits", quoted(word), "see `vitrine list points`"},
+                  Fault::usage);
+    }
+  }
+  std::vector<ProbePoint> points;
+  for (std::size_t i = 0; i < every.size(); ++i) {
+    if (chosen[i]) points.push_back(every[i]);
+  }
+  return points;
+}
+
+}  // namespace vitrine

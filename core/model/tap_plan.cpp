@@ -1,0 +1,32 @@
+#include <algorithm>
+
+#include "core/model/observer.h"
+
+namespace vitrine {
+
+TapPlan::TapPlan(const ModelSpec& spec, std::span<Observer* const> observers)
+    : observers_(observers.begin(), observers.end()), any_(spec.blocks.size() + 1), write_(spec.blocks.size() + 1) {
+  for (const ProbePoint& point : all_points(spec)) {
+    const auto row = static_cast<std::size_t>(point.block + 1);
+    const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(point.site);
+    for (const Observer* observer : observers_) {
+      const Access access = observer->access(point);
+      if (access != Access::none) any_[row] |= bit;
+      if (access == Access::write) write_[row] |= bit;
+    }
+  }
+}
+
+void TapPlan::show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const {
+  constexpr std::size_t chunk = 512;
+  for (std::size_t begin = 0; begin < rows.size(); begin += chunk) {
+    const std::size_t count = std::min(chunk, rows.size() - begin);
+    for (Observer* observer : observers_) {
+      if (observer->access(point) != Access::none) {
+        observer->see(point, rows.subspan(begin, count), values.slice(begin, count));
+      }
+    }
+  }
+}
+
+}  // namespace vitrine
