@@ -28,6 +28,9 @@ class Error : public std::runtime_error {
 
 /// Text from a stranger, made safe to print on one line: control characters escaped, cut at `limit` bytes.
 std::string quoted(std::string_view text, std::size_t limit = 80);
+// Exact matches for std::string: argument-dependent lookup would prefer std::quoted of <iomanip> to a conversion.
+inline std::string quoted(const std::string& text) { return quoted(std::string_view(text)); }
+inline std::string quoted(std::string& text) { return quoted(std::string_view(text)); }
 
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 

@@ -63,7 +63,7 @@ struct AttentionProblem {
   TensorView<float, 3> out;          ///< [q_len, heads, head_dim]; a row with no visible key is zero
   TensorView<float, 2> normalizer{}; ///< [q_len, heads] log-sum-exp of the scores (-inf: no visible key); may be empty
   TensorView<RowStats, 2> stats{};   ///< [q_len, heads]; may be empty
-  ScoreRule score;
+  ScoreRule score{};
   std::size_t q_start = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "core/model/forward.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "core/base/error.h"
@@ -54,7 +55,8 @@ void refuse_unsupported_points(const ForwardContext& context) {
 }
 
 PassRows lay_out(std::span<const Segment> segments) {
-  PassRows pass{.segments = segments};
+  PassRows pass;
+  pass.segments = segments;
   for (const Segment& segment : segments) {
     pass.first_row.push_back(pass.rows.size());
     for (std::size_t i = 0; i < segment.ids.size(); ++i) {
