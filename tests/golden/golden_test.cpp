@@ -1,0 +1,166 @@
+// Tiny random models against Hugging Face transformers, at every point by its hook name. make_models.py in this folder
+// made the models and the expected values.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/forward.h"
+#include "core/model/model.h"
+#include "core/model/observer.h"
+#include "core/model/probe_point.h"
+#include "kernels/kernels.h"
+
+namespace vitrine {
+namespace {
+
+constexpr double tolerance = 1e-5;
+// Distances of rounding between two f32 programs, not of mathematics; cosine hides scale, relative error does not.
+constexpr double least_cosine = 0.999999;
+
+using Values = std::map<std::string, std::vector<float>>;
+
+struct Case {
+  const char* folder;
+  const char* model;  // below the folder
+  const char* kernel;
+};
+void PrintTo(const Case& tested, std::ostream* stream) {
+  *stream << tested.folder << "/" << tested.model << " with " << tested.kernel;
+}
+
+std::filesystem::path folder_of(const Case& tested) {
+  return std::filesystem::path(VITRINE_TEST_DATA) / "golden" / tested.folder;
+}
+
+// Collects every point that the model has, rows appended in their order.
+class Collector : public Observer {
+ public:
+  Access access(const ProbePoint&) const override { return Access::read; }
+  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
+    auto& target = seen[point_name(point)];
+    EXPECT_EQ(rows.size(), values.extent(0)) << point_name(point);
+    for (std::size_t row = 0; row < values.extent(0); ++row) {
+      for (std::size_t head = 0; head < values.extent(1); ++head) {
+        for (std::size_t column = 0; column < values.extent(2); ++column) {
+          target.push_back(values(row, head, column));
+        }
+      }
+    }
+  }
+  Values seen;
+};
+
+struct Expected {
+  std::vector<TokenId> ids;
+  Values values;
+};
+
+Expected read_expected(const std::filesystem::path& path) {
+  Expected expected;
+  for (const NamedTensor& tensor : open_checkpoint(path).tensors) {
+    const std::size_t count = tensor.weight.rows * tensor.weight.cols;
+    if (tensor.name == "input_ids") {
+      expected.ids.resize(count);
+      std::memcpy(expected.ids.data(), tensor.weight.data, count * sizeof(TokenId));
+    } else {
+      auto& target = expected.values[tensor.name];
+      target.resize(count);
+      std::memcpy(target.data(), tensor.weight.data, count * sizeof(float));
+    }
+  }
+  return expected;
+}
+
+Values observe(const std::filesystem::path& path, const char* kernel_name, std::span<const TokenId> ids) {
+  const Model model = load_model(path);
+  ThreadPool pool(2, initialize_worker);
+  const auto ops = make_cpu_ops(Precision::exact, pool);
+  const KernelChoice kernel = choose_attention_kernel(kernel_name);
+  Workspace workspace;
+  Run run;
+  Collector collector;
+  Observer* observers[] = {&collector};
+  const TapPlan taps(model.spec, observers);
+  KvCache cache(model.spec, DType::f32);
+  const bool causal = model.spec.blocks.front().attention.mask == Mask::causal;
+  const Segment segments[] = {{.sequence = 0, .ids = ids, .cache = causal ? &cache : nullptr}};
+  ForwardSinks sinks;
+  if (model.spec.has_head) sinks.logit_rows = LogitRows::all;
+  sinks.logits = [](std::span<const RowRef>, TensorView<float, 2>) {};
+  forward({model, *ops, kernel, workspace, run, taps}, segments, sinks);
+  // A point without shape is none that the model has; each of the others must have been shown.
+  for (const ProbePoint& point : all_points(model.spec)) {
+    EXPECT_TRUE(collector.seen.contains(point_name(point))) << point_name(point) << " was never shown";
+  }
+  return std::move(collector.seen);
+}
+
+// Relative error (Frobenius, finite entries) and cosine; places of -inf must coincide.
+void expect_close(const std::string& name, const std::vector<float>& found, const std::vector<float>& expected) {
+  ASSERT_EQ(found.size(), expected.size()) << name;
+  double difference = 0, found_square = 0, expected_square = 0, product = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double a = found[i], b = expected[i];
+    if (std::isinf(b) || std::isinf(a)) {
+      ASSERT_EQ(a, b) << name << " at " << i;
+      continue;
+    }
+    ASSERT_FALSE(std::isnan(a)) << name << " at " << i;
+    difference += (a - b) * (a - b);
+    found_square += a * a;
+    expected_square += b * b;
+    product += a * b;
+  }
+  ASSERT_GT(expected_square, 0) << name;
+  EXPECT_LE(std::sqrt(difference / expected_square), tolerance) << name;
+  EXPECT_GE(product / std::sqrt(found_square * expected_square), least_cosine) << name;
+}
+
+class Golden : public testing::TestWithParam<Case> {};
+
+TEST_P(Golden, EveryPointEqualsTransformers) {
+  const Expected expected = read_expected(folder_of(GetParam()) / "expected.safetensors");
+  ASSERT_FALSE(expected.ids.empty());
+  const Values seen = observe(folder_of(GetParam()) / GetParam().model, GetParam().kernel, expected.ids);
+  EXPECT_FALSE(seen.empty());
+  for (const auto& [name, values] : seen) {
+    const auto reference = expected.values.find(name);
+    if (reference == expected.values.end()) {
+      ADD_FAILURE() << name << " is shown, but transformers' value of it is not in the golden file";
+      continue;
+    }
+    expect_close(name, values, reference->second);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Golden,
+                         testing::Values(Case{"llama", "model", "reference"}, Case{"llama", "model", "flash"},
+                                         Case{"llama", "model.gguf", "reference"},
+                                         Case{"llama_tied", "model", "reference"},
+                                         Case{"llama_tied", "model.gguf", "online_softmax"},
+                                         Case{"gpt2", "model", "reference"}, Case{"gpt2", "model", "flash"},
+                                         Case{"bert", "model", "reference"}, Case{"bert", "model", "flash"}));
+
+// The same weights through two formats: q and k rows were interleaved for GGUF and must come back in order.
+TEST(GoldenFormats, GgufAndSafetensorsAgree) {
+  const auto folder = std::filesystem::path(VITRINE_TEST_DATA) / "golden" / "llama";
+  const Expected expected = read_expected(folder / "expected.safetensors");
+  const Values gguf = observe(folder / "model.gguf", "reference", expected.ids);
+  const Values safetensors = observe(folder / "model", "reference", expected.ids);
+  ASSERT_EQ(gguf.size(), safetensors.size());
+  for (const auto& [name, values] : safetensors) {
+    ASSERT_TRUE(gguf.contains(name)) << name;
+    EXPECT_EQ(gguf.at(name), values) << name;
+  }
+}
+
+}  // namespace
+}  // namespace vitrine
