@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <ostream>
 #include <string>
@@ -17,6 +16,7 @@
 #include "core/model/observer.h"
 #include "core/model/probe_point.h"
 #include "kernels/kernels.h"
+#include "kernels/pattern/pattern.h"
 
 namespace vitrine {
 namespace {
@@ -43,7 +43,10 @@ std::filesystem::path folder_of(const Case& tested) {
 // Collects every point that the model has, rows appended in their order.
 class Collector : public Observer {
  public:
-  Access access(const ProbePoint&) const override { return Access::read; }
+  // Square points are not handed out by the forward pass: they are rebuilt from their factors below.
+  Access access(const ProbePoint& point) const override {
+    return is_square(point.site) ? Access::none : Access::read;
+  }
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
     auto& target = seen[point_name(point)];
     EXPECT_EQ(rows.size(), values.extent(0)) << point_name(point);
@@ -79,6 +82,31 @@ Expected read_expected(const std::filesystem::path& path) {
   return expected;
 }
 
+// Scores and pattern of every head of a block, [pos, heads, pos], from the factors that were observed.
+void rebuild_square(const ModelSpec& spec, const KernelChoice& kernel, int block, Values& seen) {
+  const AttentionSpec& attention = spec.blocks[static_cast<std::size_t>(block)].attention;
+  const auto named = [&](Site site) -> std::vector<float>& { return seen[point_name({.block = block, .site = site})]; };
+  const std::vector<float>&q = named(Site::rot_q), &k = named(Site::rot_k), &sums = named(Site::normalizer);
+  const std::size_t heads = attention.heads, d = attention.head_dim, length = q.size() / (heads * d);
+  std::vector<float>&pattern = named(Site::pattern), &scores = named(Site::attn_scores);
+  pattern.resize(length * heads * length);
+  scores.resize(pattern.size());
+  for (std::size_t head = 0; head < heads; ++head) {
+    const std::size_t kv_head = head / (heads / attention.kv_heads);
+    std::vector<float> normalizer(length);
+    for (std::size_t row = 0; row < length; ++row) normalizer[row] = sums[row * heads + head];
+    const PatternFactors factors{
+        .q = {q.data() + head * d, {length, d}, {heads * d, 1}},
+        .k = {k.data() + kv_head * d, {length, d}, {attention.kv_heads * d, 1}},
+        .normalizer = normalizer,
+        .score = {.scale = attention.scale, .soft_cap = attention.soft_cap, .mask = attention.mask,
+                  .window = attention.window},
+        .rule = kernel.kernel->rule(kernel.options)};
+    pattern_tile(factors, 0, 0, {pattern.data() + head * length, {length, length}, {heads * length, 1}});
+    score_tile(factors, 0, 0, {scores.data() + head * length, {length, length}, {heads * length, 1}});
+  }
+}
+
 Values observe(const std::filesystem::path& path, const char* kernel_name, std::span<const TokenId> ids) {
   const Model model = load_model(path);
   ThreadPool pool(2, initialize_worker);
@@ -96,6 +124,9 @@ Values observe(const std::filesystem::path& path, const char* kernel_name, std::
   if (model.spec.has_head) sinks.logit_rows = LogitRows::all;
   sinks.logits = [](std::span<const RowRef>, TensorView<float, 2>) {};
   forward({model, *ops, kernel, workspace, run, taps}, segments, sinks);
+  for (std::size_t block = 0; block < model.spec.blocks.size(); ++block) {
+    rebuild_square(model.spec, kernel, static_cast<int>(block), collector.seen);
+  }
   // A point without shape is none that the model has; each of the others must have been shown.
   for (const ProbePoint& point : all_points(model.spec)) {
     EXPECT_TRUE(collector.seen.contains(point_name(point))) << point_name(point) << " was never shown";
