@@ -1,0 +1,117 @@
+#include "core/decode/generate.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/session.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  TextOptions text;
+  std::size_t max_tokens = 64;
+  float temperature = 0.0f, top_p = 1.0f;
+  bool chat = false;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+const Strategy* strategy_named(std::string_view name) {
+  for (const Strategy* strategy : all_strategies()) {
+    if (strategy->name == name) return strategy;
+  }
+  throw Error({"strategy", "one of `vitrine list strategies`", quoted(name), ""}, Fault::usage);
+}
+
+GenerateOptions generation_options(const Options& options, const Tokenizer* tokenizer) {
+  GenerateOptions result;
+  result.max_tokens = options.max_tokens;
+  result.sampling = {options.temperature, options.top_p, options.common.seed};
+  if (options.temperature < 0.0f) throw Error({"--temperature", "0 or more", std::to_string(options.temperature), ""}, Fault::usage);
+  if (options.top_p <= 0.0f || options.top_p > 1.0f) {
+    throw Error({"--top-p", "more than 0, at most 1", std::to_string(options.top_p), ""}, Fault::usage);
+  }
+  result.strategy = strategy_named(options.temperature == 0.0f ? "greedy" : "sample");
+  if (tokenizer) {
+    for (const auto& stop : {tokenizer->special().eos, tokenizer->special().end_of_turn}) {
+      if (stop) result.stop.push_back(*stop);
+    }
+  }
+  return result;
+}
+
+void run(const Options& options) {
+  Session session(options.common);
+  const Tokenizer* tokenizer = session.model().tokenizer.get();
+  if (!session.model().spec.has_head || session.model().spec.blocks.front().attention.mask == Mask::none) {
+    throw Error({options.common.model, "a model that predicts the next token", session.model().spec.architecture, ""});
+  }
+  TextOptions text = options.text;
+  if (options.chat && tokenizer && text.text) {
+    const ChatMessage message{"user", *text.text};
+    text.text = chat_prompt(*tokenizer, {&message, 1});
+  }
+  InputText input = session.read(text);
+  if (input.tokens.empty()) {
+    if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
+    input.tokens.push_back({*tokenizer->special().bos, 0, 0});
+  }
+  KvCache cache = session.new_cache();
+  const TapPlan taps;
+  const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
+  const auto start = std::chrono::steady_clock::now();
+  double first_token = 0.0;
+  Json list = Json::array();
+  std::string whole;
+  const auto on_token = [&](const GeneratedToken& token) {
+    if (first_token == 0.0) first_token = seconds_since(start);
+    const std::string piece = tokenizer ? tokenizer->piece(token.id) : std::to_string(token.id) + " ";
+    whole += piece;
+    list.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
+    if (!options.common.json) {
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    }
+  };
+  const std::size_t made =
+      generate(context, cache, ids_of(input.tokens), generation_options(options, tokenizer), on_token).size();
+  const double total = seconds_since(start), decode = total - first_token;
+  Json timings;
+  timings.set("prompt_tokens", static_cast<std::uint64_t>(input.tokens.size())).set("prefill_seconds", first_token);
+  timings.set("decode_tokens_per_second", made > 1 && decode > 0 ? Json(static_cast<double>(made - 1) / decode) : Json());
+  if (options.common.json) {
+    std::puts(Json::object().set("text", whole).set("tokens", list).set("timings", timings)
+                  .set("signature", session.signature()).dump(2).c_str());
+  } else {
+    std::puts("");
+  }
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  declare_common(app, options->common);
+  declare_text(app, options->text);
+  app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most");
+  app.add_option("--temperature", options->temperature, "0 (default) = greedy");
+  app.add_option("--top-p", options->top_p, "nucleus sampling");
+  app.add_flag("--chat", options->chat, "put the text into the model's chat format (ChatML)");
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_generate() {
+  static const Command command{"generate", "continue a text", "vitrine generate model.gguf --text 'Once upon' --max-tokens 40",
+                               declare};
+  return command;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,50 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <map>
+
+#include "core/base/error.h"
+#include "core/base/run.h"
+#include "experiments/command.h"
+
+namespace vitrine {
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Vitrine: run a language model, record it, look inside it, measure what each shortcut costs.", "vitrine");
+  app.set_version_flag("--version", VITRINE_VERSION);
+  app.require_subcommand(1);
+  std::map<CLI::App*, std::function<void()>> actions;
+  for (const Command* command : all_commands()) {
+    CLI::App* sub = app.add_subcommand(std::string(command->name), std::string(command->summary));
+    sub->footer("Example:\n  " + std::string(command->example));
+    actions[sub] = command->declare(*sub);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "vitrine: %s; see `vitrine --help`\n", error.what());
+    return 2;
+  }
+  actions.at(app.get_subcommands().front())();
+  return 0;
+}
+
+}  // namespace
+}  // namespace vitrine
+
+int main(int argc, char** argv) {
+  try {
+    return vitrine::run(argc, argv);
+  } catch (const vitrine::Error& error) {
+    std::fprintf(stderr, "vitrine: %s\n", error.what());
+    return static_cast<int>(error.fault());
+  } catch (const vitrine::Cancelled&) {
+    std::fprintf(stderr, "vitrine: stopped; what was written so far is readable\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "vitrine: %s\n", error.what());
+  }
+  return 1;
+}
