@@ -1,0 +1,163 @@
+#include "core/tensor/blocks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "core/base/half.h"
+
+namespace vitrine::blocks {
+namespace {
+
+constexpr std::size_t small = 32, super = 256;  // numbers a block holds
+
+std::uint16_t load_u16(const std::byte* source) {
+  std::uint16_t bits;
+  std::memcpy(&bits, source, sizeof bits);
+  return bits;
+}
+
+float load_f16(const std::byte* source) { return f32_from_f16(load_u16(source)); }
+
+void store_u16(std::byte* target, std::uint16_t bits) { std::memcpy(target, &bits, sizeof bits); }
+
+unsigned byte_at(const std::byte* source, std::size_t index) { return std::to_integer<unsigned>(source[index]); }
+
+/// Scale and minimum of sub-block j of a Q4_K block: eight pairs of six bits in twelve bytes.
+void scale_and_min(const std::byte* packed, std::size_t j, unsigned& scale, unsigned& minimum) {
+  if (j < 4) {
+    scale = byte_at(packed, j) & 63u;
+    minimum = byte_at(packed, j + 4) & 63u;
+  } else {
+    scale = (byte_at(packed, j + 4) & 15u) | (byte_at(packed, j - 4) >> 6 << 4);
+    minimum = (byte_at(packed, j + 4) >> 4) | (byte_at(packed, j) >> 6 << 4);
+  }
+}
+
+}  // namespace
+
+void expand_f32(const std::byte* source, float* target, std::size_t count) {
+  std::memcpy(target, source, count * sizeof(float));
+}
+
+void expand_f16(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) target[i] = load_f16(source + 2 * i);
+}
+
+void expand_bf16(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) target[i] = f32_from_bf16(load_u16(source + 2 * i));
+}
+
+void expand_q8_0(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 34, target += small) {
+    const float scale = load_f16(source);
+    for (std::size_t i = 0; i < small; ++i) target[i] = scale * static_cast<float>(static_cast<std::int8_t>(source[2 + i]));
+  }
+}
+
+void expand_q4_0(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 18, target += small) {
+    const float scale = load_f16(source);
+    for (std::size_t i = 0; i < small / 2; ++i) {
+      const unsigned pair = byte_at(source, 2 + i);
+      target[i] = scale * (static_cast<float>(pair & 15u) - 8.0f);
+      target[i + small / 2] = scale * (static_cast<float>(pair >> 4) - 8.0f);
+    }
+  }
+}
+
+void expand_q4_1(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 20, target += small) {
+    const float scale = load_f16(source), minimum = load_f16(source + 2);
+    for (std::size_t i = 0; i < small / 2; ++i) {
+      const unsigned pair = byte_at(source, 4 + i);
+      target[i] = scale * static_cast<float>(pair & 15u) + minimum;
+      target[i + small / 2] = scale * static_cast<float>(pair >> 4) + minimum;
+    }
+  }
+}
+
+void expand_q4_k(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 144) {
+    const float scale = load_f16(source), minimum = load_f16(source + 2);
+    const std::byte* nibbles = source + 16;
+    for (std::size_t j = 0; j < 8; ++j, target += small) {  // sub-blocks share bytes in pairs: low, then high nibbles
+      unsigned sub_scale = 0, sub_min = 0;
+      scale_and_min(source + 4, j, sub_scale, sub_min);
+      const float d = scale * static_cast<float>(sub_scale), m = minimum * static_cast<float>(sub_min);
+      for (std::size_t i = 0; i < small; ++i) {
+        const unsigned pair = byte_at(nibbles, j / 2 * small + i);
+        target[i] = d * static_cast<float>(j % 2 == 0 ? pair & 15u : pair >> 4) - m;
+      }
+    }
+  }
+}
+
+void expand_q6_k(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 210, target += super) {
+    const float scale = load_f16(source + 208);
+    for (std::size_t i = 0; i < super; ++i) {  // halves of 128; in each, four runs of 32
+      const std::size_t half = i / 128, run = i % 128 / 32, lane = i % 32;
+      const unsigned low = byte_at(source, half * 64 + (run % 2) * 32 + lane) >> (run / 2 * 4) & 15u;
+      const unsigned high = byte_at(source, 128 + half * 32 + lane) >> (2 * run) & 3u;
+      const auto sub_scale = static_cast<std::int8_t>(source[192 + half * 8 + run * 2 + lane / 16]);
+      const int value = static_cast<int>(low | high << 4) - 32;
+      target[i] = scale * static_cast<float>(sub_scale) * static_cast<float>(value);
+    }
+  }
+}
+
+void compress_f32(const float* source, std::byte* target, std::size_t count) {
+  std::memcpy(target, source, count * sizeof(float));
+}
+
+void compress_f16(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) store_u16(target + 2 * i, f16_from_f32(source[i]));
+}
+
+void compress_bf16(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) store_u16(target + 2 * i, bf16_from_f32(source[i]));
+}
+
+void compress_q8_0(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 34) {
+    float largest = 0.0f;
+    for (std::size_t i = 0; i < small; ++i) largest = std::max(largest, std::fabs(source[i]));
+    const float scale = largest / 127.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    for (std::size_t i = 0; i < small; ++i) {
+      target[2 + i] = static_cast<std::byte>(static_cast<std::int8_t>(std::round(source[i] * inverse)));
+    }
+  }
+}
+
+void compress_q4_0(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 18) {
+    float extreme = 0.0f;  // the number of largest magnitude, with its sign, becomes -8
+    for (std::size_t i = 0; i < small; ++i) {
+      if (std::fabs(source[i]) > std::fabs(extreme)) extreme = source[i];
+    }
+    const float scale = extreme / -8.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    const auto level = [&](float x) { return std::min(15, static_cast<int>(x * inverse + 8.5f)); };
+    for (std::size_t i = 0; i < small / 2; ++i) {
+      target[2 + i] = static_cast<std::byte>(level(source[i]) | level(source[i + small / 2]) << 4);
+    }
+  }
+}
+
+void compress_q4_1(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 20) {
+    const auto [low, high] = std::minmax_element(source, source + small);
+    const float minimum = *low, scale = (*high - minimum) / 15.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    store_u16(target + 2, f16_from_f32(minimum));
+    const auto level = [&](float x) { return std::min(15, static_cast<int>((x - minimum) * inverse + 0.5f)); };
+    for (std::size_t i = 0; i < small / 2; ++i) {
+      target[4 + i] = static_cast<std::byte>(level(source[i]) | level(source[i + small / 2]) << 4);
+    }
+  }
+}
+
+}  // namespace vitrine::blocks

@@ -1,0 +1,52 @@
+#include "core/tensor/dtype.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "core/base/error.h"
+#include "core/tensor/blocks.h"
+
+namespace vitrine {
+namespace {
+
+using namespace blocks;
+
+constexpr std::array<DTypeInfo, 11> table{{
+    {DType::f32, "F32", 1, 4, false, expand_f32, compress_f32},
+    {DType::f16, "F16", 1, 2, false, expand_f16, compress_f16},
+    {DType::bf16, "BF16", 1, 2, false, expand_bf16, compress_bf16},
+    {DType::q8_0, "Q8_0", 32, 34, true, expand_q8_0, compress_q8_0},
+    {DType::q4_0, "Q4_0", 32, 18, true, expand_q4_0, compress_q4_0},
+    {DType::q4_1, "Q4_1", 32, 20, true, expand_q4_1, compress_q4_1},
+    {DType::q4_k, "Q4_K", 256, 144, true, expand_q4_k, nullptr},
+    {DType::q6_k, "Q6_K", 256, 210, true, expand_q6_k, nullptr},
+    {DType::i8, "I8", 1, 1, false, nullptr, nullptr},
+    {DType::i32, "I32", 1, 4, false, nullptr, nullptr},
+    {DType::i64, "I64", 1, 8, false, nullptr, nullptr},
+}};
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::toupper(x) == std::toupper(y);
+  });
+}
+
+}  // namespace
+
+const DTypeInfo& dtype_info(DType type) { return table[static_cast<std::size_t>(type)]; }
+
+std::optional<DType> parse_dtype(std::string_view name) {
+  for (const DTypeInfo& info : table) {
+    if (equal_ignoring_case(info.name, name)) return info.type;
+  }
+  return std::nullopt;
+}
+
+std::size_t row_bytes(DType type, std::size_t count) {
+  const DTypeInfo& info = dtype_info(type);
+  VITRINE_CHECK(count % info.block_size == 0);
+  return count / info.block_size * info.block_bytes;
+}
+
+}  // namespace vitrine

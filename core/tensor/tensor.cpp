@@ -1,0 +1,61 @@
+#include "core/tensor/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace vitrine {
+
+void Tensor::Free::operator()(std::byte* data) const { std::free(data); }
+
+Tensor::Tensor(DType type, std::vector<std::size_t> shape) : type_(type), shape_(std::move(shape)) {
+  VITRINE_CHECK(!shape_.empty());
+  byte_count_ = row_bytes(type, shape_.back());
+  for (std::size_t axis = 0; axis + 1 < shape_.size(); ++axis) {
+    VITRINE_CHECK(!__builtin_mul_overflow(byte_count_, shape_[axis], &byte_count_));
+  }
+  const std::size_t rounded = (byte_count_ + 63) / 64 * 64;
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded == 0 ? 64 : rounded)));
+  if (!data_) throw std::bad_alloc();
+}
+
+std::size_t Tensor::size() const {
+  if (shape_.empty()) return 0;
+  std::size_t count = 1;
+  for (const std::size_t extent : shape_) count *= extent;
+  return count;
+}
+
+std::span<float> Tensor::floats() {
+  VITRINE_CHECK(type_ == DType::f32);
+  return {reinterpret_cast<float*>(data_.get()), byte_count_ / sizeof(float)};
+}
+
+std::span<const float> Tensor::floats() const {
+  VITRINE_CHECK(type_ == DType::f32);
+  return {reinterpret_cast<const float*>(data_.get()), byte_count_ / sizeof(float)};
+}
+
+Weight make_weight(Tensor tensor) {
+  VITRINE_CHECK(tensor.shape().size() == 1 || tensor.shape().size() == 2);
+  const auto owner = std::make_shared<const Tensor>(std::move(tensor));
+  const std::vector<std::size_t>& shape = owner->shape();
+  return {.type = owner->type(),
+          .rows = shape.size() == 2 ? shape[0] : 1,
+          .cols = shape.back(),
+          .data = owner->bytes().data(),
+          .owner = owner};
+}
+
+Tensor expand(const Weight& weight) {
+  const DTypeInfo& info = dtype_info(weight.type);
+  VITRINE_CHECK(info.expand != nullptr);
+  Tensor numbers(DType::f32, {weight.rows, weight.cols});
+  for (std::size_t row = 0; row < weight.rows; ++row) {
+    info.expand(weight.row(row), numbers.floats().data() + row * weight.cols, weight.cols);
+  }
+  return numbers;
+}
+
+}  // namespace vitrine
