@@ -1,0 +1,64 @@
+#include "core/checkpoint/checkpoint.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// "hf:org/name" in the local cache, without any network.
+fs::path cached_model(const std::string& name) {
+  const char* home = std::getenv("HF_HOME");
+  const char* user = std::getenv("HOME");
+  const fs::path cache = home ? fs::path(home) : fs::path(user ? user : ".") / ".cache" / "huggingface";
+  std::string folder = "models--" + name;
+  for (std::size_t at; (at = folder.find('/')) != std::string::npos;) folder.replace(at, 1, "--");
+  const fs::path snapshots = cache / "hub" / folder / "snapshots";
+  std::error_code ignored;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(snapshots, ignored)) found.push_back(entry.path());
+  if (found.empty()) throw Error({"hf:" + name, "a model in " + snapshots.string(), "none", "nothing is downloaded"});
+  return *std::max_element(found.begin(), found.end());
+}
+
+}  // namespace
+
+const NamedTensor* Checkpoint::find(std::string_view name) const {
+  const auto found = std::lower_bound(tensors.begin(), tensors.end(), name,
+                                      [](const NamedTensor& tensor, std::string_view n) { return tensor.name < n; });
+  return found != tensors.end() && found->name == name ? &*found : nullptr;
+}
+
+Checkpoint open_checkpoint(const fs::path& path) {
+  const std::string spelled = path.string();
+  if (spelled.starts_with("hf:")) return open_checkpoint(cached_model(spelled.substr(3)));
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw Error({spelled, "a model", "no such file or folder", ""});
+  std::string known;
+  for (const CheckpointFormat* format : all_checkpoint_formats()) {
+    if (format->recognises(path)) return format->open(path);
+    known += (known.empty() ? "" : ", ") + std::string(format->name);
+  }
+  throw Error({spelled, "a checkpoint (" + known + ")", "something else", ""});
+}
+
+std::string checkpoint_sha256(const Checkpoint& checkpoint) {
+  crypto_hash_sha256_state state;
+  crypto_hash_sha256_init(&state);
+  for (const fs::path& path : checkpoint.files) {
+    const MappedFile file(path);
+    crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(file.bytes().data()), file.bytes().size());
+  }
+  unsigned char digest[crypto_hash_sha256_BYTES];
+  crypto_hash_sha256_final(&state, digest);
+  char text[2 * sizeof digest + 1];
+  return sodium_bin2hex(text, sizeof text, digest, sizeof digest);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,34 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/checkpoint/checkpoint.h"
+
+namespace vitrine {
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw Error({path.string(), "a readable file", std::strerror(errno), ""});
+  struct stat status {};
+  const bool regular = ::fstat(file, &status) == 0 && S_ISREG(status.st_mode);
+  void* data = nullptr;
+  if (regular && status.st_size > 0) {
+    data = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, file, 0);
+  }
+  const int error = errno;
+  ::close(file);
+  if (!regular) throw Error({path.string(), "a regular file", "something else", ""});
+  if (data == MAP_FAILED) throw Error({path.string(), "a file that can be mapped", std::strerror(error), ""});
+  if (data) bytes_ = {static_cast<const std::byte*>(data), static_cast<std::size_t>(status.st_size)};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace vitrine
