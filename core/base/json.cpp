@@ -23,7 +23,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool number_float(double value, const std::string&) override { return put(Json(value)); }
   bool string(std::string& value) override { return put(Json(std::move(value))); }
-  bool binary(std::vector<std::uint8_t>&) override { return false; }
+  bool binary(nlohmann::json::binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(true); }
   bool start_array(std::size_t) override { return open(false); }
   bool end_object() override { return close(); }

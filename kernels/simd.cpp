@@ -1,0 +1,46 @@
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "core/base/error.h"
+#include "kernels/kernels.h"
+
+extern "C" void omp_set_num_threads(int);  // of the OpenMP run time that oneDNN brings along
+
+namespace vitrine {
+
+void initialize_worker() { omp_set_num_threads(1); }
+
+std::vector<std::string> simd_targets() {
+  std::vector<std::string> names;
+  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {  // lower bits are better targets
+    names.emplace_back(hwy::TargetName(left & -left));
+  }
+  return names;
+}
+
+void choose_simd(std::string_view target) {
+  if (target == "auto") return;
+  std::string known = "auto";
+  const std::int64_t supported = hwy::SupportedTargets();
+  for (std::int64_t left = supported; left != 0; left &= left - 1) {
+    const std::int64_t bit = left & -left;
+    const std::string_view name = hwy::TargetName(bit);
+    known += ", " + std::string(name);
+    if (name != target) continue;
+    hwy::DisableTargets(bit - 1);
+    const bool wide = target.starts_with("AVX3");
+    const auto isa = wide ? dnnl::cpu_isa::isa_default : target == "AVX2" ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41;
+    if (!wide) dnnl::set_max_cpu_isa(isa);
+    return;
+  }
+  throw Error({"--simd", known, quoted(target), ""}, Fault::usage);
+}
+
+std::string simd_in_use() { return simd_targets().front(); }
+
+}  // namespace vitrine
