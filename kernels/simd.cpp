@@ -33,9 +33,9 @@ void choose_simd(std::string_view target) {
     known += ", " + std::string(name);
     if (name != target) continue;
     hwy::DisableTargets(bit - 1);
-    const bool wide = target.starts_with("AVX3");
-    const auto isa = wide ? dnnl::cpu_isa::isa_default : target == "AVX2" ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41;
-    if (!wide) dnnl::set_max_cpu_isa(isa);
+    if (!target.starts_with("AVX3")) {
+      dnnl::set_max_cpu_isa(target == "AVX2" ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41);
+    }
     return;
   }
   throw Error({"--simd", known, quoted(target), ""}, Fault::usage);

@@ -187,12 +187,14 @@ void load_weights(const Architecture& architecture, Model& model) {
 Model load_model(const std::filesystem::path& path) {
   auto checkpoint = std::make_shared<const Checkpoint>(open_checkpoint(path));
   const Architecture& architecture = find_architecture(*checkpoint);
-  Model model{.spec = architecture.describe(*checkpoint),
-              .path = checkpoint->path,
-              .format = checkpoint->format,
-              .checkpoint = checkpoint};
+  Model model;
+  model.spec = architecture.describe(*checkpoint);
+  model.path = checkpoint->path;
+  model.format = checkpoint->format;
+  model.checkpoint = checkpoint;
   load_weights(architecture, model);
-  TokenizerSource source{.where = checkpoint->path.string()};
+  TokenizerSource source;
+  source.where = checkpoint->path.string();
   if (checkpoint->format == "gguf") {
     source.gguf = &checkpoint->metadata;
   } else {
