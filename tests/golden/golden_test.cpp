@@ -173,12 +173,12 @@ TEST_P(Golden, EveryPointEqualsTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Values(Case{"llama", "model", "reference"}, Case{"llama", "model"},
+                         testing::Values(Case{"llama", "model", "reference"}, Case{"llama", "model", "online_softmax"},
                                          Case{"llama", "model.gguf", "reference"},
                                          Case{"llama_tied", "model", "reference"},
                                          Case{"llama_tied", "model.gguf", "online_softmax"},
-                                         Case{"gpt2", "model", "reference"}, Case{"gpt2", "model"},
-                                         Case{"bert", "model", "reference"}, Case{"bert", "model"}));
+                                         Case{"gpt2", "model", "reference"}, Case{"gpt2", "model", "online_softmax"},
+                                         Case{"bert", "model", "reference"}, Case{"bert", "model", "online_softmax"}));
 
 // The same weights through two formats: q and k rows were interleaved for GGUF and must come back in order.
 TEST(GoldenFormats, GgufAndSafetensorsAgree) {

@@ -175,7 +175,7 @@ def bert_points(model, ids):
     for i, layer in enumerate(model.encoder.layer):
         block, attn, mlp = f"blocks.{i}.", f"blocks.{i}.attn.", f"blocks.{i}.mlp."
         took, gave = lambda n: tap.inputs[f"{i}.{n}"], lambda n: tap.outputs[f"{i}.{n}"]
-        out[block + "hook_resid_pre"] = rows(resid)
+        out[block + "hook_resid_pre"] = rows(resid if resid.dim() == 3 else resid[None])  # hooks may drop the batch
         q, k = rows(gave("q"), heads), rows(gave("k"), heads)
         out[attn + "hook_q"], out[attn + "hook_k"], out[attn + "hook_v"] = q, k, rows(gave("v"), heads)
         attention_points(out, attn, q, k, result.attentions[i][0], q.shape[2] ** -0.5, False)
@@ -272,8 +272,8 @@ def main():
         ids = torch.randint(0, config.vocab_size, (1, POSITIONS), generator=generator)
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
-        model.generation_config = None  # nothing of it is read
         model.save_pretrained(target / "model")
+        (target / "model" / "generation_config.json").unlink(missing_ok=True)  # nothing of it is read
         if name.startswith("llama"):
             write_gguf(model, target / "model.gguf")
         with torch.no_grad():
