@@ -1,0 +1,99 @@
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/session.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  TextOptions text;
+};
+
+/// log P(token t | tokens before it); none for the first token, before which nothing stands.
+std::vector<std::optional<double>> log_probabilities(Session& session, std::span<const TokenId> ids) {
+  std::vector<std::optional<double>> result(ids.size());
+  ForwardSinks sinks;
+  sinks.logit_rows = LogitRows::all;
+  sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const std::size_t next = rows[r].position + 1;
+      if (next >= ids.size()) continue;
+      result[next] = session.ops().log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(ids[next]));
+    }
+    session.run().step("score", rows.back().position + 1, ids.size());
+  };
+  session.run_sequence(ids, {}, sinks);
+  return result;
+}
+
+Json result_of(const Session& session, const InputText& input, std::span<const std::optional<double>> scores) {
+  const Tokenizer* tokenizer = session.model().tokenizer.get();
+  Json tokens = Json::array();
+  double sum = 0.0;
+  std::size_t scored = 0, bytes = 0, first_scored = 0;
+  for (std::size_t i = input.bos_added ? 1 : 0; i < input.tokens.size(); ++i) {
+    const Token& token = input.tokens[i];
+    Json row;
+    row.set("id", token.id).set("text", tokenizer ? Json(tokenizer->piece(token.id)) : Json());
+    row.set("logprob", scores[i] ? Json(*scores[i]) : Json());
+    if (!scores[i]) row.set("reason", "nothing stands before the first token");
+    tokens.push(row);
+    if (!scores[i]) continue;
+    if (scored++ == 0) first_scored = i;
+    sum += *scores[i];
+    bytes += token.end - token.begin;
+  }
+  const auto count = static_cast<double>(scored);
+  Json protocol;
+  protocol.set("bos", input.bos_rule).set("window", static_cast<std::uint64_t>(session.model().spec.context)).set("stride", Json());
+  protocol.set("first_scored", static_cast<std::uint64_t>(first_scored)).set("unit", "token");
+  Json json;
+  json.set("tokens", tokens).set("sum", scored ? Json(sum) : Json());
+  json.set("perplexity", scored ? Json(std::exp(-sum / count)) : Json());
+  json.set("bits_per_byte", bytes ? Json(-sum / std::log(2.0) / static_cast<double>(bytes)) : Json());
+  if (scored == 0) json.set("reason", "no token has another before it");
+  return json.set("tokens_scored", static_cast<std::uint64_t>(scored)).set("protocol", protocol).set("signature", session.signature());
+}
+
+void run(const Options& options) {
+  Session session(options.common);
+  if (!session.model().spec.has_head || session.model().spec.blocks.front().attention.mask == Mask::none) {
+    throw Error({options.common.model, "a model that predicts the next token", session.model().spec.architecture, ""});
+  }
+  const InputText input = session.read(options.text);
+  const Json json = result_of(session, input, log_probabilities(session, ids_of(input.tokens)));
+  if (options.common.json) {
+    std::puts(json.dump(2).c_str());
+    return;
+  }
+  for (const Json& row : json["tokens"].items()) {
+    const std::string text = row["text"].is_string() ? printable(row["text"].string()) : row["id"].dump();
+    std::printf("%10s  %s\n", row["logprob"].is_null() ? "-" : std::to_string(row["logprob"].number()).c_str(), text.c_str());
+  }
+  std::printf("sum %s nats, perplexity %s per token over %s tokens (bos: %s)\n", json["sum"].dump().c_str(),
+              json["perplexity"].dump().c_str(), json["tokens_scored"].dump().c_str(), input.bos_rule.c_str());
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  declare_common(app, options->common);
+  declare_text(app, options->text);
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_score() {
+  static const Command command{"score", "log-probability of every token of a text, and its perplexity",
+                               "vitrine score model.gguf --text 'The cat sat on the mat.' --json", declare};
+  return command;
+}
+
+}  // namespace vitrine
