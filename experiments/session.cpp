@@ -20,14 +20,6 @@ void on_interrupt(int) {
   if (running) running->cancel();
 }
 
-Run::Report progress_bar(bool quiet) {
-  if (quiet || !isatty(STDERR_FILENO)) return {};
-  return [](std::string_view task, std::size_t done, std::size_t total) {
-    std::fprintf(stderr, "\r%.*s %zu/%zu%s", static_cast<int>(task.size()), task.data(), done, total,
-                 done == total ? "\n" : "");
-  };
-}
-
 Precision parse_precision(const std::string& word) {
   if (word == "fast") return Precision::fast;
   if (word == "exact") return Precision::exact;
@@ -52,6 +44,19 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
+Run::Report progress_bar(bool quiet) {
+  if (quiet || !isatty(STDERR_FILENO)) return {};
+  return [](std::string_view task, std::size_t done, std::size_t total) {
+    std::fprintf(stderr, "\r%.*s %zu/%zu%s", static_cast<int>(task.size()), task.data(), done, total,
+                 done == total ? "\n" : "");
+  };
+}
+
+std::size_t checked_threads(std::size_t threads) {
+  if (threads > 1024) throw Error({"--threads", "at most 1024", std::to_string(threads), ""}, Fault::usage);
+  return threads;
+}
+
 void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
   app.add_option("--precision", options.precision, "fast (default) or exact (f32 throughout)");
@@ -74,9 +79,7 @@ void declare_text(CLI::App& app, TextOptions& options) {
 Session::Session(const CommonOptions& options)
     : options_(options), precision_(parse_precision(options.precision)), kv_type_(parse_kv(options.kv, precision_)),
       run_(progress_bar(options.quiet)) {
-  if (options.threads > 1024) {
-    throw Error({"--threads", "at most 1024", std::to_string(options.threads), ""}, Fault::usage);
-  }
+  checked_threads(options.threads);
   choose_simd(options.simd);
   kernel_ = choose_attention_kernel(options.kernel);
   model_ = load_model(options.model);

@@ -78,6 +78,10 @@ class Session {
   Run run_;
 };
 
+/// Progress on stderr; none when that is no terminal or `quiet`.
+Run::Report progress_bar(bool quiet);
+/// @throws Error (usage) where the number is absurd
+std::size_t checked_threads(std::size_t threads);
 std::vector<TokenId> ids_of(std::span<const Token> tokens);
 /// A token's text for people: invalid UTF-8 and control characters escaped.
 std::string printable(std::string_view bytes);

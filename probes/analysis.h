@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/run.h"
+#include "core/base/thread_pool.h"
 #include "probes/recording.h"
 
 namespace vitrine {
@@ -12,17 +14,19 @@ namespace vitrine {
 /// Rows of one head's attention as an analysis sees it: a band of consecutive queries, all keys.
 struct PatternBand {
   std::size_t first_row;               ///< position of the band's first query
-  TensorView<const float, 2> weights;  ///< [rows, keys]
+  TensorView<const float, 2> weights;  ///< [rows, keys]; 0 where masked
   std::span<const std::int32_t> ids;   ///< all tokens of the sequence
+  /// Position of the latest earlier token equal to ids[i]; none where there is no such token.
+  std::span<const std::optional<std::size_t>> earlier;
 };
 
-/// A per-head score: sums over rows, divided at the end. Extension point: probes/analyses/<name>.cpp; the docstring
-/// at the head of the file defines it and names its source.
+/// A per-head score: sums over rows, divided at the end. Extension point: probes/analyses/<name>.cpp; the comment at the
+/// head of the file defines it and names its source.
 struct HeadScore {
-  std::string_view name;      ///< column of `vitrine heads`
+  std::string_view name;  ///< column of `vitrine heads`
   std::string_view summary;
   std::string_view source;
-  std::string_view unit;      ///< "nats", "tokens", "share"
+  std::string_view unit;  ///< "nats", "tokens", "share"
   struct Sum {
     double total = 0.0;
     double count = 0.0;
@@ -38,7 +42,7 @@ struct HeadRow {
   std::vector<std::optional<double>> scores;  ///< in the order of all_head_scores(); empty = undefined on this text
 };
 
-/// Every head of a recording, all sequences pooled by rows.
-std::vector<HeadRow> head_table(const Recording& recording);
+/// Every head of a recording, all sequences pooled by rows. One row a head, by layer and head.
+std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run);
 
 }  // namespace vitrine

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/base/json.h"
-#include "core/model/attention.h"
 #include "core/model/forward.h"
 #include "core/model/observer.h"
 
@@ -21,11 +20,17 @@ struct RecorderOptions {
   std::vector<ProbePoint> points;  ///< of select_points
   AttentionStorage attention = AttentionStorage::factors;
   StoreType store = StoreType::automatic;
-  Precision precision = Precision::fast;  ///< automatic: f32 under exact; under fast factors as multiplied, the rest f16
-  DType kv_type = DType::f16;
-  KernelChoice kernel;
-  std::size_t top_logits = 50;  ///< 0 = none
-  Json provenance;              ///< model SHA-256, simd, seed, command line, program version, ...: root attributes
+  DType kv_type = DType::f16;      ///< of the cache: keys and values are stored as they were multiplied
+  std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
+  std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small
+  Json provenance;                 ///< seed, command line, program version, ...: the attribute `provenance`
+};
+
+/// What a recorder needs of the run that it watches.
+struct RecorderSource {
+  const Model& model;
+  const KernelChoice& kernel;
+  Ops& ops;
 };
 
 /// An observer that writes a run into one HDF5 file (probes/FORMAT.md). The file is readable at every moment: SWMR,
@@ -33,30 +38,30 @@ struct RecorderOptions {
 /// `finished` is 0.
 class Recorder : public Observer {
  public:
-  /// Creates every dataset. @throws Error where the file cannot be made
-  static std::unique_ptr<Recorder> create(const Model& model, RecorderOptions options);
+  /// Creates every dataset. An existing file is replaced where it is a recording or empty.
+  /// @throws Error where the file cannot be made or is something else
+  static std::unique_ptr<Recorder> create(const RecorderSource& source, RecorderOptions options);
 
-  /// Announces the next sequence before its forward pass (rows arrive with RowRef.sequence == index, in order).
-  /// Rows may also be appended while decoding: append_tokens adds ids to the sequence in progress.
-  virtual void begin_sequence(std::span<const Token> tokens, std::string_view text) = 0;
-  virtual void append_token(const Token& token, std::string_view bytes) = 0;
-  /// All rows of the sequence in progress were seen; commits when due.
+  /// Announces the next sequence before its forward pass. Rows then arrive with RowRef.sequence equal to the number of
+  /// sequences announced before it, in the order of sequence and position.
+  virtual void begin_sequence(std::span<const Token> tokens) = 0;
+  /// Every row of the sequences announced so far was seen; commits when due.
   virtual void end_sequence() = 0;
-  /// Summaries, dimension scales, last commit, finished = 1. Without it (Ctrl-C, exception) the destructor commits
-  /// what is complete and leaves finished = 0.
+  /// Summaries, axis labels, last commit, finished = 1. Without it (Ctrl-C, an exception) the destructor commits what is
+  /// complete and leaves finished = 0.
   virtual void finish() = 0;
 
+  struct Dataset {
+    std::string name;
+    std::string type;
+    std::size_t rows = 0, heads = 0, width = 0;
+    std::size_t bytes = 0;
+  };
   struct Summary {
-    struct Dataset {
-      std::string name;
-      std::string type;
-      std::vector<std::size_t> shape;
-      std::size_t bytes;
-    };
     std::vector<Dataset> datasets;
-    std::size_t file_bytes = 0;
     std::size_t rows = 0;
-    double seconds_in_recorder = 0.0;
+    std::size_t commits = 0;
+    double seconds = 0.0;  ///< spent in the recorder
   };
   virtual Summary summary() const = 0;
 };

@@ -2,10 +2,9 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "core/base/json.h"
@@ -13,8 +12,8 @@
 
 namespace vitrine {
 
-/// A recording read back. Opening checks every shape and type against FORMAT.md; a file that this program did not
-/// write is first opened in a child process, whose death is the error message.
+/// A recording read back. Opening checks every shape and type against FORMAT.md, first in a child process, whose death
+/// is the error message (libhdf5 itself can fall over a hostile file). One thread uses a recording at a time.
 class Recording {
  public:
   /// @throws Error with one clear line
@@ -22,44 +21,47 @@ class Recording {
   virtual ~Recording() = default;
 
   virtual const std::filesystem::path& path() const = 0;
-  virtual const Json& provenance() const = 0;  ///< root attributes
-  virtual bool finished() const = 0;
+  virtual const Json& provenance() const = 0;  ///< root attributes: model, architecture, precision, kernel, provenance, ...
+  virtual bool finished() const = 0;           ///< false: it is still being written, or its writer was stopped
 
   virtual std::size_t sequences() const = 0;
-  /// First row and one past the last row of a sequence in the concatenated rows.
-  virtual std::pair<std::size_t, std::size_t> rows_of(std::size_t sequence) const = 0;
+  struct Rows {
+    std::size_t begin = 0, count = 0;  ///< in the concatenated rows
+  };
+  virtual Rows rows_of(std::size_t sequence) const = 0;
   virtual std::vector<std::int32_t> token_ids(std::size_t sequence) const = 0;
-  /// The bytes of each token, as a reader should see them.
+  /// The bytes of each token; empty strings where the model had no tokenizer.
   virtual std::vector<std::string> token_texts(std::size_t sequence) const = 0;
-  virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;  ///< NaN where there is none
+  /// NaN for a first token; empty where none were recorded.
+  virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;
 
-  /// Prefixes of /attention ("blocks.3.attn"), in block order.
-  virtual std::vector<std::string> attention_modules() const = 0;
-  struct HeadCounts {
+  /// A group below /attention.
+  struct Module {
+    std::string name;       ///< "blocks.3.attn"
+    std::size_t block = 0;
     std::size_t heads = 0, kv_heads = 0, head_dim = 0;
   };
-  virtual HeadCounts head_counts(std::string_view module) const = 0;
+  virtual std::span<const Module> modules() const = 0;  ///< in block order
 
-  /// Factors of one head of one sequence, loaded into memory, good for any number of tiles.
-  /// Owned arrays as f32 with a PatternFactors that looks at them.
+  /// Factors of one head of one sequence as f32, good for any number of tiles.
   struct Head {
     std::vector<float> q, k, normalizer;
-    PatternFactors factors;
+    PatternFactors factors;  ///< looks at the vectors beside it
   };
-  virtual std::shared_ptr<const Head> head(std::string_view module, std::size_t head, std::size_t sequence) const = 0;
+  virtual std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const = 0;
+  /// A row statistic of the recorder ("entropy", "distance", "first_key"): [rows of the sequence * heads].
+  virtual std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const = 0;
 
-  /// Names of /activations, with shape [rows, heads?, width].
-  struct DatasetInfo {
-    std::string name;
+  struct Dataset {
+    std::string name;  ///< "/activations/blocks.0.hook_resid_pre"
     std::string type;
     std::vector<std::size_t> shape;
-    std::size_t bytes;
+    std::size_t bytes = 0;
   };
-  virtual std::vector<DatasetInfo> datasets() const = 0;
-  /// Rows [begin, begin + count) of an activation as f32, packed.
-  virtual std::vector<float> activation(std::string_view hook, std::size_t begin, std::size_t count) const = 0;
-  /// Per-head summary stored by the recorder, e.g. "entropy": [heads] of a module over a sequence, or empty.
-  virtual std::vector<float> row_stat(std::string_view module, std::string_view stat, std::size_t sequence) const = 0;  ///< [rows of sequence * heads]
+  /// Everything below /activations, /logits included.
+  virtual std::span<const Dataset> activations() const = 0;
+  /// Rows of an activation as f32, packed. `rows` counts in the concatenated rows.
+  virtual std::vector<float> activation(const Dataset& dataset, Rows rows) const = 0;
 };
 
 }  // namespace vitrine

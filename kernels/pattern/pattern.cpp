@@ -16,6 +16,23 @@ bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t positi
   return inside(score.window, score.sinks) && inside(rule.window, rule.sinks);
 }
 
+namespace {
+
+constexpr std::size_t lanes = 8;
+
+/// Independent double sums, so that a map of a long text does not wait for one addition after the other.
+double dot(const float* a, const float* b, std::size_t n) {
+  double sums[lanes] = {};
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += static_cast<double>(a[i + lane]) * b[i + lane];
+  }
+  for (std::size_t lane = 0; i < n; ++i, ++lane) sums[lane] += static_cast<double>(a[i]) * b[i];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+}  // namespace
+
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile) {
   VITRINE_CHECK(factors.rule.kind == PatternKind::softmax);
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
@@ -24,11 +41,8 @@ void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key,
         tile(i, j) = -std::numeric_limits<float>::infinity();
         continue;
       }
-      double dot = 0.0;
-      for (std::size_t d = 0; d < factors.q.extent(1); ++d) {
-        dot += static_cast<double>(factors.q(row + i, d)) * factors.k(key + j, d);
-      }
-      const double score = dot * factors.score.scale, cap = factors.score.soft_cap;
+      const double product = dot(&factors.q(row + i, 0), &factors.k(key + j, 0), factors.q.extent(1));
+      const double score = product * factors.score.scale, cap = factors.score.soft_cap;
       tile(i, j) = static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
     }
   }

@@ -1,0 +1,94 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/session.h"
+#include "probes/analysis.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  std::string recording, format = "table";
+  std::size_t threads = 0;
+  bool json = false, quiet = false;
+};
+
+void print_json(std::span<const HeadRow> table) {
+  Json rows = Json::array();
+  const auto scores = all_head_scores();
+  for (const HeadRow& row : table) {
+    Json json;
+    json.set("layer", static_cast<std::uint64_t>(row.layer)).set("head", static_cast<std::uint64_t>(row.head));
+    for (std::size_t s = 0; s < scores.size(); ++s) {
+      json.set(scores[s]->name, row.scores[s] ? Json(*row.scores[s]) : Json());
+      if (!row.scores[s]) json.set(std::string(scores[s]->name) + "_reason", "no row of this text defines it");
+    }
+    rows.push(json);
+  }
+  std::puts(rows.dump(2).c_str());
+}
+
+void print_csv(std::span<const HeadRow> table) {
+  std::printf("layer,head");
+  for (const HeadScore* score : all_head_scores()) std::printf(",%s", std::string(score->name).c_str());
+  std::puts("");
+  for (const HeadRow& row : table) {
+    std::printf("%zu,%zu", row.layer, row.head);
+    for (const auto& value : row.scores) value ? std::printf(",%.9g", *value) : std::printf(",");
+    std::puts("");
+  }
+}
+
+void print_table(std::span<const HeadRow> table) {
+  std::printf("%-8s", "head");
+  for (const HeadScore* score : all_head_scores()) std::printf(" %16s", std::string(score->name).c_str());
+  std::printf("\n%-8s", "");
+  for (const HeadScore* score : all_head_scores()) std::printf(" %16s", ("[" + std::string(score->unit) + "]").c_str());
+  std::puts("");
+  for (const HeadRow& row : table) {
+    std::printf("%-8s", ("L" + std::to_string(row.layer) + "H" + std::to_string(row.head)).c_str());
+    for (const auto& value : row.scores) value ? std::printf(" %16.4f", *value) : std::printf(" %16s", "-");
+    std::puts("");
+  }
+}
+
+void run(const Options& options) {
+  const std::string format = options.json ? "json" : options.format;
+  if (format != "table" && format != "csv" && format != "json") {
+    throw Error({"--format", "table, csv or json", quoted(format), ""}, Fault::usage);
+  }
+  const auto recording = Recording::open(options.recording);
+  if (recording->modules().empty()) {
+    throw Error({options.recording, "attention factors", "none", "record with --attention factors"});
+  }
+  if (!recording->finished()) std::fprintf(stderr, "vitrine: %s is unfinished: only its committed rows are counted\n", options.recording.c_str());
+  ThreadPool pool(checked_threads(options.threads));
+  Run progress(progress_bar(options.quiet));
+  const std::vector<HeadRow> table = head_table(*recording, pool, progress);
+  if (format == "json") return print_json(table);
+  if (format == "csv") return print_csv(table);
+  print_table(table);
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("RUN", options->recording, "a recording, made by `vitrine record`")->required();
+  app.add_option("--format", options->format, "table (default), csv or json");
+  app.add_option("--threads", options->threads, "default: the cores this process may use");
+  app.add_flag("--json", options->json, "short for --format json");
+  app.add_flag("--quiet", options->quiet, "no progress");
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_heads() {
+  static const Command command{"heads", "what every attention head of a recording does, one row a head",
+                               "vitrine heads run.h5 --format csv", declare};
+  return command;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,129 @@
+#include "probes/recorder.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/session.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  TextOptions text;
+  std::string output, attention = "factors", store = "auto", compress = "none";
+  std::vector<std::string> points{"default"};
+};
+
+template <typename Value>
+Value choice(const std::string& flag, const std::string& word, const std::map<std::string, Value>& known) {
+  const auto found = known.find(word);
+  if (found != known.end()) return found->second;
+  std::string expected;
+  for (const auto& [name, value] : known) expected += (expected.empty() ? "" : ", ") + name;
+  throw Error({flag, expected, quoted(word), ""}, Fault::usage);
+}
+
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  while (!words.empty() && words.back() == '\0') words.pop_back();
+  for (char& c : words) c = c == '\0' ? ' ' : c;
+  return words;
+}
+
+RecorderOptions recorder_options(const Session& session, const Options& options, const InputText& input) {
+  RecorderOptions result;
+  result.path = options.output;
+  result.attention = choice<AttentionStorage>("--attention", options.attention,
+                                              {{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense},
+                                               {"none", AttentionStorage::none}});
+  result.store = choice<StoreType>("--store", options.store,
+                                   {{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
+                                    {"bf16", StoreType::bf16}});
+  choice<int>("--compress", options.compress, {{"none", 0}});
+  result.points = select_points(session.model().spec, options.points);
+  result.kv_type = session.kv_type();
+  result.expected_rows = input.tokens.size();
+  result.provenance = session.signature();
+  result.provenance.set("command_line", command_line()).set("bos", input.bos_rule);
+  result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));
+  return result;
+}
+
+Json result_of(const Recorder& recorder, const Options& options, double seconds) {
+  const Recorder::Summary summary = recorder.summary();
+  Json datasets = Json::array();
+  std::size_t bytes = 0;
+  for (const Recorder::Dataset& dataset : summary.datasets) {
+    Json shape = Json::array();
+    shape.push(static_cast<std::uint64_t>(dataset.rows));
+    for (const std::size_t extent : {dataset.heads, dataset.width}) {
+      if (extent > 0) shape.push(static_cast<std::uint64_t>(extent));
+    }
+    Json row;
+    row.set("name", dataset.name).set("type", dataset.type).set("shape", shape);
+    datasets.push(row.set("bytes", static_cast<std::uint64_t>(dataset.bytes)));
+    bytes += dataset.bytes;
+  }
+  std::error_code ignored;
+  Json json;
+  json.set("file", options.output).set("rows", static_cast<std::uint64_t>(summary.rows));
+  json.set("bytes", static_cast<std::uint64_t>(bytes));
+  json.set("file_bytes", static_cast<std::uint64_t>(std::filesystem::file_size(options.output, ignored)));
+  json.set("commits", static_cast<std::uint64_t>(summary.commits));
+  json.set("seconds", seconds).set("seconds_recording", summary.seconds);
+  return json.set("datasets", datasets);
+}
+
+void run(const Options& options) {
+  Session session(options.common);
+  const InputText input = session.read(options.text);
+  if (input.tokens.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
+  const RecorderOptions wanted = recorder_options(session, options, input);
+  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, wanted);
+  Observer* observers[] = {recorder.get()};
+  const TapPlan taps(session.model().spec, observers);
+  const auto start = std::chrono::steady_clock::now();
+  recorder->begin_sequence(input.tokens);
+  session.run_sequence(ids_of(input.tokens), taps, {});
+  recorder->end_sequence();
+  recorder->finish();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const Json json = result_of(*recorder, options, seconds);
+  if (options.common.json) {
+    std::puts(json.dump(2).c_str());
+    return;
+  }
+  std::printf("%s: %s tokens, %zu datasets, %.1f MB in %.2f s, of which %.2f s recording\n", options.output.c_str(),
+              json["rows"].dump().c_str(), json["datasets"].items().size(), json["file_bytes"].number() / 1e6, seconds,
+              json["seconds_recording"].number());
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  declare_common(app, options->common);
+  declare_text(app, options->text);
+  app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
+  app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',');
+  app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense or none");
+  app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
+  app.add_option("--compress", options->compress, "none");
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_record() {
+  static const Command command{"record", "run a text and record activations and attention into an HDF5 file",
+                               "vitrine record model.gguf --text 'The cat sat on the mat.' -o run.h5", declare};
+  return command;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,66 @@
+#include "probes/analysis.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t band_rows = 64;  // rows of a map that exist at once
+
+std::vector<std::optional<std::size_t>> earlier_equals(std::span<const std::int32_t> ids) {
+  std::map<std::int32_t, std::size_t> seen;
+  std::vector<std::optional<std::size_t>> earlier(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto found = seen.find(ids[i]);
+    if (found != seen.end()) earlier[i] = found->second;
+    seen[ids[i]] = i;
+  }
+  return earlier;
+}
+
+using Sums = std::vector<HeadScore::Sum>;
+
+/// All scores of one head over one sequence, band by band.
+void accumulate_head(const Recording::Head& head, std::span<const std::int32_t> ids,
+                     std::span<const std::optional<std::size_t>> earlier, Sums& sums) {
+  const std::size_t length = ids.size();
+  const auto scores = all_head_scores();
+  std::vector<float> buffer(std::min(band_rows, length) * length);
+  for (std::size_t row = 0; row < length; row += band_rows) {
+    const std::size_t rows = std::min(band_rows, length - row);
+    const TensorView<float, 2> tile(buffer.data(), {rows, length});
+    pattern_tile(head.factors, row, 0, tile);
+    const PatternBand band{row, tile, ids, earlier};
+    for (std::size_t s = 0; s < scores.size(); ++s) scores[s]->accumulate(band, sums[s]);
+  }
+}
+
+}  // namespace
+
+std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run) {
+  const auto scores = all_head_scores();
+  std::vector<HeadRow> table;
+  for (const Recording::Module& module : recording.modules()) {
+    std::vector<Sums> sums(module.heads, Sums(scores.size()));
+    for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
+      const std::vector<std::int32_t> ids = recording.token_ids(sequence);
+      const auto earlier = earlier_equals(ids);
+      std::vector<std::shared_ptr<const Recording::Head>> heads;  // read by one thread, worked on by all
+      for (std::size_t h = 0; h < module.heads; ++h) heads.push_back(recording.head(module, h, sequence));
+      pool.run(module.heads, [&](std::size_t h, std::size_t) { accumulate_head(*heads[h], ids, earlier, sums[h]); });
+    }
+    for (std::size_t h = 0; h < module.heads; ++h) {
+      HeadRow row{module.block, h, {}};
+      for (const HeadScore::Sum& sum : sums[h]) {
+        row.scores.push_back(sum.count > 0.0 ? std::optional(sum.total / sum.count) : std::nullopt);
+      }
+      table.push_back(std::move(row));
+    }
+    run.step("heads", module.block + 1, recording.modules().size());
+  }
+  return table;
+}
+
+}  // namespace vitrine

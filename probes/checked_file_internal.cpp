@@ -1,0 +1,176 @@
+#include "probes/checked_file_internal.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t longest_text = std::size_t{1} << 20;
+constexpr std::size_t most_members = 100000;
+
+std::string shape_text(const std::vector<std::size_t>& shape) {
+  std::string text = "[";
+  for (const std::size_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+}  // namespace
+
+CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
+  h5::silence();
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path_, ignored)) throw Error({path_, "a recording", "no such file", "see `vitrine record`"});
+  const h5::Handle access = h5::access_properties();
+  // A file that is being written, or whose writer was killed, opens only so.
+  for (const unsigned flags : {H5F_ACC_RDONLY, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ}) {
+    file_ = {H5Fopen(path_.c_str(), flags, access), H5Fclose};
+    if (file_.valid()) return;
+  }
+  throw Error({path_, "an HDF5 file", h5::last_reason(), "make it anew with `vitrine record`"});
+}
+
+void CheckedFile::fail(const std::string& object, std::string expected, std::string found) const {
+  throw Error({path_ + ", " + object, std::move(expected), std::move(found), "the recording is damaged or of another kind"});
+}
+
+bool CheckedFile::has(const std::string& name) const {
+  for (std::size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
+    if (H5Lexists(file_, name.substr(0, end).c_str(), H5P_DEFAULT) <= 0) return false;
+    if (end == std::string::npos) return true;
+  }
+}
+
+std::vector<std::string> CheckedFile::members(const std::string& group) const {
+  std::vector<std::string> names;
+  if (!has(group)) return names;
+  const h5::Handle object(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), H5Gclose);
+  if (!object.valid()) fail(group, "a group", "something else");
+  const herr_t status = H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, nullptr,
+                                   [](hid_t, const char* name, const H5L_info_t* link, void* target) {
+                                     auto& found = *static_cast<std::vector<std::string>*>(target);
+                                     // Soft and external links could lead anywhere: a recording has none.
+                                     if (link->type != H5L_TYPE_HARD || found.size() >= most_members) return herr_t{-1};
+                                     found.emplace_back(name);
+                                     return herr_t{0};
+                                   }, &names);
+  if (status < 0) fail(group, "plain members", "a link to elsewhere, or a broken group");
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+h5::Handle CheckedFile::open_dataset(const std::string& name) const {
+  if (!has(name)) fail(name, "a dataset", "nothing");
+  h5::Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!dataset.valid()) fail(name, "a dataset", h5::last_reason());
+  return dataset;
+}
+
+CheckedFile::Info CheckedFile::info(const std::string& name) const {
+  const h5::Handle dataset = open_dataset(name);
+  const h5::Handle type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose),
+      properties(H5Dget_create_plist(dataset), H5Pclose);
+  if (!type.valid() || !space.valid() || !properties.valid()) fail(name, "a whole header", h5::last_reason());
+  Info info;
+  info.type = H5Tequal(type, H5T_IEEE_F64LE) > 0 ? "f64" : std::string(h5::type_name(type));
+  if (info.type.empty()) fail(name, "one of f32, f16, bf16, f64, i32, u64, u8", "another type");
+  const H5D_layout_t layout = H5Pget_layout(properties);
+  if (layout == H5D_VIRTUAL || H5Pget_external_count(properties) > 0) fail(name, "numbers in this file", "numbers elsewhere");
+  std::array<hsize_t, H5S_MAX_RANK> extents{};
+  const int rank = H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+  if (rank < 1 || rank > 3) fail(name, "1 to 3 axes", std::to_string(rank));
+  info.bytes = H5Tget_size(type);
+  for (int axis = 0; axis < rank; ++axis) {
+    info.shape.push_back(extents[static_cast<std::size_t>(axis)]);
+    if (__builtin_mul_overflow(info.bytes, info.shape.back(), &info.bytes)) fail(name, "a size that exists", shape_text(info.shape));
+  }
+  if (H5Pget_nfilters(properties) == 0 && H5Dget_storage_size(dataset) < info.bytes) {
+    fail(name, std::to_string(info.bytes) + " bytes", std::to_string(H5Dget_storage_size(dataset)));
+  }
+  return info;
+}
+
+void CheckedFile::walk_chunks(const std::string& name) const {
+  const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose),
+                   properties(H5Dget_create_plist(dataset), H5Pclose);
+  if (H5Pget_layout(properties) != H5D_CHUNKED) return;
+  hsize_t chunks = 0;
+  if (H5Dget_num_chunks(dataset, space, &chunks) < 0) fail(name, "an index of chunks", h5::last_reason());
+  std::error_code ignored;
+  const std::uint64_t file_bytes = std::filesystem::file_size(path_, ignored);
+  for (hsize_t chunk = 0; chunk < std::min<hsize_t>(chunks, 4096); ++chunk) {
+    std::array<hsize_t, H5S_MAX_RANK> offset{};
+    unsigned filters = 0;
+    haddr_t address = 0;
+    hsize_t size = 0;
+    if (H5Dget_chunk_info(dataset, space, chunk, offset.data(), &filters, &address, &size) < 0 || address > file_bytes ||
+        size > file_bytes - address) {
+      fail(name, "chunks inside the file", "chunk " + std::to_string(chunk) + " outside");
+    }
+  }
+}
+
+h5::Handle CheckedFile::open_attribute(const std::string& object, const char* name) const {
+  if (!(object == "/" || has(object)) || H5Aexists_by_name(file_, object.c_str(), name, H5P_DEFAULT) <= 0) {
+    fail(object, std::string("the attribute ") + name, "none");
+  }
+  h5::Handle attribute(H5Aopen_by_name(file_, object.c_str(), name, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  if (!attribute.valid()) fail(object, std::string("the attribute ") + name, h5::last_reason());
+  const h5::Handle space(H5Aget_space(attribute), H5Sclose);
+  if (H5Sget_simple_extent_npoints(space) != 1) fail(object, std::string("one value in ") + name, "another number of values");
+  return attribute;
+}
+
+std::string CheckedFile::text(const std::string& object, const char* name) const {
+  const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
+  if (H5Tget_class(type) != H5T_STRING) fail(object, std::string("text in ") + name, "another type");
+  if (H5Tis_variable_str(type) > 0) {
+    const h5::Handle memory(H5Tcopy(H5T_C_S1), H5Tclose);
+    H5Tset_size(memory, H5T_VARIABLE);
+    H5Tset_cset(memory, H5Tget_cset(type));
+    char* data = nullptr;
+    if (H5Aread(attribute, memory, &data) < 0 || data == nullptr) fail(object, std::string("text in ") + name, h5::last_reason());
+    const std::string value(data, std::min(std::char_traits<char>::length(data), longest_text));
+    H5free_memory(data);
+    return value;
+  }
+  const std::size_t size = H5Tget_size(type);
+  if (size > longest_text) fail(object, "at most 1 MiB of text in " + std::string(name), std::to_string(size));
+  std::string value(size, '\0');
+  if (H5Aread(attribute, type, value.data()) < 0) fail(object, std::string("text in ") + name, h5::last_reason());
+  return value.substr(0, value.find('\0'));
+}
+
+std::uint64_t CheckedFile::count(const std::string& object, const char* name, std::uint64_t most) const {
+  const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
+  std::uint64_t value = 0;
+  if (H5Tget_class(type) != H5T_INTEGER || H5Aread(attribute, H5T_NATIVE_UINT64, &value) < 0) {
+    fail(object, std::string("a whole number in ") + name, "another type");
+  }
+  if (value > most) fail(object, std::string(name) + " of at most " + std::to_string(most), std::to_string(value));
+  return value;
+}
+
+double CheckedFile::number(const std::string& object, const char* name) const {
+  const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
+  double value = 0.0;
+  if (H5Tget_class(type) != H5T_FLOAT || H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) < 0) {
+    fail(object, std::string("a number in ") + name, "another type");
+  }
+  return value;
+}
+
+void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, void* values) const {
+  const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose);
+  const std::vector<hsize_t> begin(box.begin.begin(), box.begin.end()), count(box.count.begin(), box.count.end());
+  const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
+  if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size()) ||
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr) < 0 ||
+      H5Sselect_valid(space) <= 0 || H5Dread(dataset, type, memory, space, H5P_DEFAULT, values) < 0) {
+    fail(name, "readable numbers", h5::last_reason());
+  }
+}
+
+}  // namespace vitrine

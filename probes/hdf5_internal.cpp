@@ -1,0 +1,124 @@
+#include "probes/hdf5_internal.h"
+
+#include "core/base/error.h"
+
+namespace vitrine::h5 {
+namespace {
+
+// Called from the outermost function inwards: the last entry is where it really happened.
+herr_t keep_deepest(unsigned, const H5E_error2_t* entry, void* target) {
+  if (entry->desc != nullptr && entry->desc[0] != '\0') *static_cast<std::string*>(target) = entry->desc;
+  return 0;
+}
+
+struct Layout {
+  std::size_t sign, exponent, exponent_bits, mantissa_bits, bias;
+};
+
+Handle small_float(const Layout& layout) {
+  Handle type(H5Tcopy(H5T_IEEE_F32LE), H5Tclose);
+  const bool made = H5Tset_fields(type, layout.sign, layout.exponent, layout.exponent_bits, 0, layout.mantissa_bits) >= 0 &&
+                    H5Tset_size(type, 2) >= 0 && H5Tset_ebias(type, layout.bias) >= 0;
+  VITRINE_CHECK(made);
+  return type;
+}
+
+}  // namespace
+
+void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+
+std::string last_reason() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, [](unsigned, const H5E_error2_t* entry, void* target) {
+    auto& found = *static_cast<std::string*>(target);
+    if (found.empty() && entry->desc != nullptr) found = entry->desc;
+    return herr_t{0};
+  }, &text);
+  if (text.empty()) H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_deepest, &text);
+  // "file write failed: time = ..., error message = 'No space left on device', buf = ...": the part for people.
+  constexpr std::string_view mark = "error message = '";
+  const std::size_t begin = text.find(mark);
+  if (begin != std::string::npos) {
+    const std::size_t end = text.find('\'', begin + mark.size());
+    text = text.substr(begin + mark.size(), end - begin - mark.size());
+  }
+  for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  return text.empty() ? "no reason given" : text;
+}
+
+void require(hid_t status, std::string_view where, std::string_view doing) {
+  if (status < 0) throw Error({std::string(where), "to " + std::string(doing), last_reason(), ""});
+}
+
+Handle file_type(DType type) {
+  switch (type) {
+    case DType::f32: return {H5Tcopy(H5T_IEEE_F32LE), H5Tclose};
+    case DType::f16: return small_float({15, 10, 5, 10, 15});
+    case DType::bf16: return small_float({15, 7, 8, 7, 127});
+    case DType::i32: return {H5Tcopy(H5T_STD_I32LE), H5Tclose};
+    case DType::i64: return {H5Tcopy(H5T_STD_U64LE), H5Tclose};  // offsets and counts: never negative
+    case DType::i8: return {H5Tcopy(H5T_STD_U8LE), H5Tclose};    // bytes of text
+    default: break;
+  }
+  VITRINE_CHECK(!"a type that recordings have");
+  return {};
+}
+
+std::string_view type_name(hid_t type) {
+  struct Named {
+    DType type;
+    std::string_view name;
+  };
+  for (const Named& named : {Named{DType::f32, "f32"}, Named{DType::f16, "f16"}, Named{DType::bf16, "bf16"},
+                             Named{DType::i32, "i32"}, Named{DType::i64, "u64"}, Named{DType::i8, "u8"}}) {
+    if (H5Tequal(type, file_type(named.type)) > 0) return named.name;
+  }
+  return {};
+}
+
+Handle access_properties() {
+  Handle properties(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_libver_bounds(properties, H5F_LIBVER_V110, H5F_LIBVER_V110);
+  H5Pset_file_locking(properties, false, true);
+  H5Pset_fclose_degree(properties, H5F_CLOSE_STRONG);
+  return properties;
+}
+
+void write_attribute(hid_t object, const char* name, std::string_view text) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type, H5T_VARIABLE);  // plain h5py gives a str of it
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  require(attribute, name, "write an attribute");
+  const std::string terminated(text);
+  const char* data = terminated.c_str();
+  require(H5Awrite(attribute, type, &data), name, "write an attribute");
+}
+
+void write_attribute(hid_t object, const char* name, double value) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(object, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  require(attribute, name, "write an attribute");
+  require(H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value), name, "write an attribute");
+}
+
+void write_attribute(hid_t object, const char* name, std::uint64_t value) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(object, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  require(attribute, name, "write an attribute");
+  require(H5Awrite(attribute, H5T_NATIVE_UINT64, &value), name, "write an attribute");
+}
+
+void make_groups(hid_t file, std::string_view path, std::string_view where) {
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const std::string prefix(path.substr(0, end));
+    if (H5Lexists(file, prefix.c_str(), H5P_DEFAULT) <= 0) {
+      const Handle group(H5Gcreate2(file, prefix.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+      require(group, where, "create the group " + prefix);
+    }
+    if (end == std::string_view::npos) return;
+  }
+}
+
+}  // namespace vitrine::h5
