@@ -14,7 +14,7 @@
 namespace vitrine {
 namespace {
 
-constexpr unsigned longest_seconds = 60;
+constexpr unsigned longest_seconds = 20;
 
 /// The child: tells the pipe what is wrong, and leaves without running anybody's destructors.
 [[noreturn]] void run_child(int pipe, const std::function<void()>& check) {

@@ -200,7 +200,7 @@ void FileRecorder::create_attention(int block) {
   targets_[{.block = block, .site = Site::normalizer}].push_back({&sums});
   row_datasets_.push_back(&sums);
   for (int column = 0; column < 3; ++column) {
-    RowDataset& dataset = add({.name = group + "/" + row_statistics[static_cast<std::size_t>(column)], .width = spec.heads});
+    RowDataset& dataset = add({.name = group + "/" + std::string(row_statistics[static_cast<std::size_t>(column)]), .width = spec.heads});
     targets_[{.block = block, .site = Site::row_stats}].push_back({&dataset, column});
     row_datasets_.push_back(&dataset);
   }

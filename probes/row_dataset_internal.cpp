@@ -11,7 +11,7 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t longest_chunk = 512;           // rows
+constexpr std::size_t longest_chunk = 512, shortest_chunk = 16;  // rows
 constexpr std::size_t largest_chunk = std::size_t{1} << 20;  // bytes
 
 struct Extents {
@@ -31,7 +31,9 @@ Extents extents(const RowDataset::Shape& shape, std::size_t rows, std::size_t he
 std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes) {
   std::size_t rows = longest_chunk;
   while (rows > 1 && rows * row_bytes > largest_chunk) rows /= 2;
-  while (shape.expected_rows > 0 && rows > 16 && rows / 2 >= shape.expected_rows) rows /= 2;
+  // A file holds whole chunks: halve them while more than an eighth of a run of known length would be padding.
+  const auto padded = [&] { return (shape.expected_rows + rows - 1) / rows * rows; };
+  while (shape.expected_rows > 0 && rows > shortest_chunk && padded() * 8 > shape.expected_rows * 9) rows /= 2;
   return rows;
 }
 

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model/forward.h"
+#include "kernels/kernels.h"
+#include "probes/recorder.h"
+
+namespace vitrine {
+
+/// Keeps every value it is shown, so that a test can compare a file with what really happened.
+class Keeper : public Observer {
+ public:
+  Access access(const ProbePoint& point) const override { return is_square(point.site) ? Access::none : Access::read; }
+  void see(const ProbePoint& point, std::span<const RowRef>, TensorView<float, 3> values) override {
+    std::vector<float>& kept = seen[point_name(point)];
+    for (std::size_t r = 0; r < values.extent(0); ++r) {
+      for (std::size_t h = 0; h < values.extent(1); ++h) {
+        for (std::size_t d = 0; d < values.extent(2); ++d) kept.push_back(values(r, h, d));
+      }
+    }
+  }
+  std::map<std::string, std::vector<float>> seen;
+};
+
+/// One of the tiny golden models with everything that runs it.
+struct TinyModel {
+  explicit TinyModel(const std::string& name, Precision precision = Precision::exact)
+      : pool(2, initialize_worker), ops(make_cpu_ops(precision, pool)), kernel(choose_attention_kernel("auto")),
+        model(load_model(std::filesystem::path(VITRINE_TEST_DATA) / "golden" / name / "model")) {}
+
+  /// The sequences go through the model one after the other, seen by all observers.
+  void run(std::span<const std::vector<TokenId>> sequences, std::span<Observer* const> observers, DType kv_type = DType::f32) {
+    const TapPlan taps(model.spec, observers);
+    const ForwardContext context{model, *ops, kernel, workspace, progress, taps};
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      Segment segment{.sequence = static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}};
+      KvCache cache(model.spec, kv_type);
+      if (model.spec.blocks.front().attention.mask == Mask::causal) segment.cache = &cache;
+      forward(context, {&segment, 1}, {});
+    }
+  }
+
+  ThreadPool pool;
+  std::unique_ptr<Ops> ops;
+  KernelChoice kernel;
+  Model model;
+  Workspace workspace;
+  Run progress;
+};
+
+inline std::vector<Token> tokens_of(std::span<const TokenId> ids) {
+  std::vector<Token> tokens;
+  for (const TokenId id : ids) tokens.push_back({id, tokens.size(), tokens.size() + 1});
+  return tokens;
+}
+
+/// Records the sequences of a tiny model into `path`; `finish` as a run that ends well.
+inline std::unique_ptr<Recorder> record(TinyModel& tiny, std::span<const std::vector<TokenId>> sequences,
+                                        RecorderOptions options, Observer* also = nullptr) {
+  auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, std::move(options));
+  for (const auto& ids : sequences) recorder->begin_sequence(tokens_of(ids));
+  std::vector<Observer*> observers{recorder.get()};
+  if (also) observers.push_back(also);
+  tiny.run(sequences, observers);
+  recorder->end_sequence();
+  return recorder;
+}
+
+inline const std::vector<std::vector<TokenId>> two_texts{{3, 17, 42, 5, 5, 61, 9, 17, 42, 30, 2, 8, 50, 1, 3},
+                                                         {9, 9, 1, 22, 64, 9, 9, 1, 22, 64, 11}};
+
+/// A file in a folder of its own that goes away with the test.
+class ScratchFile {
+ public:
+  explicit ScratchFile(const std::string& name)
+      : folder_(std::filesystem::temp_directory_path() / ("vitrine_" + name + "_" + std::to_string(::getpid()))),
+        path(folder_ / "run.h5") {
+    std::filesystem::create_directories(folder_);
+  }
+  ~ScratchFile() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+
+ private:
+  std::filesystem::path folder_;
+
+ public:
+  const std::filesystem::path path;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,315 @@
+#include "probes/recording.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <iterator>
+#include <random>
+
+#include "core/base/error.h"
+#include "probes/analysis.h"
+#include "tests/probes/recorded_run.h"
+
+namespace vitrine {
+namespace {
+
+RecorderOptions options_for(TinyModel& tiny, const std::filesystem::path& path, std::vector<std::string> points = {"all"}) {
+  RecorderOptions options;
+  options.path = path;
+  options.points = select_points(tiny.model.spec, points);
+  options.kv_type = DType::f32;
+  options.provenance = Json::object().set("seed", 7);
+  return options;
+}
+
+class Recorded : public testing::TestWithParam<const char*> {};
+
+TEST_P(Recorded, EveryPointComesBackBitByBit) {
+  TinyModel tiny(GetParam());
+  const ScratchFile file(std::string("all_") + GetParam());
+  Keeper keeper;
+  record(tiny, two_texts, options_for(tiny, file.path), &keeper)->finish();
+  const auto recording = Recording::open(file.path);
+  EXPECT_TRUE(recording->finished());
+  ASSERT_EQ(recording->sequences(), 2u);
+  EXPECT_EQ(recording->token_ids(1), two_texts[1]);
+  const std::size_t rows = two_texts[0].size() + two_texts[1].size();
+  std::size_t compared = 0;
+  for (const Recording::Dataset& dataset : recording->activations()) {
+    const std::string hook = dataset.name == "/logits" ? "logits" : dataset.name.substr(std::string("/activations/").size());
+    ASSERT_TRUE(keeper.seen.contains(hook)) << hook;
+    EXPECT_EQ(recording->activation(dataset, {0, rows}), keeper.seen.at(hook)) << hook;
+    ++compared;
+  }
+  std::size_t expected = 0;
+  for (const ProbePoint& point : all_points(tiny.model.spec)) expected += is_square(point.site) ? 0 : 1;
+  EXPECT_EQ(compared, expected);
+}
+
+/// The map rebuilt from the factors of the file, times the values, is what the model's heads put out.
+TEST_P(Recorded, TileTimesValuesIsTheHeadsOutput) {
+  TinyModel tiny(GetParam());
+  const ScratchFile file(std::string("tile_") + GetParam());
+  Keeper keeper;
+  record(tiny, two_texts, options_for(tiny, file.path), &keeper)->finish();
+  const auto recording = Recording::open(file.path);
+  for (const Recording::Module& module : recording->modules()) {
+    const std::string prefix = module.name + ".hook_";
+    const std::vector<float>&z = keeper.seen.at(prefix + "z"), &v = keeper.seen.at(prefix + "v");
+    for (std::size_t sequence = 0; sequence < 2; ++sequence) {
+      const auto [begin, count] = recording->rows_of(sequence);
+      for (std::size_t h = 0; h < module.heads; ++h) {
+        const auto head = recording->head(module, h, sequence);
+        std::vector<float> map(count * count);
+        pattern_tile(head->factors, 0, 0, {map.data(), {count, count}});
+        const std::size_t kv_head = h / (module.heads / module.kv_heads), dim = module.head_dim;
+        for (std::size_t i = 0; i < count; ++i) {
+          for (std::size_t d = 0; d < dim; ++d) {
+            double sum = 0.0;
+            for (std::size_t j = 0; j < count; ++j) sum += map[i * count + j] * v[((begin + j) * module.kv_heads + kv_head) * dim + d];
+            EXPECT_NEAR(sum, z[((begin + i) * module.heads + h) * dim + d], 1e-5);
+          }
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Recorded, testing::Values("llama", "gpt2", "bert"));
+
+TEST(Recording, HoldsLogProbabilitiesAndTheLargestLogits) {
+  TinyModel tiny("llama");
+  const ScratchFile file("logits");
+  Keeper keeper;
+  record(tiny, two_texts, options_for(tiny, file.path, {"logits"}), &keeper)->finish();
+  const auto recording = Recording::open(file.path);
+  const std::size_t vocabulary = tiny.model.spec.vocabulary;
+  for (std::size_t sequence = 0; sequence < 2; ++sequence) {
+    const auto scores = recording->log_probabilities(sequence);
+    ASSERT_EQ(scores.size(), two_texts[sequence].size());
+    EXPECT_TRUE(std::isnan(scores[0]));
+    for (std::size_t i = 1; i < scores.size(); ++i) {
+      const float* row = keeper.seen.at("logits").data() + (recording->rows_of(sequence).begin + i - 1) * vocabulary;
+      EXPECT_NEAR(scores[i], tiny.ops->log_probability({row, vocabulary}, static_cast<std::size_t>(two_texts[sequence][i])), 1e-5);
+    }
+  }
+}
+
+TEST(Recording, SmallTypesAreAsExactAsTheyCanBe) {
+  TinyModel tiny("llama");
+  for (const auto& [store, error] : {std::pair(StoreType::f16, 0x1p-11f), std::pair(StoreType::bf16, 0x1p-8f)}) {
+    const ScratchFile file("types");
+    Keeper keeper;
+    RecorderOptions options = options_for(tiny, file.path, {"default"});
+    options.store = store;
+    record(tiny, two_texts, options, &keeper)->finish();
+    const auto recording = Recording::open(file.path);
+    for (const Recording::Dataset& dataset : recording->activations()) {
+      EXPECT_EQ(dataset.type, store == StoreType::f16 ? "f16" : "bf16");
+      const auto& truth = keeper.seen.at(dataset.name.substr(13).starts_with("blocks.") ? dataset.name.substr(13) : "");
+      const auto values = recording->activation(dataset, {0, truth.size() ? dataset.shape[0] : 0});
+      for (std::size_t i = 0; i < values.size(); ++i) ASSERT_LE(std::abs(values[i] - truth[i]), error * std::abs(truth[i]) + 1e-7f);
+    }
+  }
+}
+
+/// An observer that makes one late row huge, as late layers of real models do.
+class Exploder : public Observer {
+ public:
+  Access access(const ProbePoint& point) const override { return point == at ? Access::write : Access::none; }
+  void see(const ProbePoint&, std::span<const RowRef> rows, TensorView<float, 3> values) override {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      if (rows[r].sequence == 1 && rows[r].position == 3) values(r, 0, 0) = 70000.0f;
+    }
+  }
+  const ProbePoint at{.block = 1, .site = Site::resid_mid};
+};
+
+TEST(Recording, WhatDoesNotFitIntoF16BecomesF32) {
+  TinyModel tiny("llama");
+  const ScratchFile file("overflow");
+  RecorderOptions options = options_for(tiny, file.path, {"default", "resid_post"});
+  options.store = StoreType::f16;
+  auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options);
+  for (const auto& ids : two_texts) recorder->begin_sequence(tokens_of(ids));
+  Exploder exploder;
+  Observer* observers[] = {&exploder, recorder.get()};  // the recorder sees what the exploder wrote
+  tiny.run(two_texts, observers);
+  recorder->finish();
+  const auto recording = Recording::open(file.path);
+  bool found = false;
+  for (const Recording::Dataset& dataset : recording->activations()) {
+    if (dataset.name == "/activations/blocks.0.hook_resid_mid") {
+      EXPECT_EQ(dataset.type, "f16");
+    }
+    if (dataset.name != "/activations/blocks.1.hook_resid_mid") continue;
+    found = true;
+    EXPECT_EQ(dataset.type, "f32");
+    EXPECT_EQ(recording->activation(dataset, {two_texts[0].size() + 3, 1})[0], 70000.0f);
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(Recording, AStoppedRunKeepsItsWholeRows) {
+  TinyModel tiny("llama");
+  const ScratchFile file("stopped");
+  record(tiny, two_texts, options_for(tiny, file.path)).reset();  // no finish()
+  const auto recording = Recording::open(file.path);
+  EXPECT_FALSE(recording->finished());
+  EXPECT_EQ(recording->sequences(), 2u);
+  EXPECT_EQ(recording->token_ids(0), two_texts[0]);
+}
+
+/// What a killed process leaves behind: the file as it was committed, never closed.
+TEST(Recording, AKilledRunOpens) {
+  const ScratchFile file("killed");
+  const pid_t child = fork();
+  if (child == 0) {
+    TinyModel tiny("llama");
+    auto recorder = record(tiny, two_texts, options_for(tiny, file.path));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2100));  // a commit is due
+    recorder->end_sequence();
+    std::raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const auto recording = Recording::open(file.path);
+  EXPECT_FALSE(recording->finished());
+  EXPECT_EQ(recording->rows_of(1).count, two_texts[1].size());
+}
+
+/// A limit on the file's size fails writes as a full disk does.
+TEST(Recording, AFullDiskIsOneClearLine) {
+  const ScratchFile file("full");
+  const pid_t child = fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{1 << 19, 1 << 19};
+    setrlimit(RLIMIT_FSIZE, &small);
+    int code = 1;
+    try {
+      TinyModel tiny("llama");
+      const std::vector<std::vector<TokenId>> many(400, two_texts[0]);
+      record(tiny, many, options_for(tiny, file.path))->finish();
+    } catch (const Error& error) {
+      const std::string line = error.what();
+      const bool named = line.find("run.h5") != std::string::npos && line.find('\n') == std::string::npos;
+      code = named && line.find("File too large") != std::string::npos ? 0 : 2;
+    }
+    _exit(code);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Recording, OtherFilesAreNotOverwritten) {
+  TinyModel tiny("llama");
+  const ScratchFile file("other");
+  std::ofstream(file.path) << "precious";
+  EXPECT_THROW(Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, file.path)), Error);
+  EXPECT_EQ(std::filesystem::file_size(file.path), 8u);
+  EXPECT_THROW(Recording::open(file.path), Error);
+  EXPECT_THROW(Recording::open(file.path.parent_path() / "none.h5"), Error);
+}
+
+std::vector<char> read_file(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+/// A damaged file opens or is refused with one line; nothing worse reaches the reader.
+TEST(Recording, DamageIsOneLineOrHarmless) {
+  TinyModel tiny("llama");
+  const ScratchFile file("damage");
+  record(tiny, two_texts, options_for(tiny, file.path, {"default"}))->finish();
+  const std::vector<char> whole = read_file(file.path);
+  const auto try_open = [&](const std::vector<char>& bytes) {
+    std::ofstream(file.path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    try {
+      const auto recording = Recording::open(file.path);
+      for (const auto& module : recording->modules()) {
+        if (recording->sequences() > 0) recording->head(module, 0, 0);
+      }
+      return 0;
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos);
+      return 1;
+    }
+  };
+  EXPECT_EQ(try_open(whole), 0);
+  std::mt19937 random(11);
+  int refused = 0;
+  for (int round = 0; round < 80; ++round) {
+    std::vector<char> bytes = whole;
+    if (round % 3 == 0) bytes.resize(random() % bytes.size());
+    for (int hit = 0; hit < 4 && !bytes.empty(); ++hit) {
+      bytes[random() % (round % 2 ? bytes.size() : std::min<std::size_t>(bytes.size(), 8192))] = static_cast<char>(random());
+    }
+    refused += try_open(bytes);
+  }
+  EXPECT_GT(refused, 26);  // truncated ones at least
+}
+
+TEST(HeadTable, AgreesWithTheKernelsOwnStatistics) {
+  TinyModel tiny("llama");
+  const ScratchFile file("heads");
+  record(tiny, two_texts, options_for(tiny, file.path, {"default"}))->finish();
+  const auto recording = Recording::open(file.path);
+  vitrine::Run progress;
+  const auto table = head_table(*recording, tiny.pool, progress);
+  std::size_t entropy = 0, distance = 0;
+  for (std::size_t s = 0; s < all_head_scores().size(); ++s) {
+    if (all_head_scores()[s]->name == "entropy") entropy = s;
+    if (all_head_scores()[s]->name == "distance") distance = s;
+  }
+  ASSERT_FALSE(table.empty());
+  for (const HeadRow& row : table) {
+    const Recording::Module& module = recording->modules()[row.layer];
+    double sums[2] = {}, rows = 0.0;
+    for (std::size_t sequence = 0; sequence < 2; ++sequence) {
+      const auto entropies = recording->row_statistic(module, "entropy", sequence), distances = recording->row_statistic(module, "distance", sequence);
+      for (std::size_t i = row.head; i < entropies.size(); i += module.heads) {
+        sums[0] += entropies[i];
+        sums[1] += distances[i];
+        rows += 1.0;
+      }
+    }
+    EXPECT_NEAR(*row.scores[entropy], sums[0] / rows, 1e-5);
+    EXPECT_NEAR(*row.scores[distance], sums[1] / rows, 1e-4);
+  }
+}
+
+/// Hand-made maps whose scores are known.
+TEST(HeadScores, AreWhatTheirDefinitionsSay) {
+  const std::vector<std::int32_t> ids{4, 7, 4, 9, 7};  // earlier copies: of 2 at 0, of 4 at 1
+  const std::vector<std::optional<std::size_t>> earlier{{}, {}, 0, {}, 1};
+  std::vector<float> map(25, 0.0f);
+  const auto weight = [&](std::size_t i, std::size_t j) -> float& { return map[i * 5 + j]; };
+  weight(0, 0) = 1.0f;
+  weight(1, 0) = weight(1, 1) = 0.5f;
+  weight(2, 0) = 0.25f, weight(2, 1) = 0.75f;
+  weight(3, 3) = 1.0f;
+  weight(4, 1) = 0.5f, weight(4, 2) = 0.125f, weight(4, 3) = 0.375f;
+  const PatternBand band{0, {map.data(), {5, 5}}, ids, earlier};
+  const std::map<std::string_view, double> expected{
+      {"duplicate_token", (0.25 + 0.5) / 2}, {"induction", (0.75 + 0.125) / 2}, {"previous_token", (0.5 + 0.75 + 0 + 0.375) / 4},
+      {"sink", (0.5 + 0.25) / 4}, {"distance", (0 + 0.5 + (0.25 * 2 + 0.75) + 0 + (0.5 * 3 + 0.125 * 2 + 0.375)) / 5},
+      {"entropy", (std::log(2.0) + (0.25 * std::log(4.0) - 0.75 * std::log(0.75)) +
+                   (0.5 * std::log(2.0) + 0.125 * std::log(8.0) - 0.375 * std::log(0.375))) / 5}};
+  for (const HeadScore* score : all_head_scores()) {
+    HeadScore::Sum sum;
+    score->accumulate(band, sum);
+    ASSERT_TRUE(expected.contains(score->name)) << score->name << " has no hand-made case here";
+    EXPECT_NEAR(sum.total / sum.count, expected.at(score->name), 1e-6) << score->name;
+  }
+}
+
+}  // namespace
+}  // namespace vitrine

@@ -1,0 +1,45 @@
+"""Reads a recording that `vitrine record` made, through probes/vitrine_h5.py alone. Run by ctest: vitrine, model, folder."""
+import pathlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+
+vitrine, model, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "probes"))
+import vitrine_h5  # noqa: E402
+
+path = folder / "h5_test.h5"
+ids = [3, 17, 42, 5, 5, 61, 9, 17, 42, 30, 2, 8, 70, 1, 3]
+command = [vitrine, "record", model, "--ids", ",".join(map(str, ids)), "--precision", "exact", "--points", "all", "-o", str(path)]
+subprocess.run(command, check=True, capture_output=True)
+
+with h5py.File(path, "r") as plain:  # a finished file opens in plain h5py
+    assert plain.attrs["finished"] == 1 and plain["attention/blocks.0.attn/q"].dims[1].label == "head"
+run = vitrine_h5.Run(path)
+assert run.finished and run.rows == len(ids)
+assert [token["id"] for token in run.tokens()] == ids and run.tokens()[0]["logprob"] is None
+logits = run["logits"].astype(np.float64)
+log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+for i, token in enumerate(run.tokens()[1:]):
+    assert abs(token["logprob"] - log_probabilities[i, ids[i + 1]]) < 1e-5
+checked = 0
+for name in run.modules():
+    layer = int(name.split(".")[1])
+    v, z = run[f"{name}.hook_v"], run[f"{name}.hook_z"]
+    shared = z.shape[1] // v.shape[1]
+    for head in range(z.shape[1]):
+        pattern = run.pattern(layer, head)
+        assert np.allclose(pattern.sum(axis=1), 1.0, atol=1e-5)
+        assert np.allclose(pattern @ v[:, head // shared], z[:, head], atol=1e-5)
+        assert np.array_equal(run.pattern(layer, head, rows=(4, 9), keys=(2, 7)), pattern[4:9, 2:7])
+        entropy = -(pattern * np.log(np.where(pattern > 0, pattern, 1))).sum(axis=1).mean()
+        row = next(r for r in run.head_table() if (r["layer"], r["head"]) == (layer, head))
+        assert abs(row["entropy"] - entropy) < 1e-5
+        checked += 1
+assert checked > 0
+mid, attn_out, pre = run["blocks.0.hook_resid_mid"], run["blocks.0.hook_attn_out"], run["blocks.0.hook_resid_pre"]
+assert np.allclose(mid, pre + attn_out, atol=1e-6)
+assert np.array_equal(run["blocks.0.hook_resid_post"], run["blocks.1.hook_resid_pre"])
+print(f"{checked} heads, {len(run.names())} activations agree")
