@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/probes/recorded_run.h"
+#include "viewer/heat_map.h"
+#include "viewer/map_builder.h"
+#include "viewer/panel.h"
+#include "viewer/surface.h"
+#include "viewer/token_label.h"
+
+namespace vitrine {
+namespace {
+
+/// Factors of a causal head whose query i attends to key i alone: q and k are large one-hot vectors.
+std::shared_ptr<const Recording::Head> diagonal_head(std::size_t length) {
+  auto head = std::make_shared<Recording::Head>();
+  head->q.assign(length * length, 0.0f);
+  for (std::size_t i = 0; i < length; ++i) head->q[i * length + i] = 10.0f;
+  head->k = head->q;
+  head->factors.q = {head->q.data(), {length, length}};
+  head->factors.k = {head->k.data(), {length, length}};
+  head->factors.score = {.scale = 1.0f, .mask = Mask::causal};
+  for (std::size_t i = 0; i < length; ++i) head->normalizer.push_back(static_cast<float>(std::log(std::exp(100.0) + static_cast<double>(i))));
+  head->factors.normalizer = head->normalizer;
+  return head;
+}
+
+TEST(MapBuilder, KeepsTheLargestWeightOfACell) {
+  MapBuilder builder(diagonal_head(70), {0, 0, 70, 70, 1}, 16);
+  while (!builder.done()) builder.work(std::chrono::steady_clock::time_point::max());
+  const MapImage& image = builder.image();
+  EXPECT_EQ(image.step, 5u);
+  ASSERT_EQ(image.rows, 14u);
+  for (std::size_t r = 0; r < image.rows; ++r) {
+    for (std::size_t c = 0; c < image.cols; ++c) {
+      const float value = image.values[r * image.cols + c];
+      EXPECT_EQ(std::isnan(value), c > r);
+      if (c <= r) {
+        EXPECT_NEAR(value, c == r ? 1.0f : 0.0f, 1e-5f);
+      }
+    }
+  }
+}
+
+TEST(MapBuilder, ARegionIsTheSamePartOfTheMap) {
+  MapBuilder builder(diagonal_head(40), {10, 5, 20, 20, 1}, 512);
+  while (!builder.done()) builder.work(std::chrono::steady_clock::now());  // one row a call
+  const MapImage& image = builder.image();
+  ASSERT_EQ(image.step, 1u);
+  for (std::size_t r = 0; r < 20; ++r) {
+    for (std::size_t c = 0; c < 20; ++c) {
+      const bool masked = 5 + c > 10 + r;
+      EXPECT_EQ(std::isnan(image.values[r * 20 + c]), masked);
+      if (!masked) {
+        EXPECT_NEAR(image.values[r * 20 + c], 5 + c == 10 + r ? 1.0f : 0.0f, 1e-5f);
+      }
+    }
+  }
+}
+
+TEST(TokenLabel, ShowsWhatOneCannotSee) {
+  EXPECT_EQ(token_label(" the"), "\u2423the");
+  EXPECT_EQ(token_label("\n"), "\u21b5");
+  EXPECT_EQ(token_label("\xe6\x9d"), "<E6><9D>");  // part of a character
+  EXPECT_EQ(token_label("\xe6\x9d\xb1"), "\xe6\x9d\xb1");
+  EXPECT_EQ(token_label("abcdef", 3), "abc\u2026");
+  EXPECT_EQ(token_label(std::string_view("\0", 1)), "<00>");
+}
+
+int run_viewer(const std::string& arguments) {
+  const int status = std::system((std::string(VITRINE_VIEWER_PROGRAM) + " " + arguments + " 2>/dev/null").c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// Width and height that a PNG's header states; zeros where there is none.
+std::pair<unsigned, unsigned> png_size(const std::filesystem::path& path) {
+  unsigned char head[24] = {};
+  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(head), sizeof head);
+  const auto number = [&](int at) { return unsigned{head[at]} << 24 | unsigned{head[at + 1]} << 16 | unsigned{head[at + 2]} << 8 | head[at + 3]; };
+  return head[1] == 'P' ? std::pair(number(16), number(20)) : std::pair(0u, 0u);
+}
+
+class Viewer : public testing::Test {
+ protected:
+  Viewer() : file_("viewer") {
+    TinyModel tiny("llama");
+    RecorderOptions options;
+    options.path = file_.path;
+    options.points = {};
+    options.kv_type = DType::f32;
+    record(tiny, two_texts, options)->finish();
+    picture_ = file_.path.parent_path() / "picture.png";
+    study_ = file_.path.parent_path() / "study.json";
+    std::ofstream(study_) << R"({"study": "pairs", "estimates": [{"name": "association", "value": 0.4, "low": 0.1, "high": 0.7,
+      "unit": "nats", "null": 0, "n": 20, "verdict": "differs"}, {"name": "nothing", "value": null, "unit": "nats", "verdict": "not_measurable"}]})";
+  }
+  ScratchFile file_;
+  std::filesystem::path picture_, study_;
+};
+
+TEST_F(Viewer, DrawsPicturesWithoutADisplay) {
+  const int code = run_viewer(file_.path.string() + " --layer 1 --head 1 --query 3 --size 900x640 --screenshot " + picture_.string());
+  if (code == 1 && png_size(picture_).first == 0) GTEST_SKIP() << "no EGL here";
+  EXPECT_EQ(code, 0);
+  EXPECT_EQ(png_size(picture_), std::pair(900u, 640u));
+  std::filesystem::remove(picture_);
+  EXPECT_EQ(run_viewer(study_.string() + " --screenshot " + picture_.string()), 0);
+  EXPECT_EQ(png_size(picture_), std::pair(1600u, 1000u));
+}
+
+TEST_F(Viewer, RefusesWhatIsNotThere) {
+  const std::string shot = " --screenshot " + picture_.string();
+  EXPECT_EQ(run_viewer(file_.path.string() + " --layer 99" + shot), 2);
+  EXPECT_EQ(run_viewer(file_.path.string() + " --head 99" + shot), 2);
+  EXPECT_EQ(run_viewer(file_.path.string() + " --sequence 2" + shot), 2);
+  EXPECT_EQ(run_viewer(file_.path.string() + " --goto layer=0,planet=3" + shot), 2);
+  EXPECT_EQ(run_viewer(file_.path.string() + " --size 10x10" + shot), 2);
+  EXPECT_EQ(run_viewer(file_.path.string() + " --panel cinema" + shot), 2);
+  EXPECT_EQ(run_viewer("nothing.h5" + shot), 1);
+  EXPECT_EQ(run_viewer(shot), 2);
+  EXPECT_FALSE(std::filesystem::exists(picture_));
+}
+
+/// The pixels of a map are its weights' colours: a bright diagonal on a dark map.
+TEST(HeatMap, DrawsNumbersAsColours) {
+  constexpr int size = 320;
+  std::vector<float> values(16, 0.0f);
+  for (int i = 0; i < 4; ++i) values[static_cast<std::size_t>(i * 5)] = 1.0f;
+  values[3] = NAN;
+  std::vector<std::uint8_t> pixels;
+  try {
+    pixels = render_offscreen({size, 240}, [&]() -> Frame {
+      auto map = std::make_shared<HeatMap>();
+      map->upload(values, 4, 4);
+      return [map] {
+        draw_in_whole_window(*map, {0, 0}, {160, 160});
+        return false;
+      };
+    });
+  } catch (const std::exception& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const auto at = [&](int row, int col) { return pixels.data() + ((row * 40 + 20) * size + col * 40 + 20) * 4; };
+  EXPECT_GT(at(1, 1)[0], 200);  // viridis at 1: yellow
+  EXPECT_GT(at(1, 1)[1], 200);
+  EXPECT_LT(at(1, 0)[1], 40);  // at 0: dark violet
+  EXPECT_GT(at(1, 0)[2], 60);
+  EXPECT_NEAR(at(0, 3)[0], 33, 4);  // not seen: grey
+  EXPECT_NEAR(at(0, 3)[1], 33, 4);
+}
+
+}  // namespace
+}  // namespace vitrine

@@ -1,0 +1,32 @@
+#include <fstream>
+#include <iterator>
+
+#include "core/base/error.h"
+#include "viewer/panel.h"
+
+namespace vitrine {
+
+Document open_document(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  char first[8] = {};
+  file.read(first, sizeof first);
+  if (!file.is_open() || file.gcount() == 0) {
+    throw Error({path.string(), "a recording or a study.json", file.is_open() ? "an empty file" : "no such file", ""});
+  }
+  Document document{.path = path, .recording = nullptr, .study = {}};
+  if (std::string_view(first, sizeof first) == std::string_view("\x89HDF\r\n\x1a\n", 8)) {
+    document.recording = Recording::open(path);
+    return document;
+  }
+  if (first[0] != '{') throw Error({path.string(), "a recording (HDF5) or a study.json", "another kind of file", ""});
+  file.clear();
+  file.seekg(0);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  document.study = parse_json(text, path.string());
+  if (!document.study["estimates"].is_array()) {
+    throw Error({path.string(), "a study with estimates", "other JSON", "see `vitrine study`"});
+  }
+  return document;
+}
+
+}  // namespace vitrine
