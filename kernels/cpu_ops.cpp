@@ -21,10 +21,9 @@ float activated(Activation activation, float x) {
   return x;
 }
 
-/// f32 throughout: both precisions run on it until the bf16 and int8 products come.
 class CpuOps : public Ops {
  public:
-  CpuOps(Precision precision, ThreadPool& pool) : precision_(precision), pool_(pool), products_(pool) {}
+  CpuOps(Precision precision, ThreadPool& pool) : precision_(precision), pool_(pool), products_(precision, pool) {}
 
   Precision precision() const override { return precision_; }
   ThreadPool& pool() override { return pool_; }
@@ -120,7 +119,7 @@ class CpuOps : public Ops {
 
   std::string describe() const override {
     return simd_in_use() + ", oneDNN " + std::to_string(DNNL_VERSION_MAJOR) + "." + std::to_string(DNNL_VERSION_MINOR) +
-           " f32 products";
+           ", " + std::string(products_.many_rows_arithmetic()) + " products";
   }
 
  private:

@@ -17,7 +17,7 @@ void initialize_worker() { omp_set_num_threads(1); }
 
 std::vector<std::string> simd_targets() {
   std::vector<std::string> names;
-  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {  // lower bits are better targets
+  for (std::int64_t left = (hwy::SupportedTargets() & HWY_TARGETS); left != 0; left &= left - 1) {  // lower bits are better targets
     names.emplace_back(hwy::TargetName(left & -left));
   }
   return names;
@@ -26,7 +26,7 @@ std::vector<std::string> simd_targets() {
 void choose_simd(std::string_view target) {
   if (target == "auto") return;
   std::string known = "auto";
-  const std::int64_t supported = hwy::SupportedTargets();
+  const std::int64_t supported = (hwy::SupportedTargets() & HWY_TARGETS);
   for (std::int64_t left = supported; left != 0; left &= left - 1) {
     const std::int64_t bit = left & -left;
     const std::string_view name = hwy::TargetName(bit);

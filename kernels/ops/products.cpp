@@ -1,106 +1,114 @@
 #include "kernels/ops/products.h"
 
 #include <algorithm>
-#include <map>
-#include <oneapi/dnnl/dnnl.hpp>
-#include <vector>
 
 #include "core/base/error.h"
+#include "kernels/ops/brgemm.h"
 
 namespace vitrine {
 namespace {
 
-constexpr std::size_t panel_width = 64;  // output columns: 64 x 1536 f32 fit into the second-level cache
-constexpr std::size_t row_block = 32;
+constexpr std::size_t few_rows = 8;             // up to here the blocks themselves are multiplied
+constexpr std::size_t direct_numbers = 49152;   // of the weights in one piece of work: some ten microseconds
+constexpr std::size_t panel_numbers = 131072;   // of an expanded panel: half of a second-level cache as f32
 
-using Memory = dnnl::memory;
-
-struct Shape {
-  std::size_t in, out;
-  auto operator<=>(const Shape&) const = default;
-};
+std::size_t panel_columns(std::size_t inner, std::size_t rows) {
+  const std::size_t numbers = rows <= few_rows ? direct_numbers : panel_numbers;
+  return std::clamp<std::size_t>(numbers / inner / 16 * 16, 16, 256);
+}
 
 }  // namespace
 
-/// What one thread keeps: its own primitives and buffers, so that nothing is shared and nothing is locked.
-struct Products::Worker {
-  struct Multiplier {
-    dnnl::matmul primitive;
-    Memory input, panel, result, scratch;
-  };
-  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-  std::map<Shape, Multiplier> multipliers;
-  std::vector<float> panel, input, result;
-
-  Multiplier& multiplier(Shape shape) {
-    const auto found = multipliers.find(shape);
-    if (found != multipliers.end()) return found->second;
-    const auto in = static_cast<dnnl_dim_t>(shape.in), out = static_cast<dnnl_dim_t>(shape.out);
-    const auto rows = static_cast<dnnl_dim_t>(row_block);
-    const Memory::desc input_desc({rows, in}, Memory::data_type::f32, Memory::dims{in, 1});
-    const Memory::desc panel_desc({in, out}, Memory::data_type::f32, Memory::dims{1, in});  // [out, in] rows, transposed
-    const Memory::desc result_desc({rows, out}, Memory::data_type::f32, Memory::dims{out, 1});
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(input_desc, panel_desc, result_desc), attributes, engine);
-    Multiplier made{dnnl::matmul(description), Memory(input_desc, engine, DNNL_MEMORY_NONE),
-                    Memory(panel_desc, engine, DNNL_MEMORY_NONE), Memory(result_desc, engine, DNNL_MEMORY_NONE),
-                    Memory(description.scratchpad_desc(), engine)};
-    return multipliers.emplace(shape, std::move(made)).first->second;
-  }
-
-  /// Expands rows [begin, begin + shape.out) of the weight and multiplies every row of x with them.
-  void run_panel(TensorView<const float, 2> x, const Product& product, std::size_t begin, Shape shape) {
-    const Weight& weight = *product.weight;
-    panel.resize(std::max(panel.size(), shape.in * shape.out));
-    input.resize(std::max(input.size(), shape.in * row_block));
-    result.resize(std::max(result.size(), shape.out * row_block));
-    for (std::size_t r = 0; r < shape.out; ++r) {
-      dtype_info(weight.type).expand(weight.row(begin + r), panel.data() + r * shape.in, shape.in);
-    }
-    std::vector<float> bias(shape.out, 0.0f);
-    if (product.bias) {
-      const Tensor numbers = expand(*product.bias);
-      std::copy_n(numbers.floats().data() + begin, shape.out, bias.data());
-    }
-    Multiplier& multiply = multiplier(shape);
-    multiply.input.set_data_handle(input.data());
-    multiply.panel.set_data_handle(panel.data());
-    multiply.result.set_data_handle(result.data());
-    for (std::size_t first = 0; first < x.extent(0); first += row_block) {
-      const std::size_t rows = std::min(row_block, x.extent(0) - first);
-      for (std::size_t r = 0; r < rows; ++r) std::copy_n(&x(first + r, 0), shape.in, input.data() + r * shape.in);
-      std::fill(input.begin() + static_cast<std::ptrdiff_t>(rows * shape.in), input.end(), 0.0f);
-      multiply.primitive.execute(stream, {{DNNL_ARG_SRC, multiply.input}, {DNNL_ARG_WEIGHTS, multiply.panel},
-                                          {DNNL_ARG_DST, multiply.result}, {DNNL_ARG_SCRATCHPAD, multiply.scratch}});
-      stream.wait();
-      for (std::size_t r = 0; r < rows; ++r) {
-        for (std::size_t c = 0; c < shape.out; ++c) product.out(first + r, begin + c) = result[r * shape.out + c] + bias[c];
-      }
-    }
-  }
+struct Products::Panel {
+  WeightPanel weights;
+  const float* bias;  // of the first column, or null
+  DenseRows<float> out;
 };
 
-Products::Products(ThreadPool& pool) : pool_(pool), workers_(std::make_unique<Worker[]>(pool.threads())) {}
+/// What one thread keeps, so that nothing is shared and nothing is locked.
+struct Products::Worker {
+  std::vector<float> panel;
+  std::vector<std::uint16_t> rounded_panel;
+  Bf16Multiplier bf16;
+};
+
+Products::Products(Precision precision, ThreadPool& pool)
+    : pool_(pool), bf16_(precision == Precision::fast && has_bf16_products()),
+      workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 
-void Products::multiply(TensorView<const float, 2> x, std::span<const Product> products) {
-  struct Panel {
-    const Product* product;
-    std::size_t begin;
-  };
+std::string_view Products::many_rows_arithmetic() const { return bf16_ ? "bf16" : "f32"; }
+
+/// x itself where its rows end with a chunk, else a copy padded with zeros.
+DenseRows<const float> Products::padded(TensorView<const float, 2> x) {
+  const std::size_t inner = x.extent(1), stride = padded_to_chunk(inner);
+  if (inner == stride) return {x.data(), x.stride(0), x.extent(0)};
+  padded_.assign(x.extent(0) * stride, 0.0f);
+  for (std::size_t r = 0; r < x.extent(0); ++r) std::copy_n(&x(r, 0), inner, padded_.data() + r * stride);
+  return {padded_.data(), stride, x.extent(0)};
+}
+
+std::vector<Products::Panel> Products::panels_of(std::span<const Product> products, std::size_t rows) {
   std::vector<Panel> panels;
+  biases_.clear();
+  for (const Product& product : products) {
+    const Weight& weight = *product.weight;
+    if (product.bias) {
+      VITRINE_CHECK(product.bias->cols == weight.rows);
+      biases_.emplace_back(weight.rows);
+      dtype_info(product.bias->type).expand(product.bias->data, biases_.back().data(), weight.rows);
+    }
+    const std::size_t step = panel_columns(weight.cols, rows);
+    for (std::size_t begin = 0; begin < weight.rows; begin += step) {
+      panels.push_back({{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
+                        product.bias ? biases_.back().data() + begin : nullptr,
+                        {product.out.data() + begin, product.out.stride(0), rows}});
+    }
+  }
+  return panels;
+}
+
+void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker) {
+  if (x.count <= few_rows && is_chunked(panel.weights.type, panel.weights.inner)) {
+    return multiply_panel(x, panel.weights, panel.bias, panel.out);
+  }
+  const std::size_t stride = padded_to_chunk(panel.weights.inner);
+  worker.panel.resize(std::max(worker.panel.size(), panel.weights.count * stride));
+  expand_panel(panel.weights, {worker.panel.data(), stride, panel.weights.count});
+  const WeightPanel expanded{DType::f32, reinterpret_cast<const std::byte*>(worker.panel.data()), stride * sizeof(float),
+                             panel.weights.count, stride};
+  multiply_panel(x, expanded, panel.bias, panel.out);
+}
+
+void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
+  rounded_.resize(std::max(rounded_.size(), x.count * inner));
+  pool_.run(x.count, [&](std::size_t r, std::size_t) {
+    expand_panel({DType::f32, reinterpret_cast<const std::byte*>(x.data + r * x.stride), 0, 1, inner},
+                 DenseRows<std::uint16_t>{rounded_.data() + r * inner, inner, 1});
+  });
+}
+
+void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker) {
+  worker.rounded_panel.resize(std::max(worker.rounded_panel.size(), panel.weights.count * x.stride));
+  const DenseRows<std::uint16_t> weights{worker.rounded_panel.data(), x.stride, panel.weights.count};
+  expand_panel(panel.weights, weights);
+  worker.bf16.run(x, {weights.data, weights.stride, weights.count}, panel.bias, panel.out);
+}
+
+void Products::multiply(TensorView<const float, 2> x, std::span<const Product> products) {
   for (const Product& product : products) {
     VITRINE_CHECK(product.weight->cols == x.extent(1) && product.weight->rows == product.out.extent(1));
     VITRINE_CHECK(product.out.extent(0) == x.extent(0));
-    for (std::size_t begin = 0; begin < product.weight->rows; begin += panel_width) panels.push_back({&product, begin});
   }
-  pool_.run(panels.size(), [&](std::size_t index, std::size_t worker) {
-    const Panel& panel = panels[index];
-    const std::size_t out = std::min(panel_width, panel.product->weight->rows - panel.begin);
-    workers_[worker].run_panel(x, *panel.product, panel.begin, {x.extent(1), out});
-  });
+  const DenseRows<const float> rows = padded(x);
+  const std::vector<Panel> panels = panels_of(products, x.extent(0));
+  if (!bf16_ || x.extent(0) <= few_rows) {
+    return pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_exact(rows, panels[i], workers_[worker]); });
+  }
+  const std::size_t inner = padded_to_chunk(x.extent(1));
+  round_input(rows, inner);
+  const DenseRows<const std::uint16_t> rounded{rounded_.data(), inner, x.extent(0)};
+  pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_bf16(rounded, panels[i], workers_[worker]); });
 }
 
 }  // namespace vitrine

@@ -1,26 +1,43 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
-
 #include <span>
+#include <string_view>
+#include <vector>
 
 #include "core/model/ops.h"
+#include "kernels/ops/dense.h"
 
 namespace vitrine {
 
-/// Products of one input with several weights in f32: fixed panels of output columns, expanded from the blocks and
-/// multiplied by oneDNN in blocks of 32 rows, the last one padded with zero rows. The panels depend on the shape only and
-/// a row's arithmetic on nothing but that row, so that results are bit-equal for any threads and any number of rows.
+/// Products of one input with several weights, in panels of output columns that the workers share.
+/// Few rows are multiplied straight on the blocks; for more, each panel is expanded once and all rows run over it.
+/// exact: f32, every sum in the same order whatever the number of rows, so that a row's bits depend on nothing else.
+/// fast: many rows are rounded to bfloat16 and multiplied by oneDNN, where the CPU has instructions for it.
 class Products {
  public:
-  explicit Products(ThreadPool& pool);
+  Products(Precision precision, ThreadPool& pool);
   ~Products();
   void multiply(TensorView<const float, 2> x, std::span<const Product> products);
+  /// "f32" or "bf16", the arithmetic of products of many rows.
+  std::string_view many_rows_arithmetic() const;
 
  private:
+  struct Panel;
   struct Worker;
+  DenseRows<const float> padded(TensorView<const float, 2> x);
+  void round_input(const DenseRows<const float>& x, std::size_t inner);
+  void run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker);
+  void run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker);
+  std::vector<Panel> panels_of(std::span<const Product> products, std::size_t rows);
+
   ThreadPool& pool_;
+  bool bf16_;
   std::unique_ptr<Worker[]> workers_;
+  std::vector<float> padded_;                  // x, where its rows end inside a chunk
+  std::vector<std::uint16_t> rounded_;         // x as bf16
+  std::vector<std::vector<float>> biases_;     // of this call's products
 };
 
 }  // namespace vitrine

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/tensor/dtype.h"
+
+namespace vitrine {
+
+/// Numbers along the inner axis are multiplied in chunks of this many; a row of x is padded with zeros up to it.
+constexpr std::size_t dense_chunk = 32;
+
+constexpr std::size_t padded_to_chunk(std::size_t count) { return (count + dense_chunk - 1) / dense_chunk * dense_chunk; }
+
+/// A few rows of a matrix of weights, as they lie in memory.
+struct WeightPanel {
+  DType type;
+  const std::byte* rows;   ///< first row
+  std::size_t row_bytes;   ///< from one row to the next
+  std::size_t count;       ///< rows
+  std::size_t inner;       ///< numbers of a row
+};
+
+/// Dense f32 rows: row r starts at data + r * stride.
+template <typename T>
+struct DenseRows {
+  T* data;
+  std::size_t stride;
+  std::size_t count;
+};
+
+/// out[r, c] = sum_k x[r, k] * panel[c, k] (+ bias[c]), f32, for panels whose inner size is a multiple of dense_chunk.
+/// Each sum runs over k in one fixed order, the same for every type, number of rows and place in the matrix: a row's
+/// result depends on that row, the weights and the instruction set alone.
+/// @param bias  [panel.count] or null
+void multiply_panel(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,
+                    const DenseRows<float>& out);
+
+/// The panel as f32, equal to the plain expansion in every bit; each row is padded with zeros up to dense_chunk.
+void expand_panel(const WeightPanel& panel, const DenseRows<float>& target);
+
+/// The same rounded to bfloat16 (to nearest even).
+void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& target);
+
+/// Whether rows of this type and length can be read chunk by chunk.
+bool is_chunked(DType type, std::size_t inner);
+
+}  // namespace vitrine
