@@ -127,20 +127,27 @@ HWY_INLINE void multiply_tile(const Multiply& m, std::size_t row, std::size_t co
   const float* a = m.a + row * m.a_stride;
   const float* b = m.b + column;
   float* c = m.c + row * m.c_stride + column;
+  VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < vectors; ++v) {
       sums[r][v] = accumulate ? hn::LoadU(f, c + r * m.c_stride + v * lanes) : hn::Zero(f);
     }
   }
   for (std::size_t k = 0; k < m.inner; ++k) {
     Vector line[vectors];
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < vectors; ++v) line[v] = hn::LoadU(f, b + k * m.b_stride + v * lanes);
+    VITRINE_UNROLL
     for (std::size_t r = 0; r < rows; ++r) {
       const Vector factor = hn::Set(f, a[r * m.a_stride + k]);
+      VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(factor, line[v], sums[r][v]);
     }
   }
+  VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], f, c + r * m.c_stride + v * lanes);
   }
 }

@@ -29,6 +29,7 @@ constexpr std::size_t block_tile_rows = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
 
 #if HWY_TARGET == HWY_SCALAR
 HWY_INLINE void sums_of_four(const Vector (&sums)[tile_columns], float* out) {
+  VITRINE_UNROLL
   for (std::size_t c = 0; c < tile_columns; ++c) out[c] = hn::GetLane(sums[c]);
 }
 #else
@@ -71,6 +72,7 @@ struct Place {
 
 template <std::size_t rows>
 HWY_INLINE void finish(const Place& place, const Vector (&sums)[rows][tile_columns]) {
+  VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
     float* out = place.out + r * place.out_stride;
     alignas(16) float numbers[tile_columns];
@@ -82,27 +84,36 @@ HWY_INLINE void finish(const Place& place, const Vector (&sums)[rows][tile_colum
 template <class Rows, std::size_t rows>
 HWY_INLINE void tile(const Place& place, std::size_t inner) {
   Vector sums[rows][tile_columns];
+  VITRINE_UNROLL
   for (auto& row : sums) {
+    VITRINE_UNROLL
     for (Vector& sum : row) sum = hn::Zero(Lanes());
   }
   for (std::size_t index = 0; index < inner / chunk; ++index) {
     if constexpr (Rows::type == DType::f32) {  // vector by vector: each of x and of the weights is loaded once
+      VITRINE_UNROLL
       for (std::size_t v = 0; v < chunk_vectors; ++v) {
         const std::size_t k = index * chunk + v * lanes;
         Vector weights[tile_columns];
+        VITRINE_UNROLL
         for (std::size_t c = 0; c < tile_columns; ++c) {
           weights[c] = hn::LoadU(Lanes(), reinterpret_cast<const float*>(place.weights[c]) + k);
         }
+        VITRINE_UNROLL
         for (std::size_t r = 0; r < rows; ++r) {
           const Vector x = hn::LoadU(Lanes(), place.x + r * place.x_stride + k);
+          VITRINE_UNROLL
           for (std::size_t c = 0; c < tile_columns; ++c) sums[r][c] = hn::MulAdd(x, weights[c], sums[r][c]);
         }
       }
     } else {
+      VITRINE_UNROLL
       for (std::size_t c = 0; c < tile_columns; ++c) {
         Vector weights[chunk_vectors];
         Rows::load(place.weights[c], index, weights);
+        VITRINE_UNROLL
         for (std::size_t v = 0; v < chunk_vectors; ++v) {
+          VITRINE_UNROLL
           for (std::size_t r = 0; r < rows; ++r) {
             const Vector x = hn::LoadU(Lanes(), place.x + r * place.x_stride + index * chunk + v * lanes);
             sums[r][c] = hn::MulAdd(x, weights[v], sums[r][c]);
@@ -120,6 +131,7 @@ HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& 
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     Place place{x.data, x.stride, {}, bias ? bias + column : nullptr, out.data + column, out.stride,
                 std::min(tile_columns, panel.count - column)};
+    VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, place.columns - 1)) * panel.row_bytes;
     }
@@ -174,6 +186,7 @@ void expand_rows(const WeightPanel& panel, const DenseRows<T>& target, const Sto
       for (std::size_t index = 0; index < panel.inner / chunk; ++index) {
         Vector numbers[chunk_vectors];
         Rows::load(row, index, numbers);
+        VITRINE_UNROLL
         for (std::size_t v = 0; v < chunk_vectors; ++v) store(numbers[v], out + index * chunk + v * lanes);
       }
     }

@@ -15,6 +15,7 @@
 #include "core/base/half.h"
 #include "core/tensor/dtype.h"
 #include "hwy/highway.h"
+#include "kernels/ops/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
@@ -88,6 +89,7 @@ HWY_INLINE void nibble_block(const std::byte* nibbles, const Level& level, Vecto
     out[0] = hn::TableLookupLanes(table, hn::IndicesFromVec(Lanes(), hn::And(bytes, hn::Set(IntLanes(), 15))));
     out[1] = hn::TableLookupLanes(table, hn::IndicesFromVec(Lanes(), hn::ShiftRight<4>(bytes)));
   } else {
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < 16 / lanes; ++v) {
       const auto bytes = bytes_at(nibbles + v * lanes);
       out[v] = level(to_float(hn::And(bytes, hn::Set(IntLanes(), 15))));
@@ -100,6 +102,7 @@ struct F32Rows {
   static constexpr DType type = DType::f32;
   static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
     const auto* numbers = reinterpret_cast<const float*>(row) + index * chunk;
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) out[v] = hn::LoadU(Lanes(), numbers + v * lanes);
   }
 };
@@ -108,6 +111,7 @@ struct F16Rows {
   static constexpr DType type = DType::f16;
   static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
     const auto* numbers = reinterpret_cast<const std::uint16_t*>(row) + index * chunk;
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) out[v] = from_f16(numbers + v * lanes);
   }
 };
@@ -116,6 +120,7 @@ struct BF16Rows {
   static constexpr DType type = DType::bf16;
   static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
     const auto* numbers = reinterpret_cast<const std::uint16_t*>(row) + index * chunk;
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const auto bits = hn::PromoteTo(WordLanes(), hn::LoadU(ShortLanes(), numbers + v * lanes));
       out[v] = hn::BitCast(Lanes(), hn::ShiftLeft<16>(bits));
@@ -129,6 +134,7 @@ struct Q8_0Rows {
     const std::byte* block = row + index * 34;
     const Vector scale = hn::Set(Lanes(), scale_pair(block).scale);
     const auto* numbers = reinterpret_cast<const std::int8_t*>(block + 2);
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const auto wide = hn::PromoteTo(IntLanes(), hn::LoadU(SignedByteLanes(), numbers + v * lanes));
       out[v] = hn::Mul(scale, to_float(wide));
@@ -166,6 +172,7 @@ struct Q4_KRows {
     const unsigned sub_min = j < 4 ? packed(j + 4) & 63u : (packed(j + 4) >> 4) | (packed(j) >> 6 << 4);
     const Vector scale = hn::Set(Lanes(), pair.scale * static_cast<float>(sub_scale));
     const Vector minimum = hn::Set(Lanes(), pair.minimum * static_cast<float>(sub_min));
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const auto bytes = bytes_at(block + 16 + j / 2 * chunk + v * lanes);
       const auto level = j % 2 == 0 ? hn::And(bytes, hn::Set(IntLanes(), 15)) : hn::ShiftRight<4>(bytes);
@@ -180,6 +187,7 @@ struct Q6_KRows {
     const std::byte* block = row + index / 8 * 210;
     const std::size_t half = index % 8 / 4, run = index % 4;
     const float scale = scale_at(block + 208);
+    VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const std::size_t lane = v * lanes;
       const auto low_bytes = bytes_at(block + half * 64 + run % 2 * 32 + lane);
