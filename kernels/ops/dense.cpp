@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/ops/dense.cpp"
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/ops/bf16-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
@@ -67,6 +68,7 @@ struct Place {
   const float* bias;  // of the tile's columns, or null
   float* out;
   std::size_t out_stride;
+  std::size_t ahead, chunk_bytes;
   std::size_t columns;  // really wanted, at most tile_columns; the others repeat the last one
 };
 
@@ -111,6 +113,7 @@ HWY_INLINE void tile(const Place& place, std::size_t inner) {
       for (std::size_t c = 0; c < tile_columns; ++c) {
         Vector weights[chunk_vectors];
         Rows::load(place.weights[c], index, weights);
+        if constexpr (rows == 1) hwy::Prefetch(place.weights[c] + place.ahead + index * place.chunk_bytes);
         VITRINE_UNROLL
         for (std::size_t v = 0; v < chunk_vectors; ++v) {
           VITRINE_UNROLL
@@ -130,7 +133,7 @@ HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& 
                             const DenseRows<float>& out) {
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     Place place{x.data, x.stride, {}, bias ? bias + column : nullptr, out.data + column, out.stride,
-                std::min(tile_columns, panel.count - column)};
+                8 * panel.row_bytes, panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, place.columns - 1)) * panel.row_bytes;
