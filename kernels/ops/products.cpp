@@ -33,7 +33,7 @@ struct Products::Worker {
 };
 
 Products::Products(Precision precision, ThreadPool& pool)
-    : pool_(pool), bf16_(precision == Precision::fast && has_bf16_products()),
+    : pool_(pool), fast_(precision == Precision::fast), bf16_(fast_ && has_bf16_products()),
       workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 
@@ -68,9 +68,16 @@ std::vector<Products::Panel> Products::panels_of(std::span<const Product> produc
   return panels;
 }
 
+void Products::run_few(const DenseRows<const float>& x, const Panel& panel) {
+  if (fast_ && has_int16_product(panel.weights.type)) {
+    return multiply_panel_int16(integers_, panel.weights, panel.bias, panel.out);
+  }
+  multiply_panel(x, panel.weights, panel.bias, panel.out);
+}
+
 void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker) {
   if (x.count <= few_rows && is_chunked(panel.weights.type, panel.weights.inner)) {
-    return multiply_panel(x, panel.weights, panel.bias, panel.out);
+    return run_few(x, panel);
   }
   const std::size_t stride = padded_to_chunk(panel.weights.inner);
   worker.panel.resize(std::max(worker.panel.size(), panel.weights.count * stride));
@@ -103,6 +110,10 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
   const DenseRows<const float> rows = padded(x);
   const std::vector<Panel> panels = panels_of(products, x.extent(0));
   if (!bf16_ || x.extent(0) <= few_rows) {
+    const auto wants_integers = [](const Product& product) { return has_int16_product(product.weight->type); };
+    if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {
+      integers_.round(rows, padded_to_chunk(x.extent(1)));
+    }
     return pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_exact(rows, panels[i], workers_[worker]); });
   }
   const std::size_t inner = padded_to_chunk(x.extent(1));

@@ -8,13 +8,15 @@
 
 #include "core/model/ops.h"
 #include "kernels/ops/dense.h"
+#include "kernels/ops/int16.h"
 
 namespace vitrine {
 
 /// Products of one input with several weights, in panels of output columns that the workers share.
 /// Few rows are multiplied straight on the blocks; for more, each panel is expanded once and all rows run over it.
 /// exact: f32, every sum in the same order whatever the number of rows, so that a row's bits depend on nothing else.
-/// fast: many rows are rounded to bfloat16 and multiplied by oneDNN, where the CPU has instructions for it.
+/// fast: a few rows are rounded to 16-bit integers per chunk where the weights are quantised; many are rounded to bfloat16
+/// and multiplied by oneDNN, where the CPU has instructions for it.
 class Products {
  public:
   Products(Precision precision, ThreadPool& pool);
@@ -28,12 +30,14 @@ class Products {
   struct Worker;
   DenseRows<const float> padded(TensorView<const float, 2> x);
   void round_input(const DenseRows<const float>& x, std::size_t inner);
+  void run_few(const DenseRows<const float>& x, const Panel& panel);
   void run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker);
   void run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker);
   std::vector<Panel> panels_of(std::span<const Product> products, std::size_t rows);
 
   ThreadPool& pool_;
-  bool bf16_;
+  bool fast_, bf16_;
+  Int16Rows integers_;                         // x as 16-bit integers
   std::unique_ptr<Worker[]> workers_;
   std::vector<float> padded_;                  // x, where its rows end inside a chunk
   std::vector<std::uint16_t> rounded_;         // x as bf16

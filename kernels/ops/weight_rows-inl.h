@@ -161,17 +161,26 @@ struct Q4_1Rows {
   }
 };
 
+struct SubScale {
+  float scale, minimum;
+};
+
+/// Factors of sub-block j of a Q4_K block: eight pairs of six bits in twelve bytes.
+HWY_INLINE SubScale sub_scale_of(const std::byte* block, std::size_t j) {
+  const auto packed = [block](std::size_t i) { return std::to_integer<unsigned>(block[4 + i]); };
+  const unsigned scale = j < 4 ? packed(j) & 63u : (packed(j + 4) & 15u) | (packed(j - 4) >> 6 << 4);
+  const unsigned minimum = j < 4 ? packed(j + 4) & 63u : (packed(j + 4) >> 4) | (packed(j) >> 6 << 4);
+  return {static_cast<float>(scale), static_cast<float>(minimum)};
+}
+
 struct Q4_KRows {
   static constexpr DType type = DType::q4_k;
   static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
     const std::byte* block = row + index / 8 * 144;
     const std::size_t j = index % 8;
     const ScalePair pair = scale_pair(block);
-    const auto packed = [block](std::size_t i) { return std::to_integer<unsigned>(block[4 + i]); };
-    const unsigned sub_scale = j < 4 ? packed(j) & 63u : (packed(j + 4) & 15u) | (packed(j - 4) >> 6 << 4);
-    const unsigned sub_min = j < 4 ? packed(j + 4) & 63u : (packed(j + 4) >> 4) | (packed(j) >> 6 << 4);
-    const Vector scale = hn::Set(Lanes(), pair.scale * static_cast<float>(sub_scale));
-    const Vector minimum = hn::Set(Lanes(), pair.minimum * static_cast<float>(sub_min));
+    const SubScale sub = sub_scale_of(block, j);
+    const Vector scale = hn::Set(Lanes(), pair.scale * sub.scale), minimum = hn::Set(Lanes(), pair.minimum * sub.minimum);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const auto bytes = bytes_at(block + 16 + j / 2 * chunk + v * lanes);
