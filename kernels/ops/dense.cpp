@@ -68,7 +68,8 @@ struct Place {
   const float* bias;  // of the tile's columns, or null
   float* out;
   std::size_t out_stride;
-  std::size_t ahead, chunk_bytes;
+  const std::byte* ahead;  // what is prefetched meanwhile, as one run: the tile after the next
+  std::size_t chunk_bytes;
   std::size_t columns;  // really wanted, at most tile_columns; the others repeat the last one
 };
 
@@ -100,6 +101,7 @@ HWY_INLINE void tile(const Place& place, std::size_t inner) {
         VITRINE_UNROLL
         for (std::size_t c = 0; c < tile_columns; ++c) {
           weights[c] = hn::LoadU(Lanes(), reinterpret_cast<const float*>(place.weights[c]) + k);
+          if constexpr (rows == 1) hwy::Prefetch(place.ahead + (index * tile_columns + c) * place.chunk_bytes + v * 64);
         }
         VITRINE_UNROLL
         for (std::size_t r = 0; r < rows; ++r) {
@@ -113,7 +115,7 @@ HWY_INLINE void tile(const Place& place, std::size_t inner) {
       for (std::size_t c = 0; c < tile_columns; ++c) {
         Vector weights[chunk_vectors];
         Rows::load(place.weights[c], index, weights);
-        if constexpr (rows == 1) hwy::Prefetch(place.weights[c] + place.ahead + index * place.chunk_bytes);
+        if constexpr (rows == 1) hwy::Prefetch(place.ahead + (index * tile_columns + c) * place.chunk_bytes);
         VITRINE_UNROLL
         for (std::size_t v = 0; v < chunk_vectors; ++v) {
           VITRINE_UNROLL
@@ -133,7 +135,7 @@ HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& 
                             const DenseRows<float>& out) {
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     Place place{x.data, x.stride, {}, bias ? bias + column : nullptr, out.data + column, out.stride,
-                8 * panel.row_bytes, panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
+                panel.rows + (column + 2 * tile_columns) * panel.row_bytes, panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, place.columns - 1)) * panel.row_bytes;

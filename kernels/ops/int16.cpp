@@ -63,11 +63,6 @@ HWY_INLINE hn::Vec<Four> pair_at(const std::byte* block) {
 #endif
 }
 
-HWY_INLINE hn::Vec<Four> pair_of(float scale, float minimum) {
-  const float numbers[4] = {scale, minimum, 0.0f, 0.0f};
-  return hn::LoadU(Four(), numbers);
-}
-
 struct Q8_0Words {
   static constexpr bool has_minimum = false;
   static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
@@ -98,43 +93,6 @@ struct Q4_1Words {
   }
 };
 
-struct Q4_KWords {
-  static constexpr bool has_minimum = true;
-  static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
-    const std::byte* block = row + index / 8 * 144;
-    const std::size_t j = index % 8;
-    VITRINE_UNROLL
-    for (std::size_t v = 0; v < word_vectors; ++v) {
-      const WordVector bytes = unsigned_words(block + 16 + j / 2 * chunk + v * words);
-      out[v] = j % 2 == 0 ? hn::And(bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(bytes);
-    }
-    const SubScale sub = sub_scale_of(block, j);
-    const ScalePair pair = scale_pair(block);
-    return pair_of(pair.scale * sub.scale, -pair.minimum * sub.minimum);
-  }
-};
-
-/// The scales of 16 numbers are folded into the levels: |32 * 128| * 32767 * 8 products of a lane stay below 2^31.
-struct Q6_KWords {
-  static constexpr bool has_minimum = false;
-  static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
-    const std::byte* block = row + index / 8 * 210;
-    const std::size_t half = index % 8 / 4, run = index % 4;
-    VITRINE_UNROLL
-    for (std::size_t v = 0; v < word_vectors; ++v) {
-      const std::size_t lane = v * words;
-      const WordVector low_bytes = unsigned_words(block + half * 64 + run % 2 * 32 + lane);
-      const WordVector low = run < 2 ? hn::And(low_bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(low_bytes);
-      const WordVector high_bytes = unsigned_words(block + 128 + half * 32 + lane);
-      const WordVector high = hn::And(hn::ShiftRightSame(high_bytes, static_cast<int>(2 * run)), hn::Set(Words(), 3));
-      const WordVector level = hn::Sub(hn::Or(low, hn::ShiftLeft<4>(high)), hn::Set(Words(), 32));
-      const auto sub_scale = static_cast<std::int8_t>(block[192 + half * 8 + run * 2 + lane / 16]);
-      out[v] = hn::Mul(level, hn::Set(Words(), sub_scale));
-    }
-    return pair_of(scale_at(block + 208), 0.0f);
-  }
-};
-
 constexpr std::size_t tile_columns = 4;
 constexpr std::size_t tile_rows = 2;
 
@@ -153,7 +111,8 @@ struct Place {
   const Int16Rows* x;
   std::size_t row, chunks;
   const std::byte* weights[tile_columns];
-  std::size_t ahead, chunk_bytes;
+  const std::byte* ahead;  // what is prefetched meanwhile, as one run: the tile after the next
+  std::size_t chunk_bytes;
   float* sums;  // [rows, tile_columns]
 };
 
@@ -175,7 +134,7 @@ HWY_INLINE void tile(const Place& place) {
     for (std::size_t c = 0; c < tile_columns; ++c) {
       WordVector weights[word_vectors];
       const hn::Vec<Four> pair = Type::load(place.weights[c], index, weights);
-      hwy::Prefetch(place.weights[c] + place.ahead + index * place.chunk_bytes);
+      hwy::Prefetch(place.ahead + (index * tile_columns + c) * place.chunk_bytes);
       VITRINE_UNROLL
       for (std::size_t r = 0; r < rows; ++r) {
         const auto both = hn::Mul(pair, hn::LoadU(Four(), pairs[r] + 2 * index));  // {scale * scale, minimum * sum}
@@ -203,7 +162,7 @@ HWY_NOINLINE void row_strip(const Int16Rows& x, std::size_t row, const WeightPan
   float sums[rows * tile_columns];
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     const std::size_t columns = std::min(tile_columns, panel.count - column);
-    Place place{&x, row, chunks, {}, 8 * panel.row_bytes, panel.row_bytes / chunks, sums};
+    Place place{&x, row, chunks, {}, panel.rows + (column + 2 * tile_columns) * panel.row_bytes, panel.row_bytes / chunks, sums};
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, columns - 1)) * panel.row_bytes;
     }
@@ -227,13 +186,11 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
     case DType::q8_0: return all_rows<Q8_0Words>(x, panel, bias, out);
     case DType::q4_0: return all_rows<Q4_0Words>(x, panel, bias, out);
     case DType::q4_1: return all_rows<Q4_1Words>(x, panel, bias, out);
-    case DType::q4_k: return all_rows<Q4_KWords>(x, panel, bias, out);
-    case DType::q6_k: return all_rows<Q6_KWords>(x, panel, bias, out);
     default: VITRINE_CHECK(!"a type with integer products");
   }
 }
 
-bool known(DType type) { return dtype_info(type).quantized; }
+bool known(DType type) { return type == DType::q8_0 || type == DType::q4_0 || type == DType::q4_1; }
 
 void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs) {
   for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2) {
