@@ -25,7 +25,7 @@ KernelOptions parse_options(std::string_view words) {
 KernelChoice choose_attention_kernel(std::string_view spelled) {
   const std::size_t colon = spelled.find(':');
   std::string_view name = spelled.substr(0, colon);
-  if (name == "auto") name = "online_softmax";  // the fastest exact one there is
+  if (name == "auto") name = "flash";  // the fastest exact one there is
   std::string known = "auto";
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     known += ", " + std::string(kernel->name);

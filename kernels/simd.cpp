@@ -1,17 +1,35 @@
-#include <hwy/targets.h>
-
-#include <algorithm>
-#include <bit>
-#include <cctype>
-
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/simd.cpp"
+#include "hwy/foreach_target.h"
+// must come after foreach_target.h
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine {
+namespace HWY_NAMESPACE {
+namespace {
+
+const char* own_name() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace vitrine
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 extern "C" void omp_set_num_threads(int);  // of the OpenMP run time that oneDNN brings along
 
 namespace vitrine {
+namespace {
+
+HWY_EXPORT(own_name);
+
+}  // namespace
 
 void initialize_worker() { omp_set_num_threads(1); }
 
@@ -41,6 +59,7 @@ void choose_simd(std::string_view target) {
   throw Error({"--simd", known, quoted(target), ""}, Fault::usage);
 }
 
-std::string simd_in_use() { return simd_targets().front(); }
+std::string simd_in_use() { return HWY_DYNAMIC_DISPATCH(own_name)(); }
 
 }  // namespace vitrine
+#endif

@@ -176,7 +176,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Values(Case{"llama", "model", "reference"}, Case{"llama", "model", "online_softmax"},
                                          Case{"llama", "model.gguf", "reference"},
                                          Case{"llama_tied", "model", "reference"},
-                                         Case{"llama_tied", "model.gguf", "online_softmax"},
+                                         Case{"llama_tied", "model.gguf", "online_softmax"}, Case{"llama_tied", "model", "flash"},
+                                         Case{"llama", "model", "flash"}, Case{"gpt2", "model", "flash"}, Case{"bert", "model", "flash"},
                                          Case{"gpt2", "model", "reference"}, Case{"gpt2", "model", "online_softmax"},
                                          Case{"bert", "model", "reference"}, Case{"bert", "model", "online_softmax"}));
 

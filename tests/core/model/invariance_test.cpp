@@ -85,7 +85,7 @@ TEST_P(Invariance, ABatchDoesNotChangeABit) {
   EXPECT_EQ(logits, alone);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Invariance, testing::Values("reference", "online_softmax"));
+INSTANTIATE_TEST_SUITE_P(Kernels, Invariance, testing::Values("reference", "online_softmax", "flash"));
 
 TEST(Forward, RefusesWhatTheModelCannotHold) {
   Harness harness(1, "reference");

@@ -1,0 +1,248 @@
+// Every attention kernel of the table against `reference` and against the pattern tiles that explain it.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <ostream>
+#include <random>
+#include <vector>
+
+#include "core/base/half.h"
+#include "core/tensor/tensor.h"
+#include "kernels/kernels.h"
+#include "kernels/pattern/pattern.h"
+#include "tests/kernels/simd_targets.h"
+
+namespace vitrine {
+namespace {
+
+struct Shape {
+  std::size_t heads, kv_heads, head_dim, q_len, kv_len;
+  DType kv = DType::f32;
+  ScoreRule score{};
+};
+
+void PrintTo(const Shape& shape, std::ostream* stream) {
+  *stream << shape.heads << "/" << shape.kv_heads << " heads of " << shape.head_dim << ", " << shape.q_len << " x "
+          << shape.kv_len << " " << dtype_info(shape.kv).name << (shape.score.mask == Mask::causal ? " causal" : "")
+          << " window " << shape.score.window << " sinks " << shape.score.sinks << " cap " << shape.score.soft_cap;
+}
+
+/// Random factors and poisoned outputs of one problem.
+struct Data {
+  Shape shape;
+  std::vector<float> q, k, v, out, normalizer;
+  std::vector<std::uint16_t> k_half, v_half;
+  std::vector<RowStats> stats;
+
+  explicit Data(const Shape& wanted, unsigned seed = 1) : shape(wanted) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal(0.0f, 1.0f);
+    const auto fill = [&](std::vector<float>& numbers, std::size_t count) {
+      numbers.resize(count);
+      for (float& number : numbers) number = normal(random);
+    };
+    fill(q, shape.q_len * shape.heads * shape.head_dim);
+    fill(k, shape.kv_len * shape.kv_heads * shape.head_dim);
+    fill(v, shape.kv_len * shape.kv_heads * shape.head_dim);
+    if (shape.kv == DType::f16) {
+      for (std::size_t i = 0; i < k.size(); ++i) {
+        k_half.push_back(f16_from_f32(k[i]));
+        v_half.push_back(f16_from_f32(v[i]));
+        k[i] = f32_from_f16(k_half[i]);
+        v[i] = f32_from_f16(v_half[i]);
+      }
+    }
+    const float poison = std::numeric_limits<float>::quiet_NaN();
+    out.assign(q.size(), poison);
+    normalizer.assign(shape.q_len * shape.heads, poison);
+    stats.assign(normalizer.size(), RowStats{poison, poison, poison});
+  }
+
+  KvView view(const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) const {
+    const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
+    const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : halves.data();
+    return {.type = shape.kv, .rows = static_cast<const std::byte*>(data), .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
+            .head_bytes = bytes, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  }
+
+  AttentionProblem problem() {
+    AttentionProblem made{.q = {q.data(), {shape.q_len, shape.heads, shape.head_dim}}, .k = view(k, k_half), .v = view(v, v_half),
+                          .out = {out.data(), {shape.q_len, shape.heads, shape.head_dim}},
+                          .normalizer = {normalizer.data(), {shape.q_len, shape.heads}},
+                          .stats = {stats.data(), {shape.q_len, shape.heads}}, .score = shape.score};
+    made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+    made.q_start = shape.kv_len >= shape.q_len ? shape.kv_len - shape.q_len : 0;
+    return made;
+  }
+};
+
+void run(const AttentionKernel& kernel, std::span<const AttentionProblem> problems, std::size_t threads = 2) {
+  ThreadPool pool(threads, initialize_worker);
+  const KernelOptions options;
+  const std::size_t bytes = kernel.scratch_bytes(problems, options, threads);
+  Tensor scratch(DType::f32, {bytes / sizeof(float) + 1});
+  std::memset(scratch.bytes().data(), 0xff, scratch.bytes().size());  // NaN
+  KernelReport report;
+  kernel.run({problems, options, pool, scratch.bytes().first(bytes), report});
+  ASSERT_EQ(report.failure, "");
+}
+
+double relative_error(const std::vector<float>& values, const std::vector<float>& expected) {
+  double difference = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isinf(expected[i]) && values[i] == expected[i]) continue;
+    difference += std::pow(static_cast<double>(values[i]) - expected[i], 2);
+    size += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(difference / std::max(size, 1e-30));
+}
+
+std::vector<Shape> shapes() {
+  std::vector<Shape> made;
+  for (const std::size_t head_dim : {1u, 3u, 16u, 33u, 64u, 80u, 128u}) {
+    made.push_back({.heads = 2, .kv_heads = 1, .head_dim = head_dim, .q_len = 17, .kv_len = 130});
+  }
+  for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {3u, 3u}, {4u, 2u}, {6u, 3u}, {7u, 1u}, {9u, 3u}}) {
+    for (const std::size_t q_len : {1u, 2u, 70u}) {
+      made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = 16, .q_len = q_len, .kv_len = 97});
+    }
+  }
+  made.push_back({.heads = 70, .kv_heads = 1, .head_dim = 8, .q_len = 3, .kv_len = 20});  // a group larger than a piece
+  for (const std::size_t kv_len : {1u, 63u, 64u, 65u, 300u}) {
+    made.push_back({.heads = 2, .kv_heads = 2, .head_dim = 8, .q_len = kv_len, .kv_len = kv_len});
+  }
+  for (const DType kv : {DType::f32, DType::f16}) {
+    for (const Mask mask : {Mask::causal, Mask::none}) {
+      for (const std::size_t window : {0u, 1u, 30u, 100u}) {
+        for (const std::size_t sinks : {0u, 4u}) {
+          const ScoreRule score{.mask = mask, .window = window, .sinks = sinks};
+          made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 24, .q_len = 70, .kv_len = 201, .kv = kv, .score = score});
+        }
+      }
+      made.push_back({.heads = 3, .kv_heads = 1, .head_dim = 20, .q_len = 33, .kv_len = 90, .kv = kv,
+                      .score = {.soft_cap = 1.5f, .mask = mask}});
+    }
+  }
+  return made;
+}
+
+using AttentionConformance = EverySimdTarget;
+
+TEST_P(AttentionConformance, TheTargetIsReallyInUse) { EXPECT_EQ(simd_in_use(), hwy::TargetName(GetParam())); }
+
+TEST_P(AttentionConformance, EqualsReference) {
+  const AttentionKernel& reference = *choose_attention_kernel("reference").kernel;
+  for (const Shape& shape : shapes()) {
+    Data expected(shape);
+    const AttentionProblem wanted = expected.problem();
+    run(reference, {&wanted, 1});
+    for (const AttentionKernel* kernel : all_attention_kernels()) {
+      Data data(shape);
+      const AttentionProblem problem = data.problem();
+      if (!kernel->refuses(problem, {}).empty()) continue;
+      SCOPED_TRACE(testing::Message() << kernel->name << ", " << testing::PrintToString(shape));
+      run(*kernel, {&problem, 1});
+      EXPECT_LE(relative_error(data.out, expected.out), kernel->tolerance);
+      EXPECT_LE(relative_error(data.normalizer, expected.normalizer), kernel->tolerance);
+      for (std::size_t i = 0; i < data.stats.size(); ++i) {
+        EXPECT_NEAR(data.stats[i].entropy, expected.stats[i].entropy, 2e-5);
+        EXPECT_NEAR(data.stats[i].distance, expected.stats[i].distance, 1e-5 * (1 + expected.stats[i].distance));
+        EXPECT_NEAR(data.stats[i].first_key, expected.stats[i].first_key, 1e-5);
+      }
+    }
+  }
+}
+
+TEST_P(AttentionConformance, TheTileTimesTheValuesIsTheOutput) {
+  for (const Shape& shape : shapes()) {
+    for (const AttentionKernel* kernel : all_attention_kernels()) {
+      Data data(shape);
+      const AttentionProblem p = data.problem();
+      if (!kernel->refuses(p, {}).empty()) continue;
+      run(*kernel, {&p, 1});
+      std::vector<float> rebuilt(data.out.size()), tile(shape.q_len * shape.kv_len);
+      for (std::size_t h = 0; h < shape.heads; ++h) {
+        const std::size_t kv_head = h / (shape.heads / shape.kv_heads), stride = shape.kv_heads * shape.head_dim;
+        std::vector<float> log_sums(shape.q_len);
+        for (std::size_t i = 0; i < shape.q_len; ++i) log_sums[i] = p.normalizer(i, h);
+        const PatternFactors factors{{&p.q(0, h, 0), {shape.q_len, shape.head_dim}, {shape.heads * shape.head_dim, 1}},
+                                     {data.k.data() + kv_head * shape.head_dim, {shape.kv_len, shape.head_dim}, {stride, 1}},
+                                     log_sums, p.score, kernel->rule({}), p.q_start};
+        pattern_tile(factors, 0, 0, {tile.data(), {shape.q_len, shape.kv_len}});
+        for (std::size_t i = 0; i < shape.q_len; ++i) {
+          for (std::size_t d = 0; d < shape.head_dim; ++d) {
+            double sum = 0.0;
+            for (std::size_t j = 0; j < shape.kv_len; ++j) {
+              sum += static_cast<double>(tile[i * shape.kv_len + j]) * data.v[j * stride + kv_head * shape.head_dim + d];
+            }
+            rebuilt[(i * shape.heads + h) * shape.head_dim + d] = static_cast<float>(sum);
+          }
+        }
+      }
+      EXPECT_LE(relative_error(rebuilt, data.out), 1e-5) << kernel->name << ", " << testing::PrintToString(shape);
+    }
+  }
+}
+
+TEST_P(AttentionConformance, ARowWithoutVisibleKeysIsZero) {
+  // Queries far beyond the keys: nothing is inside the window.
+  const Shape shape{.heads = 2, .kv_heads = 1, .head_dim = 16, .q_len = 5, .kv_len = 40, .score = {.window = 4}};
+  for (const AttentionKernel* kernel : all_attention_kernels()) {
+    Data data(shape);
+    AttentionProblem problem = data.problem();
+    problem.q_start = 100;
+    run(*kernel, {&problem, 1});
+    for (const float value : data.out) EXPECT_EQ(value, 0.0f) << kernel->name;
+    for (const float value : data.normalizer) EXPECT_EQ(value, -std::numeric_limits<float>::infinity()) << kernel->name;
+    for (const RowStats& stats : data.stats) EXPECT_EQ(stats.entropy, 0.0f) << kernel->name;
+  }
+}
+
+TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
+  const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 150, .kv_len = 150, .score = {.window = 70}};
+  const Shape other{.heads = 4, .kv_heads = 4, .head_dim = 48, .q_len = 33, .kv_len = 90};
+  for (const AttentionKernel* kernel : all_attention_kernels()) {
+    SCOPED_TRACE(std::string(kernel->name));
+    Data whole(shape), split(shape), batched(shape), company(other);
+    const AttentionProblem problem = whole.problem();
+    run(*kernel, {&problem, 1}, 1);
+    for (std::size_t first = 0, count = 1; first < shape.q_len; first += count, count = count % 40 + 3) {
+      count = std::min(count, shape.q_len - first);
+      AttentionProblem piece = split.problem();
+      piece.q = piece.q.slice(first, count);
+      piece.out = piece.out.slice(first, count);
+      piece.normalizer = piece.normalizer.slice(first, count);
+      piece.stats = piece.stats.slice(first, count);
+      piece.k.kv_len = piece.v.kv_len = first + count;  // later keys are not there yet
+      piece.q_start = first;
+      run(*kernel, {&piece, 1});
+    }
+    const AttentionProblem both[] = {company.problem(), batched.problem()};
+    run(*kernel, both, 3);
+    EXPECT_EQ(split.out, whole.out);
+    EXPECT_EQ(split.normalizer, whole.normalizer);
+    EXPECT_EQ(batched.out, whole.out);
+    EXPECT_EQ(std::memcmp(split.stats.data(), whole.stats.data(), whole.stats.size() * sizeof(RowStats)), 0);
+  }
+}
+
+TEST_P(AttentionConformance, LargeScoresDoNotOverflow) {
+  const Shape shape{.heads = 2, .kv_heads = 1, .head_dim = 16, .q_len = 20, .kv_len = 80};
+  for (const AttentionKernel* kernel : all_attention_kernels()) {
+    Data data(shape), expected(shape);
+    for (Data* d : {&data, &expected}) {
+      for (float& number : d->q) number *= 1000.0f;
+    }
+    const AttentionProblem problem = data.problem(), wanted = expected.problem();
+    run(*kernel, {&problem, 1});
+    run(*choose_attention_kernel("reference").kernel, {&wanted, 1});
+    EXPECT_LE(relative_error(data.out, expected.out), 1e-3) << kernel->name;  // the scores' own rounding, amplified
+  }
+}
+
+INSTANTIATE_EVERY_SIMD_TARGET(AttentionConformance);
+
+}  // namespace
+}  // namespace vitrine
