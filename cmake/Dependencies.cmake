@@ -1,5 +1,6 @@
 # Every third-party library, found once. Who may use which is held by the layering test.
 find_package(Threads REQUIRED)
+find_package(Boost 1.74 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc i18n data)
 find_package(PkgConfig REQUIRED)

@@ -48,17 +48,38 @@ Checkpoint open_checkpoint(const fs::path& path) {
   throw Error({spelled, "a checkpoint (" + known + ")", "something else", ""});
 }
 
+namespace {
+
+class Sha256 {
+ public:
+  Sha256() { crypto_hash_sha256_init(&state_); }
+  void add(const void* data, std::size_t size) { crypto_hash_sha256_update(&state_, static_cast<const unsigned char*>(data), size); }
+  std::string hex() {
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_final(&state_, digest);
+    char text[2 * sizeof digest + 1];
+    return sodium_bin2hex(text, sizeof text, digest, sizeof digest);
+  }
+
+ private:
+  crypto_hash_sha256_state state_;
+};
+
+}  // namespace
+
 std::string checkpoint_sha256(const Checkpoint& checkpoint) {
-  crypto_hash_sha256_state state;
-  crypto_hash_sha256_init(&state);
+  Sha256 hash;
   for (const fs::path& path : checkpoint.files) {
     const MappedFile file(path);
-    crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(file.bytes().data()), file.bytes().size());
+    hash.add(file.bytes().data(), file.bytes().size());
   }
-  unsigned char digest[crypto_hash_sha256_BYTES];
-  crypto_hash_sha256_final(&state, digest);
-  char text[2 * sizeof digest + 1];
-  return sodium_bin2hex(text, sizeof text, digest, sizeof digest);
+  return hash.hex();
+}
+
+std::string sha256(std::string_view bytes) {
+  Sha256 hash;
+  hash.add(bytes.data(), bytes.size());
+  return hash.hex();
 }
 
 }  // namespace vitrine

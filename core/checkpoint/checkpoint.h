@@ -54,6 +54,9 @@ Checkpoint open_checkpoint(const std::filesystem::path& path);
 /// SHA-256 over the checkpoint's weight files, in name order, hexadecimal.
 std::string checkpoint_sha256(const Checkpoint& checkpoint);
 
+/// SHA-256 of bytes, hexadecimal: data sets and settings of a study.
+std::string sha256(std::string_view bytes);
+
 /// A file mapped read-only; empty files give an empty span. Throws Error where it cannot be opened.
 class MappedFile {
  public:

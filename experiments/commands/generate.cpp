@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/session.h"
+#include "experiments/scoring.h"
 
 namespace vitrine {
 namespace {
@@ -51,9 +51,7 @@ GenerateOptions generation_options(const Options& options, const Tokenizer* toke
 void run(const Options& options) {
   Session session(options.common);
   const Tokenizer* tokenizer = session.model().tokenizer.get();
-  if (!session.model().spec.has_head || session.model().spec.blocks.front().attention.mask == Mask::none) {
-    throw Error({options.common.model, "a model that predicts the next token", session.model().spec.architecture, ""});
-  }
+  require_next_token_model(session.model());
   TextOptions text = options.text;
   if (options.chat && tokenizer && text.text) {
     const ChatMessage message{"user", *text.text};

@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/session.h"
+#include "experiments/scoring.h"
 
 namespace vitrine {
 namespace {
@@ -15,23 +15,6 @@ struct Options {
   CommonOptions common;
   TextOptions text;
 };
-
-/// log P(token t | tokens before it); none for the first token, before which nothing stands.
-std::vector<std::optional<double>> log_probabilities(Session& session, std::span<const TokenId> ids) {
-  std::vector<std::optional<double>> result(ids.size());
-  ForwardSinks sinks;
-  sinks.logit_rows = LogitRows::all;
-  sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      const std::size_t next = rows[r].position + 1;
-      if (next >= ids.size()) continue;
-      result[next] = session.ops().log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(ids[next]));
-    }
-    session.run().step("score", rows.back().position + 1, ids.size());
-  };
-  session.run_sequence(ids, {}, sinks);
-  return result;
-}
 
 Json result_of(const Session& session, const InputText& input, std::span<const std::optional<double>> scores) {
   const Tokenizer* tokenizer = session.model().tokenizer.get();
@@ -64,11 +47,10 @@ Json result_of(const Session& session, const InputText& input, std::span<const s
 
 void run(const Options& options) {
   Session session(options.common);
-  if (!session.model().spec.has_head || session.model().spec.blocks.front().attention.mask == Mask::none) {
-    throw Error({options.common.model, "a model that predicts the next token", session.model().spec.architecture, ""});
-  }
+  require_next_token_model(session.model());
   const InputText input = session.read(options.text);
-  const Json json = result_of(session, input, log_probabilities(session, ids_of(input.tokens)));
+  const std::vector<TokenId> ids = ids_of(input.tokens);
+  const Json json = result_of(session, input, token_log_probabilities(session, {&ids, 1}, "score").front());
   if (options.common.json) {
     std::puts(json.dump(2).c_str());
     return;

@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "experiments/study.h"
+
+// One HTML file that opens anywhere: no scripts, no outside files, figures as SVG inside.
+
+namespace vitrine {
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string safe;
+  for (const char c : text) {
+    switch (c) {
+      case '&': safe += "&amp;"; break;
+      case '<': safe += "&lt;"; break;
+      case '>': safe += "&gt;"; break;
+      case '"': safe += "&quot;"; break;
+      default: safe += c;
+    }
+  }
+  return safe;
+}
+
+template <typename... Arguments>
+std::string format(const char* pattern, Arguments... arguments) {
+  char text[512];
+  std::snprintf(text, sizeof text, pattern, arguments...);
+  return text;
+}
+
+std::string number(double value) { return std::isnan(value) ? "-" : format("%.4g", value); }
+
+std::string interval(const Estimate& estimate) {
+  if (std::isnan(estimate.value)) return "-";
+  return "[" + number(estimate.low) + ", " + number(estimate.high) + "]";
+}
+
+const char* color_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::differs: return "#c2410c";
+    case Verdict::equivalent: case Verdict::trivial: return "#0369a1";
+    default: return "#6b7280";
+  }
+}
+
+std::string cell(const std::string& text, const char* element = "td") {
+  return std::string("<") + element + ">" + escaped(text) + "</" + element + ">";
+}
+
+std::string table_html(const StudyTable& table) {
+  std::string html = "<h2>" + escaped(table.title) + "</h2>\n<table><thead><tr>";
+  for (const std::string& name : table.header) html += cell(name, "th");
+  html += "</tr></thead><tbody>\n";
+  for (const auto& row : table.rows) {
+    html += "<tr>";
+    for (const std::string& text : row) html += cell(text);
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table>\n";
+}
+
+std::string estimates_html(const StudyResult& result) {
+  StudyTable table{"All estimates", {"estimate", "value", "interval", "level", "unit", "n", "clusters", "method", "null", "p (family)", "margin", "verdict", "reason"}, {}};
+  for (const Estimate& e : result.estimates) {
+    // A p never stands without its family.
+    const std::string p = e.p && !e.family.empty() ? format("%.3g (%s, %s)", *e.p, e.family.c_str(), e.tier.c_str()) : "";
+    table.rows.push_back({e.name, number(e.value), interval(e), format("%.0f%%", e.level * 100), e.unit, std::to_string(e.n),
+                          e.clusters > 0 ? std::to_string(e.clusters) : "", e.method, e.null_value ? number(*e.null_value) : "", p,
+                          e.margin ? number(*e.margin) : "", std::string(verdict_name(e.verdict)), e.reason});
+  }
+  return table_html(table);
+}
+
+struct Scale {
+  double low, high;
+  double pixel(double value) const { return 330.0 + (std::clamp(value, low, high) - low) / (high - low) * 420.0; }
+};
+
+/// Round numbers that fall between the ends: 1, 2 or 5 times a power of ten apart.
+std::vector<double> ticks(const Scale& scale) {
+  const double rough = (scale.high - scale.low) / 5.0, power = std::pow(10.0, std::floor(std::log10(rough)));
+  const double step = rough / power < 2.0 ? 2.0 * power : rough / power < 5.0 ? 5.0 * power : 10.0 * power;
+  std::vector<double> result;
+  for (double at = std::ceil(scale.low / step) * step; at <= scale.high; at += step) result.push_back(std::abs(at) < step / 1e6 ? 0.0 : at);
+  return result;
+}
+
+Scale scale_of(std::span<const Estimate* const> rows) {
+  double low = INFINITY, high = -INFINITY;
+  for (const Estimate* row : rows) {
+    for (const double each : {row->value, row->low, row->high, row->null_value.value_or(row->value), row->control.value_or(row->value)}) {
+      if (std::isfinite(each)) low = std::min(low, each), high = std::max(high, each);
+    }
+  }
+  if (!(low <= high)) return {0.0, 1.0};
+  const double room = std::max((high - low) * 0.05, std::max(std::abs(high), 1e-9) * 1e-3);
+  return {low - room, high + room};
+}
+
+std::string row_svg(const Estimate& row, const Scale& scale, double y) {
+  const char* color = color_of(row.verdict);
+  std::string svg = format("<text x=\"320\" y=\"%.1f\" text-anchor=\"end\">%s</text>", y + 4, escaped(row.name).substr(0, 200).c_str());
+  if (row.null_value) {
+    svg += format("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#9ca3af\" stroke-dasharray=\"3 2\"/>",
+                  scale.pixel(*row.null_value), y - 12, scale.pixel(*row.null_value), y + 12);
+  }
+  if (std::isnan(row.value)) return svg + format("<text x=\"340\" y=\"%.1f\" fill=\"%s\">%s</text>", y + 4, color, std::string(verdict_name(row.verdict)).c_str());
+  svg += format("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2.5\"/>", scale.pixel(row.low), y,
+                scale.pixel(row.high), y, color);
+  svg += format("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>", scale.pixel(row.value), y, color);
+  if (row.control) {
+    svg += format("<path d=\"M%.1f %.1f l5 5 l-5 5 l-5 -5 z\" fill=\"none\" stroke=\"#111827\"/>", scale.pixel(*row.control), y - 5);
+  }
+  return svg + format("<text x=\"765\" y=\"%.1f\" fill=\"%s\">%s %s, %s</text>", y + 4, color, number(row.value).c_str(),
+                      interval(row).c_str(), std::string(verdict_name(row.verdict)).c_str());
+}
+
+constexpr const char* style = R"(
+body{font:15px/1.5 system-ui,sans-serif;color:#111827;max-width:1180px;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse;font-size:13px;margin:.5em 0 1.5em}td,th{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:left;vertical-align:top}
+th{background:#f3f4f6}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:1.6em}pre{background:#f9fafb;padding:1em;overflow:auto;font-size:12px}
+svg{max-width:100%;height:auto}@media print{body{margin:0}}
+)";
+
+}  // namespace
+
+std::string forest_svg(std::span<const Estimate> estimates, std::string_view unit) {
+  std::vector<const Estimate*> rows;
+  for (const Estimate& each : estimates) {
+    if (each.unit == unit) rows.push_back(&each);
+  }
+  const Scale scale = scale_of(rows);
+  const double height = 26.0 * static_cast<double>(rows.size()) + 50.0, bottom = height - 34.0;
+  std::string svg = format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1060 %.0f\" width=\"1060\" height=\"%.0f\" "
+                           "font-family=\"system-ui,sans-serif\" font-size=\"13\">", height, height);
+  for (const double tick : ticks(scale)) {
+    const double x = scale.pixel(tick);
+    svg += format("<line x1=\"%.1f\" y1=\"4\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#e5e7eb\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" "
+                  "fill=\"#6b7280\">%.4g</text>", x, x, bottom, x, bottom + 15, tick);
+  }
+  svg += format("<text x=\"540\" y=\"%.1f\" text-anchor=\"middle\" fill=\"#374151\">%s</text>", bottom + 31, escaped(unit).c_str());
+  for (std::size_t i = 0; i < rows.size(); ++i) svg += row_svg(*rows[i], scale, 18.0 + 26.0 * static_cast<double>(i)) + "\n";
+  return svg + "</svg>\n";
+}
+
+std::string report_html(const StudyResult& result) {
+  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escaped(result.title) + "</title><style>" +
+                     style + "</style></head><body>\n<h1>" + escaped(result.title) + "</h1>\n<p>" + escaped(result.question) + "</p>\n";
+  html += "<p>Points are estimates, lines their intervals, dashes the null, diamonds the control. Orange: differs. Blue: "
+          "equivalent within the margin, or trivial. Grey: neither could be shown.</p>\n";
+  std::vector<std::string> units;
+  for (const Estimate& each : result.estimates) {
+    if (std::find(units.begin(), units.end(), each.unit) == units.end()) units.push_back(each.unit);
+  }
+  for (const std::string& unit : units) html += "<h2>In " + escaped(unit) + "</h2>\n" + forest_svg(result.estimates, unit);
+  for (const StudyTable& table : result.tables) html += table_html(table);
+  if (!result.notes.empty()) html += "<h2>To read these numbers</h2>\n<ul>\n";
+  for (const std::string& note : result.notes) html += "<li>" + escaped(note) + "</li>\n";
+  if (!result.notes.empty()) html += "</ul>\n";
+  html += estimates_html(result);
+  return html + "<h2>Signature</h2>\n<pre>" + escaped(result.signature.dump(2)) + "</pre>\n</body></html>\n";
+}
+
+}  // namespace vitrine

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "probes/metrics/estimate.h"
+
+namespace CLI {
+class App;
+}
+
+namespace vitrine {
+
+/// An experiment with a question, controls and a report. Extension point: experiments/studies/<name>.cpp;
+/// `vitrine study <name>`.
+struct Study {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view example;
+  /// Declares options on `app` and returns what runs once they are parsed. @throws Error
+  std::function<void()> (*declare)(CLI::App& app);
+};
+
+std::span<const Study* const> all_studies();
+
+/// Cells as they are printed; numbers are made text by the study, which knows their precision.
+struct StudyTable {
+  std::string title;
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+};
+
+/// What a study leaves behind.
+struct StudyResult {
+  std::string study;     ///< name in the table of studies
+  std::string title;     ///< with the model
+  std::string question;  ///< one or two sentences for the head of the report
+  Json signature;        ///< data hash, protocol, precision, kernel, version, ...
+  std::vector<Estimate> estimates;
+  std::vector<std::string> notes;  ///< what a reader must know to read the numbers
+  std::vector<StudyTable> tables;
+  StudyTable items;  ///< items.csv: one row an item, in the file's order
+  std::string licenses;
+};
+
+Json to_json(const StudyResult& result);
+
+/// Writes study.json, items.csv, items_long.csv, report.html, figures/*.svg and LICENSES.txt. The folder appears in one
+/// step; an older study of the same name is replaced. @throws Error where the folder is something else
+void write_study(const StudyResult& result, const std::filesystem::path& folder);
+
+/// Refuses a folder that write_study would refuse, before any work is done.
+void check_study_folder(const std::filesystem::path& folder);
+
+/// Points with intervals, one row an estimate, as a picture of its own.
+std::string forest_svg(std::span<const Estimate> estimates, std::string_view unit);
+std::string report_html(const StudyResult& result);
+
+}  // namespace vitrine
