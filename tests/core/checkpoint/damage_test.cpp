@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -25,7 +26,7 @@ class Damage : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const fs::path source = fs::path(VITRINE_TEST_DATA) / "golden" / "llama" / GetParam();
     whole_ = read(source);
-    path_ = fs::path(testing::TempDir()) / ("damaged" + source.extension().string());
+    path_ = fs::path(testing::TempDir()) / ("damaged" + std::to_string(getpid()) + source.extension().string());
   }
   void TearDown() override { fs::remove(path_); }
 
