@@ -18,6 +18,9 @@ std::span<const AttentionKernel* const> all_attention_kernels();
 /// "flash", "check:flash,reference", "auto" (the fastest exact kernel). @throws Error (usage) listing those there are
 KernelChoice choose_attention_kernel(std::string_view spelled);
 
+/// The largest relative difference that `check:A,B` has seen in this process.
+double largest_checked_difference();
+
 /// To be run once on every thread of the pool before anything else: keeps oneDNN's OpenMP at one thread.
 void initialize_worker();
 

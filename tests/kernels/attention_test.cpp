@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/half.h"
 #include "core/tensor/tensor.h"
 #include "kernels/kernels.h"
@@ -78,9 +79,14 @@ struct Data {
   }
 };
 
+/// What a kernel is tried with; `check` needs two others.
+KernelOptions options_of(const AttentionKernel& kernel) {
+  return kernel.name == "check" ? choose_attention_kernel("check:flash,reference,bound=1e-3").options : KernelOptions{};
+}
+
 void run(const AttentionKernel& kernel, std::span<const AttentionProblem> problems, std::size_t threads = 2) {
   ThreadPool pool(threads, initialize_worker);
-  const KernelOptions options;
+  const KernelOptions options = options_of(kernel);
   const std::size_t bytes = kernel.scratch_bytes(problems, options, threads);
   Tensor scratch(DType::f32, {bytes / sizeof(float) + 1});
   std::memset(scratch.bytes().data(), 0xff, scratch.bytes().size());  // NaN
@@ -141,7 +147,7 @@ TEST_P(AttentionConformance, EqualsReference) {
     for (const AttentionKernel* kernel : all_attention_kernels()) {
       Data data(shape);
       const AttentionProblem problem = data.problem();
-      if (!kernel->refuses(problem, {}).empty()) continue;
+      if (!kernel->refuses(problem, options_of(*kernel)).empty()) continue;
       SCOPED_TRACE(testing::Message() << kernel->name << ", " << testing::PrintToString(shape));
       run(*kernel, {&problem, 1});
       EXPECT_LE(relative_error(data.out, expected.out), kernel->tolerance);
@@ -160,7 +166,7 @@ TEST_P(AttentionConformance, TheTileTimesTheValuesIsTheOutput) {
     for (const AttentionKernel* kernel : all_attention_kernels()) {
       Data data(shape);
       const AttentionProblem p = data.problem();
-      if (!kernel->refuses(p, {}).empty()) continue;
+      if (!kernel->refuses(p, options_of(*kernel)).empty()) continue;
       run(*kernel, {&p, 1});
       std::vector<float> rebuilt(data.out.size()), tile(shape.q_len * shape.kv_len);
       for (std::size_t h = 0; h < shape.heads; ++h) {
@@ -169,7 +175,7 @@ TEST_P(AttentionConformance, TheTileTimesTheValuesIsTheOutput) {
         for (std::size_t i = 0; i < shape.q_len; ++i) log_sums[i] = p.normalizer(i, h);
         const PatternFactors factors{{&p.q(0, h, 0), {shape.q_len, shape.head_dim}, {shape.heads * shape.head_dim, 1}},
                                      {data.k.data() + kv_head * shape.head_dim, {shape.kv_len, shape.head_dim}, {stride, 1}},
-                                     log_sums, p.score, kernel->rule({}), p.q_start};
+                                     log_sums, p.score, kernel->rule(options_of(*kernel)), p.q_start};
         pattern_tile(factors, 0, 0, {tile.data(), {shape.q_len, shape.kv_len}});
         for (std::size_t i = 0; i < shape.q_len; ++i) {
           for (std::size_t d = 0; d < shape.head_dim; ++d) {
@@ -243,6 +249,29 @@ TEST_P(AttentionConformance, LargeScoresDoNotOverflow) {
 }
 
 INSTANTIATE_EVERY_SIMD_TARGET(AttentionConformance);
+
+TEST(CheckKernel, ReportsWhatItSaw) {
+  Data data({.heads = 4, .kv_heads = 2, .head_dim = 24, .q_len = 20, .kv_len = 90});
+  const AttentionProblem problem = data.problem();
+  ThreadPool pool(2, initialize_worker);
+  for (const auto& [spelled, fails] : {std::pair{"check:flash,reference", false}, {"check:flash,online_softmax,bound=1e-12", true}}) {
+    const KernelChoice choice = choose_attention_kernel(spelled);
+    Tensor scratch(DType::f32, {choice.kernel->scratch_bytes({&problem, 1}, choice.options, 2) / sizeof(float) + 1});
+    KernelReport report;
+    choice.kernel->run({{&problem, 1}, choice.options, pool, scratch.bytes(), report});
+    EXPECT_EQ(!report.failure.empty(), fails) << report.failure;
+    EXPECT_GT(report.largest_relative_difference, 0.0);
+    EXPECT_LT(report.largest_relative_difference, 1e-5);
+    EXPECT_GE(largest_checked_difference(), report.largest_relative_difference);
+  }
+}
+
+TEST(CheckKernel, RefusesBadOptions) {
+  for (const char* spelled : {"check", "check:flash", "check:flash,nothing", "check:flash,check", "check:flash,reference,bound=x",
+                              "check:flash,reference,bound=-1", "check:flash,reference,colour=red", "flash:window=3"}) {
+    EXPECT_THROW(choose_attention_kernel(spelled), Error) << spelled;
+  }
+}
 
 }  // namespace
 }  // namespace vitrine
