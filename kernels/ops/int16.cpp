@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/base/error.h"
 
@@ -63,33 +64,111 @@ HWY_INLINE hn::Vec<Four> pair_at(const std::byte* block) {
 #endif
 }
 
-struct Q8_0Words {
+// A type of weights: blocks of one or more chunks. Header is what all chunks of a block share, read once; words() gives
+// the levels of a chunk, pair() its {scale, minimum}.
+
+struct SmallBlock {
+  static constexpr std::size_t chunks = 1;
+  struct Header {};
+  static HWY_INLINE void read(const std::byte*, Header&) {}
+  static HWY_INLINE hn::Vec<Four> pair(const std::byte* block, const Header&, std::size_t) { return pair_at(block); }
+};
+
+struct Q8_0Words : SmallBlock {
+  static constexpr std::size_t bytes = 34;
   static constexpr bool has_minimum = false;
-  static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
-    const auto* numbers = reinterpret_cast<const std::int8_t*>(row + index * 34 + 2);
+  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+    const auto* numbers = reinterpret_cast<const std::int8_t*>(block + 2);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) {
       out[v] = hn::PromoteTo(Words(), hn::LoadU(hn::Rebind<std::int8_t, Words>(), numbers + v * words));
     }
-    return pair_at(row + index * 34);
   }
 };
 
-struct Q4_0Words {
+struct Q4_0Words : SmallBlock {
+  static constexpr std::size_t bytes = 18;
   static constexpr bool has_minimum = false;
-  static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
-    nibbles(row + index * 18 + 2, out);
+  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+    nibbles(block + 2, out);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) out[v] = hn::Sub(out[v], hn::Set(Words(), 8));
-    return pair_at(row + index * 18);
   }
 };
 
-struct Q4_1Words {
+struct Q4_1Words : SmallBlock {
+  static constexpr std::size_t bytes = 20;
   static constexpr bool has_minimum = true;
-  static HWY_INLINE hn::Vec<Four> load(const std::byte* row, std::size_t index, WordVector* out) {
-    nibbles(row + index * 20 + 4, out);
-    return pair_at(row + index * 20);
+  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+    nibbles(block + 4, out);
+  }
+};
+
+struct Q4_KWords {
+  static constexpr std::size_t chunks = 8, bytes = 144;
+  static constexpr bool has_minimum = true;
+  struct Header {
+    float pairs[18];  // of eight chunks; the last one is read with two more numbers
+  };
+  /// The eight pairs of six bits in twelve bytes, four of a kind at once.
+  static HWY_INLINE void read(const std::byte* block, Header& header) {
+    const ScalePair pair = scale_pair(block);
+    std::uint32_t packed[3];
+    std::memcpy(packed, block + 4, sizeof packed);
+    constexpr std::uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
+    const std::uint32_t scales[2] = {packed[0] & six, (packed[2] & four) | (packed[0] >> 6 & two) << 4};
+    const std::uint32_t minima[2] = {packed[1] & six, (packed[2] >> 4 & four) | (packed[1] >> 6 & two) << 4};
+    const hn::Rebind<std::uint8_t, Four> byte_four;
+    const hn::Rebind<std::int32_t, Four> int_four;
+    VITRINE_UNROLL
+    for (std::size_t half = 0; half < 2; ++half) {
+      const auto floats = [&](const std::uint32_t& bytes_of_four) HWY_ATTR {
+        return hn::ConvertTo(Four(), hn::PromoteTo(int_four, hn::LoadU(byte_four, reinterpret_cast<const std::uint8_t*>(&bytes_of_four))));
+      };
+      const auto scale = hn::Mul(floats(scales[half]), hn::Set(Four(), pair.scale));
+      const auto minimum = hn::Mul(floats(minima[half]), hn::Set(Four(), -pair.minimum));
+      hn::StoreInterleaved2(scale, minimum, Four(), header.pairs + half * 8);
+    }
+    header.pairs[16] = header.pairs[17] = 0.0f;
+  }
+  static HWY_INLINE hn::Vec<Four> pair(const std::byte*, const Header& header, std::size_t j) {
+    return hn::LoadU(Four(), header.pairs + 2 * j);
+  }
+  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t j, WordVector* out) {
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      const WordVector bytes = unsigned_words(block + 16 + j / 2 * chunk + v * words);
+      out[v] = j % 2 == 0 ? hn::And(bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(bytes);
+    }
+  }
+};
+
+/// The scales of 16 numbers are folded into the levels: |32 * 128| * 32767 * 8 products of a lane stay below 2^31.
+struct Q6_KWords {
+  static constexpr std::size_t chunks = 8, bytes = 210;
+  static constexpr bool has_minimum = false;
+  struct Header {
+    float pair[4];
+  };
+  static HWY_INLINE void read(const std::byte* block, Header& header) {
+    header = {{scale_at(block + 208), 0.0f, 0.0f, 0.0f}};
+  }
+  static HWY_INLINE hn::Vec<Four> pair(const std::byte*, const Header& header, std::size_t) {
+    return hn::LoadU(Four(), header.pair);
+  }
+  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t j, WordVector* out) {
+    const std::size_t half = j / 4, run = j % 4;
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      const std::size_t lane = v * words;
+      const WordVector low_bytes = unsigned_words(block + half * 64 + run % 2 * 32 + lane);
+      const WordVector low = run < 2 ? hn::And(low_bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(low_bytes);
+      const WordVector high_bytes = unsigned_words(block + 128 + half * 32 + lane);
+      const WordVector high = hn::And(hn::ShiftRightSame(high_bytes, static_cast<int>(2 * run)), hn::Set(Words(), 3));
+      const WordVector level = hn::Sub(hn::Or(low, hn::ShiftLeft<4>(high)), hn::Set(Words(), 32));
+      const auto sub_scale = static_cast<std::int8_t>(block[192 + half * 8 + run * 2 + lane / 16]);
+      out[v] = hn::Mul(level, hn::Set(Words(), sub_scale));
+    }
   }
 };
 
@@ -109,12 +188,17 @@ HWY_INLINE FloatVector chunk_sum(const std::int16_t* x, const WordVector* weight
 
 struct Place {
   const Int16Rows* x;
-  std::size_t row, chunks;
+  std::size_t row, blocks;
   const std::byte* weights[tile_columns];
   const std::byte* ahead;  // what is prefetched meanwhile, as one run: the tile after the next
-  std::size_t chunk_bytes;
   float* sums;  // [rows, tile_columns]
 };
+
+template <class Type>
+HWY_INLINE void prefetch(const std::byte* run) {
+  VITRINE_UNROLL
+  for (std::size_t line = 0; line < Type::bytes; line += 64) hwy::Prefetch(run + line);
+}
 
 template <class Type, std::size_t rows>
 HWY_INLINE void tile(const Place& place) {
@@ -129,18 +213,26 @@ HWY_INLINE void tile(const Place& place) {
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) sums[r][c] = hn::Zero(Floats()), minima[r][c] = hn::Zero(Four());
   }
-  for (std::size_t index = 0; index < place.chunks; ++index) {
+  for (std::size_t b = 0; b < place.blocks; ++b) {
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
-      WordVector weights[word_vectors];
-      const hn::Vec<Four> pair = Type::load(place.weights[c], index, weights);
-      hwy::Prefetch(place.ahead + (index * tile_columns + c) * place.chunk_bytes);
+      const std::byte* block = place.weights[c] + b * Type::bytes;
+      prefetch<Type>(place.ahead + (b * tile_columns + c) * Type::bytes);
+      typename Type::Header header;
+      Type::read(block, header);
       VITRINE_UNROLL
-      for (std::size_t r = 0; r < rows; ++r) {
-        const auto both = hn::Mul(pair, hn::LoadU(Four(), pairs[r] + 2 * index));  // {scale * scale, minimum * sum}
-        const FloatVector factor = hn::Set(Floats(), hn::GetLane(both));
-        sums[r][c] = hn::MulAdd(factor, chunk_sum(x[r] + index * chunk, weights), sums[r][c]);
-        if constexpr (Type::has_minimum) minima[r][c] = hn::Add(minima[r][c], both);
+      for (std::size_t j = 0; j < Type::chunks; ++j) {
+        const std::size_t index = b * Type::chunks + j;
+        WordVector weights[word_vectors];
+        Type::words_of(block, header, j, weights);
+        const hn::Vec<Four> pair = Type::pair(block, header, j);
+        VITRINE_UNROLL
+        for (std::size_t r = 0; r < rows; ++r) {
+          const auto both = hn::Mul(pair, hn::LoadU(Four(), pairs[r] + 2 * index));  // {scale * scale, minimum * sum}
+          const FloatVector factor = hn::Set(Floats(), hn::GetLane(both));
+          sums[r][c] = hn::MulAdd(factor, chunk_sum(x[r] + index * chunk, weights), sums[r][c]);
+          if constexpr (Type::has_minimum) minima[r][c] = hn::Add(minima[r][c], both);
+        }
       }
     }
   }
@@ -158,11 +250,11 @@ HWY_INLINE void tile(const Place& place) {
 template <class Type, std::size_t rows>
 HWY_NOINLINE void row_strip(const Int16Rows& x, std::size_t row, const WeightPanel& panel, const float* bias,
                             const DenseRows<float>& out) {
-  const std::size_t chunks = panel.inner / chunk;
+  const std::size_t blocks = panel.inner / chunk / Type::chunks;
   float sums[rows * tile_columns];
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     const std::size_t columns = std::min(tile_columns, panel.count - column);
-    Place place{&x, row, chunks, {}, panel.rows + (column + 2 * tile_columns) * panel.row_bytes, panel.row_bytes / chunks, sums};
+    Place place{&x, row, blocks, {}, panel.rows + (column + 2 * tile_columns) * panel.row_bytes, sums};
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, columns - 1)) * panel.row_bytes;
     }
@@ -186,11 +278,13 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
     case DType::q8_0: return all_rows<Q8_0Words>(x, panel, bias, out);
     case DType::q4_0: return all_rows<Q4_0Words>(x, panel, bias, out);
     case DType::q4_1: return all_rows<Q4_1Words>(x, panel, bias, out);
+    case DType::q4_k: return all_rows<Q4_KWords>(x, panel, bias, out);
+    case DType::q6_k: return all_rows<Q6_KWords>(x, panel, bias, out);
     default: VITRINE_CHECK(!"a type with integer products");
   }
 }
 
-bool known(DType type) { return type == DType::q8_0 || type == DType::q4_0 || type == DType::q4_1; }
+bool known(DType type) { return dtype_info(type).quantized; }
 
 void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs) {
   for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2) {
