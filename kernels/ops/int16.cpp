@@ -64,20 +64,12 @@ HWY_INLINE hn::Vec<Four> pair_at(const std::byte* block) {
 #endif
 }
 
-// A type of weights: blocks of one or more chunks. Header is what all chunks of a block share, read once; words() gives
-// the levels of a chunk, pair() its {scale, minimum}.
+// Types whose block is one chunk: its levels; the block begins with {scale, minimum}.
 
-struct SmallBlock {
-  static constexpr std::size_t chunks = 1;
-  struct Header {};
-  static HWY_INLINE void read(const std::byte*, Header&) {}
-  static HWY_INLINE hn::Vec<Four> pair(const std::byte* block, const Header&, std::size_t) { return pair_at(block); }
-};
-
-struct Q8_0Words : SmallBlock {
+struct Q8_0Words {
   static constexpr std::size_t bytes = 34;
   static constexpr bool has_minimum = false;
-  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
     const auto* numbers = reinterpret_cast<const std::int8_t*>(block + 2);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) {
@@ -86,55 +78,50 @@ struct Q8_0Words : SmallBlock {
   }
 };
 
-struct Q4_0Words : SmallBlock {
+struct Q4_0Words {
   static constexpr std::size_t bytes = 18;
   static constexpr bool has_minimum = false;
-  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
     nibbles(block + 2, out);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) out[v] = hn::Sub(out[v], hn::Set(Words(), 8));
   }
 };
 
-struct Q4_1Words : SmallBlock {
+struct Q4_1Words {
   static constexpr std::size_t bytes = 20;
   static constexpr bool has_minimum = true;
-  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
     nibbles(block + 4, out);
   }
 };
 
+// Types whose block is eight chunks: factors of the chunks, and the levels of chunk j.
+
+struct Factors {
+  float scales[8], minima[8];
+};
+
 struct Q4_KWords {
-  static constexpr std::size_t chunks = 8, bytes = 144;
+  static constexpr std::size_t bytes = 144;
   static constexpr bool has_minimum = true;
-  struct Header {
-    float pairs[18];  // of eight chunks; the last one is read with two more numbers
-  };
   /// The eight pairs of six bits in twelve bytes, four of a kind at once.
-  static HWY_INLINE void read(const std::byte* block, Header& header) {
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) {
     const ScalePair pair = scale_pair(block);
     std::uint32_t packed[3];
     std::memcpy(packed, block + 4, sizeof packed);
     constexpr std::uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
-    const std::uint32_t scales[2] = {packed[0] & six, (packed[2] & four) | (packed[0] >> 6 & two) << 4};
-    const std::uint32_t minima[2] = {packed[1] & six, (packed[2] >> 4 & four) | (packed[1] >> 6 & two) << 4};
-    const hn::Rebind<std::uint8_t, Four> byte_four;
-    const hn::Rebind<std::int32_t, Four> int_four;
-    VITRINE_UNROLL
-    for (std::size_t half = 0; half < 2; ++half) {
-      const auto floats = [&](const std::uint32_t& bytes_of_four) HWY_ATTR {
-        return hn::ConvertTo(Four(), hn::PromoteTo(int_four, hn::LoadU(byte_four, reinterpret_cast<const std::uint8_t*>(&bytes_of_four))));
-      };
-      const auto scale = hn::Mul(floats(scales[half]), hn::Set(Four(), pair.scale));
-      const auto minimum = hn::Mul(floats(minima[half]), hn::Set(Four(), -pair.minimum));
-      hn::StoreInterleaved2(scale, minimum, Four(), header.pairs + half * 8);
-    }
-    header.pairs[16] = header.pairs[17] = 0.0f;
+    const auto spread = [](std::uint32_t bytes, float factor, float* out) HWY_ATTR {
+      const auto numbers = hn::BitCast(hn::FixedTag<std::uint8_t, 16>(), hn::Set(hn::FixedTag<std::uint32_t, 4>(), bytes));
+      const auto wide = hn::PromoteTo(hn::FixedTag<std::int32_t, 4>(), hn::LowerHalf(hn::LowerHalf(numbers)));
+      hn::StoreU(hn::Mul(hn::ConvertTo(Four(), wide), hn::Set(Four(), factor)), Four(), out);
+    };
+    spread(packed[0] & six, pair.scale, factors.scales);
+    spread((packed[2] & four) | (packed[0] >> 6 & two) << 4, pair.scale, factors.scales + 4);
+    spread(packed[1] & six, -pair.minimum, factors.minima);
+    spread((packed[2] >> 4 & four) | (packed[1] >> 6 & two) << 4, -pair.minimum, factors.minima + 4);
   }
-  static HWY_INLINE hn::Vec<Four> pair(const std::byte*, const Header& header, std::size_t j) {
-    return hn::LoadU(Four(), header.pairs + 2 * j);
-  }
-  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t j, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) {
       const WordVector bytes = unsigned_words(block + 16 + j / 2 * chunk + v * words);
@@ -145,18 +132,13 @@ struct Q4_KWords {
 
 /// The scales of 16 numbers are folded into the levels: |32 * 128| * 32767 * 8 products of a lane stay below 2^31.
 struct Q6_KWords {
-  static constexpr std::size_t chunks = 8, bytes = 210;
+  static constexpr std::size_t bytes = 210;
   static constexpr bool has_minimum = false;
-  struct Header {
-    float pair[4];
-  };
-  static HWY_INLINE void read(const std::byte* block, Header& header) {
-    header = {{scale_at(block + 208), 0.0f, 0.0f, 0.0f}};
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) {
+    const float scale = scale_at(block + 208);
+    for (float& factor : factors.scales) factor = scale;
   }
-  static HWY_INLINE hn::Vec<Four> pair(const std::byte*, const Header& header, std::size_t) {
-    return hn::LoadU(Four(), header.pair);
-  }
-  static HWY_INLINE void words_of(const std::byte* block, const Header&, std::size_t j, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
     const std::size_t half = j / 4, run = j % 4;
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) {
@@ -200,48 +182,105 @@ HWY_INLINE void prefetch(const std::byte* run) {
   for (std::size_t line = 0; line < Type::bytes; line += 64) hwy::Prefetch(run + line);
 }
 
-template <class Type, std::size_t rows>
-HWY_INLINE void tile(const Place& place) {
-  FloatVector sums[rows][tile_columns];
+/// Sums of a tile: products per lane, and the minima's part. For blocks of one chunk lane 1 of `minima` counts.
+template <std::size_t rows>
+struct TileSums {
+  FloatVector products[rows][tile_columns];
   hn::Vec<Four> minima[rows][tile_columns];
-  const std::int16_t* x[rows];
-  const float* pairs[rows];
+};
+
+template <std::size_t rows>
+HWY_INLINE void clear(TileSums<rows>& sums) {
   VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
-    x[r] = place.x->numbers(place.row + r);
-    pairs[r] = place.x->pairs(place.row + r);
     VITRINE_UNROLL
-    for (std::size_t c = 0; c < tile_columns; ++c) sums[r][c] = hn::Zero(Floats()), minima[r][c] = hn::Zero(Four());
+    for (std::size_t c = 0; c < tile_columns; ++c) {
+      sums.products[r][c] = hn::Zero(Floats());
+      sums.minima[r][c] = hn::Zero(Four());
+    }
   }
+}
+
+template <class Type, std::size_t rows>
+HWY_INLINE void small_blocks(const Place& place, TileSums<rows>& sums) {
   for (std::size_t b = 0; b < place.blocks; ++b) {
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       const std::byte* block = place.weights[c] + b * Type::bytes;
       prefetch<Type>(place.ahead + (b * tile_columns + c) * Type::bytes);
-      typename Type::Header header;
-      Type::read(block, header);
+      WordVector weights[word_vectors];
+      Type::words_of(block, weights);
+      const hn::Vec<Four> pair = pair_at(block);
       VITRINE_UNROLL
-      for (std::size_t j = 0; j < Type::chunks; ++j) {
-        const std::size_t index = b * Type::chunks + j;
+      for (std::size_t r = 0; r < rows; ++r) {
+        const auto both = hn::Mul(pair, hn::LoadU(Four(), place.x->pairs(place.row + r) + 2 * b));  // lane 1: minimum * sum
+        const FloatVector factor = hn::Set(Floats(), hn::GetLane(both));
+        sums.products[r][c] =
+            hn::MulAdd(factor, chunk_sum(place.x->numbers(place.row + r) + b * chunk, weights), sums.products[r][c]);
+        if constexpr (Type::has_minimum) sums.minima[r][c] = hn::Add(sums.minima[r][c], both);
+      }
+    }
+  }
+}
+
+template <class Type, std::size_t rows>
+HWY_INLINE void super_blocks(const Place& place, TileSums<rows>& sums) {
+  for (std::size_t b = 0; b < place.blocks; ++b) {
+    VITRINE_UNROLL
+    for (std::size_t c = 0; c < tile_columns; ++c) {
+      const std::byte* block = place.weights[c] + b * Type::bytes;
+      prefetch<Type>(place.ahead + (b * tile_columns + c) * Type::bytes);
+      Factors factors;
+      Type::read(block, factors);
+      float scales[rows][8];
+      VITRINE_UNROLL
+      for (std::size_t r = 0; r < rows; ++r) {
+        VITRINE_UNROLL
+        for (std::size_t j = 0; j < 8; j += 4) {
+          const auto of_x = hn::LoadU(Four(), place.x->scales(place.row + r) + 8 * b + j);
+          hn::StoreU(hn::Mul(hn::LoadU(Four(), factors.scales + j), of_x), Four(), scales[r] + j);
+          if constexpr (Type::has_minimum) {
+            const auto x_sums = hn::LoadU(Four(), place.x->sums(place.row + r) + 8 * b + j);
+            sums.minima[r][c] = hn::MulAdd(hn::LoadU(Four(), factors.minima + j), x_sums, sums.minima[r][c]);
+          }
+        }
+      }
+      VITRINE_UNROLL
+      for (std::size_t j = 0; j < 8; ++j) {
         WordVector weights[word_vectors];
-        Type::words_of(block, header, j, weights);
-        const hn::Vec<Four> pair = Type::pair(block, header, j);
+        Type::words_of(block, j, weights);
         VITRINE_UNROLL
         for (std::size_t r = 0; r < rows; ++r) {
-          const auto both = hn::Mul(pair, hn::LoadU(Four(), pairs[r] + 2 * index));  // {scale * scale, minimum * sum}
-          const FloatVector factor = hn::Set(Floats(), hn::GetLane(both));
-          sums[r][c] = hn::MulAdd(factor, chunk_sum(x[r] + index * chunk, weights), sums[r][c]);
-          if constexpr (Type::has_minimum) minima[r][c] = hn::Add(minima[r][c], both);
+          const FloatVector products = chunk_sum(place.x->numbers(place.row + r) + (8 * b + j) * chunk, weights);
+          sums.products[r][c] = hn::MulAdd(hn::Set(Floats(), scales[r][j]), products, sums.products[r][c]);
         }
       }
     }
+  }
+}
+
+template <class Type>
+constexpr bool is_super = Type::bytes > 34;
+
+template <class Type, std::size_t rows>
+HWY_INLINE void tile(const Place& place) {
+  TileSums<rows> sums;
+  clear(sums);
+  if constexpr (is_super<Type>) {
+    super_blocks<Type>(place, sums);
+  } else {
+    small_blocks<Type>(place, sums);
   }
   VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
-      float sum = hn::GetLane(hn::SumOfLanes(Floats(), sums[r][c]));
-      if constexpr (Type::has_minimum) sum += hn::GetLane(hn::Broadcast<1>(minima[r][c]));
+      float sum = hn::GetLane(hn::SumOfLanes(Floats(), sums.products[r][c]));
+      if constexpr (is_super<Type>) {
+        sum += hn::GetLane(hn::SumOfLanes(Four(), sums.minima[r][c]));
+      } else if constexpr (Type::has_minimum) {
+        sum += hn::GetLane(hn::Broadcast<1>(sums.minima[r][c]));
+      }
       place.sums[r * tile_columns + c] = sum;
     }
   }
@@ -250,7 +289,7 @@ HWY_INLINE void tile(const Place& place) {
 template <class Type, std::size_t rows>
 HWY_NOINLINE void row_strip(const Int16Rows& x, std::size_t row, const WeightPanel& panel, const float* bias,
                             const DenseRows<float>& out) {
-  const std::size_t blocks = panel.inner / chunk / Type::chunks;
+  const std::size_t blocks = panel.inner / chunk / (is_super<Type> ? 8 : 1);
   float sums[rows * tile_columns];
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     const std::size_t columns = std::min(tile_columns, panel.count - column);
@@ -335,6 +374,10 @@ void Int16Rows::round(const DenseRows<const float>& x, std::size_t inner) {
     HWY_DYNAMIC_DISPATCH(round_chunks)
     (x.data + r * x.stride, inner, numbers_.data() + r * inner, pairs_.data() + r * inner / dense_chunk * 2);
   }
+  const std::size_t chunks = x.count * inner / dense_chunk;
+  scales_.resize(chunks);
+  sums_.resize(chunks);
+  for (std::size_t i = 0; i < chunks; ++i) scales_[i] = pairs_[2 * i], sums_[i] = pairs_[2 * i + 1];
 }
 
 void multiply_panel_int16(const Int16Rows& x, const WeightPanel& panel, const float* bias, const DenseRows<float>& out) {

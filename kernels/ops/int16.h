@@ -17,11 +17,14 @@ class Int16Rows {
   const std::int16_t* numbers(std::size_t row) const { return numbers_.data() + row * inner_; }
   /// {scale, sum} of every chunk
   const float* pairs(std::size_t row) const { return pairs_.data() + row * inner_ / dense_chunk * 2; }
+  /// The same, each kind by itself.
+  const float* scales(std::size_t row) const { return scales_.data() + row * inner_ / dense_chunk; }
+  const float* sums(std::size_t row) const { return sums_.data() + row * inner_ / dense_chunk; }
   std::size_t count() const { return count_; }
 
  private:
   std::vector<std::int16_t> numbers_;
-  std::vector<float> pairs_;
+  std::vector<float> pairs_, scales_, sums_;
   std::size_t inner_ = 0, count_ = 0;
 };
 
