@@ -88,7 +88,8 @@ struct KernelCall {
 };
 
 /// A way of computing attention, as plain data. Extension point: kernels/attention/<name>.cpp.
-/// Bit-equal results for any number of threads, for any split of the queries into calls, and alone or in a batch.
+/// Bit-equal results for any number of threads and alone or in a batch; with f32 keys and values (exact precision) also
+/// for any split of the queries into calls.
 struct AttentionKernel {
   std::string_view name;
   std::string_view summary;

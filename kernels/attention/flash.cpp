@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "kernels/attention/flash_internal.h"
 #include "kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,92 +13,12 @@
 // must come after foreach_target.h
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+#include "kernels/ops/reduce-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 // Blocks of queries against blocks of keys with a running maximum (Dao et al. 2022), all query heads of a key head
 // together. Key blocks begin at fixed positions and every sum of a row runs over one axis in order, so that a row's bits
 // depend neither on the rows beside it nor on how the queries were split into calls.
-
-#ifndef VITRINE_FLASH_TYPES
-#define VITRINE_FLASH_TYPES
-namespace vitrine::flash {
-
-constexpr std::size_t key_block = 64;
-constexpr std::size_t most_rows = 64;  // query rows of a piece of work: positions times heads of a group
-constexpr std::size_t alignment = 16;  // numbers
-
-constexpr std::size_t aligned(std::size_t count) { return (count + alignment - 1) / alignment * alignment; }
-
-/// One piece of work: some positions of one problem, all heads that share a key head.
-struct Piece {
-  const AttentionProblem* problem;
-  std::size_t kv_head, first, positions;
-};
-
-inline std::size_t group_of(const AttentionProblem& problem) { return problem.q.extent(1) / problem.k.kv_heads; }
-
-/// Positions of a piece. One where a group alone has more heads than fit.
-inline std::size_t positions_of(const AttentionProblem& problem) {
-  return std::max<std::size_t>(1, most_rows / group_of(problem));
-}
-
-/// What a row carries from key block to key block.
-struct RowState {
-  float top, sum, weighted_score, weighted_distance, first_key;
-};
-
-/// A worker's buffers, cut from the scratch. Dimensions are padded to whole vectors.
-struct Buffers {
-  float* q;        // [rows, head_dim]
-  float* keys;     // [head_dim, key_block], transposed
-  float* values;   // [key_block, padded head_dim]
-  float* scores;   // [rows, key_block]
-  float* out;      // [rows, padded head_dim]
-  RowState* rows;
-};
-
-inline std::size_t rows_of(const AttentionProblem& problem) { return positions_of(problem) * group_of(problem); }
-
-inline std::size_t buffer_numbers(const AttentionProblem& problem) {
-  const std::size_t rows = rows_of(problem), dim = aligned(problem.k.head_dim);
-  return 2 * rows * dim + 2 * key_block * dim + rows * key_block + aligned(rows * sizeof(RowState) / sizeof(float));
-}
-
-inline Buffers cut(float* scratch, const AttentionProblem& problem) {
-  const std::size_t rows = rows_of(problem), dim = aligned(problem.k.head_dim);
-  Buffers buffers{};
-  buffers.q = scratch;
-  buffers.out = buffers.q + rows * dim;
-  buffers.keys = buffers.out + rows * dim;
-  buffers.values = buffers.keys + key_block * dim;
-  buffers.scores = buffers.values + key_block * dim;
-  buffers.rows = reinterpret_cast<RowState*>(buffers.scores + rows * key_block);
-  return buffers;
-}
-
-/// Keys that a query sees besides the sinks: [begin, end).
-struct Range {
-  std::size_t begin, end;
-};
-
-inline Range visible_range(const AttentionProblem& problem, std::size_t position) {
-  const ScoreRule& rule = problem.score;
-  Range range{0, problem.k.kv_len};
-  if (rule.mask == Mask::causal) range.end = std::min(range.end, position + 1);
-  if (rule.window == 0) return range;
-  range.begin = position + 1 > rule.window ? position + 1 - rule.window : 0;
-  range.end = std::min(range.end, position + rule.window);
-  return range;
-}
-
-inline std::size_t sinks_of(const AttentionProblem& problem, std::size_t position) {
-  if (problem.score.window == 0) return 0;
-  const std::size_t most = std::min(problem.score.sinks, problem.k.kv_len);
-  return problem.score.mask == Mask::causal ? std::min(most, position + 1) : most;
-}
-
-}  // namespace vitrine::flash
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
@@ -322,6 +243,115 @@ HWY_INLINE void softmax_row(const RowPlace& place, RowState& row) {
   }
 }
 
+// One position over a half-precision cache: reading the cache is the work, so keys are not transposed and nothing is
+// converted in memory. The order of the sums is another one than in the blocks above; only an f32 cache promises the same
+// bits for any split of the queries.
+
+constexpr std::size_t narrow_rows = 4;
+
+/// Whether a piece may take that way.
+bool is_narrow(const Piece& piece) {
+  const AttentionProblem& p = *piece.problem;
+  return piece.positions == 1 && p.q.extent(0) == 1 && p.k.type == DType::f16 && p.k.head_dim % lanes == 0 && lanes >= 4;
+}
+
+HWY_INLINE const std::uint16_t* half_row(const KvView& view, std::size_t row, std::size_t head) {
+  return reinterpret_cast<const std::uint16_t*>(view.rows + static_cast<std::ptrdiff_t>(row) * view.row_bytes +
+                                                static_cast<std::ptrdiff_t>(head) * view.head_bytes);
+}
+
+/// Scores of rows [row, row + rows) against keys [first, first + 4), of which `count` exist.
+template <std::size_t rows>
+HWY_INLINE void narrow_scores(const Piece& piece, const Buffers& buffers, std::size_t row, Range keys, std::size_t column) {
+  const KvView& view = piece.problem->k;
+  const std::size_t dim = view.head_dim, padded = aligned(dim);
+  const std::uint16_t* key[four_sums];
+  Vector sums[rows][four_sums];
+  VITRINE_UNROLL
+  for (std::size_t c = 0; c < four_sums; ++c) {
+    key[c] = half_row(view, std::min(keys.begin + c, keys.end - 1), piece.kv_head);
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) sums[r][c] = hn::Zero(Lanes());
+  }
+  for (std::size_t d = 0; d < dim; d += lanes) {
+    VITRINE_UNROLL
+    for (std::size_t c = 0; c < four_sums; ++c) {
+      const Vector numbers = from_f16(key[c] + d);
+      VITRINE_UNROLL
+      for (std::size_t r = 0; r < rows; ++r) {
+        sums[r][c] = hn::MulAdd(hn::Load(Lanes(), buffers.q + (row + r) * padded + d), numbers, sums[r][c]);
+      }
+    }
+  }
+  VITRINE_UNROLL
+  for (std::size_t r = 0; r < rows; ++r) sums_of_four(sums[r], buffers.scores + (row + r) * key_block + column);
+}
+
+/// out += weights * values for rows [row, row + rows).
+template <std::size_t rows>
+HWY_INLINE void narrow_values(const Piece& piece, const Buffers& buffers, std::size_t row, Range keys) {
+  constexpr std::size_t vectors = 4;
+  const KvView& view = piece.problem->v;
+  const std::size_t dim = view.head_dim, padded = aligned(dim);
+  for (std::size_t d = 0; d < dim; d += vectors * lanes) {
+    const std::size_t here = std::min(vectors, (dim - d) / lanes);
+    Vector sums[rows][vectors];
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) {
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < vectors; ++v) {
+        sums[r][v] = v < here ? hn::Load(Lanes(), buffers.out + (row + r) * padded + d + v * lanes) : hn::Zero(Lanes());
+      }
+    }
+    for (std::size_t j = keys.begin; j < keys.end; ++j) {
+      const std::uint16_t* value = half_row(view, j, piece.kv_head) + d;
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < vectors; ++v) {
+        if (v >= here) break;
+        const Vector numbers = from_f16(value + v * lanes);
+        VITRINE_UNROLL
+        for (std::size_t r = 0; r < rows; ++r) {
+          const Vector weight = hn::Set(Lanes(), buffers.scores[(row + r) * key_block + j - keys.begin]);
+          sums[r][v] = hn::MulAdd(weight, numbers, sums[r][v]);
+        }
+      }
+    }
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) {
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < vectors; ++v) {
+        if (v < here) hn::Store(sums[r][v], Lanes(), buffers.out + (row + r) * padded + d + v * lanes);
+      }
+    }
+  }
+}
+
+/// Calls task.operator()<rows>(first row) for all rows, a few at a time.
+template <class Task>
+HWY_INLINE void in_strips(std::size_t rows, const Task& task) {
+  std::size_t row = 0;
+  for (; row + narrow_rows <= rows; row += narrow_rows) task.template operator()<narrow_rows>(row);
+  for (; row + 3 <= rows; row += 3) task.template operator()<3>(row);
+  for (; row < rows; ++row) task.template operator()<1>(row);
+}
+
+template <bool stats>
+void add_narrow_block(const Piece& piece, Range keys, const Buffers& buffers) {
+  const AttentionProblem& p = *piece.problem;
+  const std::size_t rows = group_of(p), padded = aligned(p.k.head_dim);
+  in_strips(rows, [&]<std::size_t count>(std::size_t row) HWY_ATTR {
+    for (std::size_t j = 0; j < key_block; j += four_sums) {
+      if (keys.begin + j < keys.end) narrow_scores<count>(piece, buffers, row, {keys.begin + j, keys.end}, j);
+      else for (std::size_t r = 0; r < count; ++r) std::fill_n(buffers.scores + (row + r) * key_block + j, four_sums, 0.0f);
+    }
+  });
+  for (std::size_t row = 0; row < rows; ++row) {
+    const RowPlace place{&p, p.q_start + piece.first, keys.begin, buffers.scores + row * key_block, buffers.out + row * padded};
+    softmax_row<stats>(place, buffers.rows[row]);
+  }
+  in_strips(rows, [&]<std::size_t count>(std::size_t row) HWY_ATTR { narrow_values<count>(piece, buffers, row, keys); });
+}
+
 void load_queries(const Piece& piece, const Buffers& buffers) {
   const AttentionProblem& p = *piece.problem;
   const std::size_t group = group_of(p), dim = p.k.head_dim, padded = aligned(dim);
@@ -365,6 +395,7 @@ void add_block(const Piece& piece, std::size_t first_key, const Buffers& buffers
   std::size_t end = p.k.kv_len;
   if (p.score.mask == Mask::causal) end = std::min(end, last + 1);
   const std::size_t count = std::min(key_block, end - first_key);
+  if (is_narrow(piece)) return add_narrow_block<stats>(piece, {first_key, first_key + count}, buffers);
   pack_keys(piece, first_key, count, buffers);
   multiply<false>({buffers.q, padded, rows, dim, buffers.keys, key_block, key_block, buffers.scores, key_block});
   for (std::size_t row = 0; row < rows; ++row) {

@@ -12,6 +12,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/ops/bf16-inl.h"
+#include "kernels/ops/reduce-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,45 +22,11 @@ namespace {
 
 static_assert(chunk == dense_chunk);
 
-// Columns of a tile. With it the sums of four columns are reduced at once.
-constexpr std::size_t tile_columns = 4;
+constexpr std::size_t tile_columns = four_sums;  // reduced at once
 // Rows of a tile over f32 weights, so that sums, weights and one row of x fit into 32 or 16 registers.
 constexpr std::size_t dense_tile_rows = HWY_TARGET <= HWY_AVX3 ? 6 : 2;
 // Rows of a tile that decodes its weights: each decoded vector is used at once.
 constexpr std::size_t block_tile_rows = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
-
-#if HWY_TARGET == HWY_SCALAR
-HWY_INLINE void sums_of_four(const Vector (&sums)[tile_columns], float* out) {
-  VITRINE_UNROLL
-  for (std::size_t c = 0; c < tile_columns; ++c) out[c] = hn::GetLane(sums[c]);
-}
-#else
-using Four = hn::FixedTag<float, 4>;
-
-/// Adds the 128-bit blocks of a vector pairwise, halves first, until one is left.
-template <class D>
-HWY_INLINE hn::Vec<Four> folded(D d, hn::Vec<D> blocks) {
-  if constexpr (hn::MaxLanes(d) == 4) {
-    return blocks;
-  } else {
-    const hn::Half<D> half;
-    return folded(half, hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks)));
-  }
-}
-
-/// The sums over the lanes of four vectors: (l0 + l2) + (l1 + l3) within 128 bits, then the blocks.
-HWY_INLINE void sums_of_four(const Vector (&sums)[tile_columns], float* out) {
-  const Lanes f;
-  const hn::Repartition<double, Lanes> pairs;
-  const auto interleaved = [f](Vector x, Vector y) HWY_ATTR {
-    return hn::Add(hn::InterleaveLower(f, x, y), hn::InterleaveUpper(f, x, y));
-  };
-  const auto ab = hn::BitCast(pairs, interleaved(sums[0], sums[1])), cd = hn::BitCast(pairs, interleaved(sums[2], sums[3]));
-  const Vector blocks = hn::Add(hn::BitCast(f, hn::InterleaveLower(pairs, ab, cd)),
-                                hn::BitCast(f, hn::InterleaveUpper(pairs, ab, cd)));
-  hn::StoreU(folded(f, blocks), Four(), out);
-}
-#endif
 
 struct Place {
   const float* x;  // first row of the tile

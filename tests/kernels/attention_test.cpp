@@ -115,6 +115,13 @@ std::vector<Shape> shapes() {
       made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = 16, .q_len = q_len, .kv_len = 97});
     }
   }
+  for (const std::size_t head_dim : {16u, 33u, 64u, 80u, 128u}) {  // decoding over a half-precision cache
+    for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {6u, 2u}, {7u, 1u}}) {
+      for (const std::size_t kv_len : {1u, 65u, 200u}) {
+        made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .q_len = 1, .kv_len = kv_len, .kv = DType::f16});
+      }
+    }
+  }
   made.push_back({.heads = 70, .kv_heads = 1, .head_dim = 8, .q_len = 3, .kv_len = 20});  // a group larger than a piece
   for (const std::size_t kv_len : {1u, 63u, 64u, 65u, 300u}) {
     made.push_back({.heads = 2, .kv_heads = 2, .head_dim = 8, .q_len = kv_len, .kv_len = kv_len});
