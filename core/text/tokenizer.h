@@ -59,12 +59,14 @@ struct TokenizerSource {
   std::filesystem::path folder;     ///< a Hugging Face folder, or empty
 };
 
-/// A kind of tokenizer. Extension point: core/text/models/<name>.cpp.
+struct Vocabulary;  // core/text/vocabulary.h
+
+/// A kind of tokenizer. Extension point: core/text/models/<name>.cpp; the name is Vocabulary::model.
 struct TokenizerModel {
   std::string_view name;
   std::string_view summary;
-  bool (*recognises)(const TokenizerSource& source);
-  std::unique_ptr<Tokenizer> (*load)(const TokenizerSource& source);
+  /// @throws Error where the vocabulary does not fit
+  std::unique_ptr<Tokenizer> (*load)(Vocabulary vocabulary);
 };
 
 std::span<const TokenizerModel* const> all_tokenizer_models();
