@@ -12,6 +12,7 @@
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
 #include "hwy/contrib/math/math-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/ops/reduce-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
@@ -260,6 +261,13 @@ HWY_INLINE const std::uint16_t* half_row(const KvView& view, std::size_t row, st
                                                 static_cast<std::ptrdiff_t>(head) * view.head_bytes);
 }
 
+/// Heads lie apart from one another in a row of the cache: hardware does not foresee the next one.
+HWY_INLINE void prefetch_row(const KvView& view, std::size_t row, std::size_t head) {
+  constexpr std::size_t rows_ahead = 16;
+  const auto* bytes = reinterpret_cast<const std::byte*>(half_row(view, row + rows_ahead, head));
+  for (std::size_t line = 0; line < view.head_dim * sizeof(std::uint16_t); line += 64) hwy::Prefetch(bytes + line);
+}
+
 /// Scores of rows [row, row + rows) against keys [first, first + 4), of which `count` exist.
 template <std::size_t rows>
 HWY_INLINE void narrow_scores(const Piece& piece, const Buffers& buffers, std::size_t row, Range keys, std::size_t column) {
@@ -270,6 +278,7 @@ HWY_INLINE void narrow_scores(const Piece& piece, const Buffers& buffers, std::s
   VITRINE_UNROLL
   for (std::size_t c = 0; c < four_sums; ++c) {
     key[c] = half_row(view, std::min(keys.begin + c, keys.end - 1), piece.kv_head);
+    prefetch_row(view, keys.begin + c, piece.kv_head);
     VITRINE_UNROLL
     for (std::size_t r = 0; r < rows; ++r) sums[r][c] = hn::Zero(Lanes());
   }
@@ -305,6 +314,7 @@ HWY_INLINE void narrow_values(const Piece& piece, const Buffers& buffers, std::s
     }
     for (std::size_t j = keys.begin; j < keys.end; ++j) {
       const std::uint16_t* value = half_row(view, j, piece.kv_head) + d;
+      if (d == 0) prefetch_row(view, j, piece.kv_head);
       VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) {
         if (v >= here) break;
