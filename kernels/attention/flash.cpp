@@ -11,9 +11,9 @@
 #define HWY_TARGET_INCLUDE "kernels/attention/flash.cpp"
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "kernels/attention/flash_rows-inl.h"
 #include "kernels/ops/reduce-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
@@ -158,102 +158,15 @@ void pack_values(const Piece& piece, std::size_t first, std::size_t count, const
   }
 }
 
-/// Numbers first..first + lanes - 1, exact below 2^24.
-HWY_INLINE Vector counting(std::size_t first) { return hn::Iota(Lanes(), static_cast<float>(first)); }
-
-/// Lanes whose key the query at `position` sees.
-HWY_INLINE hn::Mask<Lanes> visible_lanes(Vector keys, Range range, std::size_t sinks) {
-  const Lanes f;
-  const auto inside = hn::And(hn::Ge(keys, hn::Set(f, static_cast<float>(range.begin))),
-                              hn::Lt(keys, hn::Set(f, static_cast<float>(range.end))));
-  return hn::Or(inside, hn::Lt(keys, hn::Set(f, static_cast<float>(sinks))));
-}
-
-struct RowPlace {
-  const AttentionProblem* problem;
-  std::size_t position, first_key;  // of the query; of the key block
-  float* scores;                    // [key_block], becomes the weights
-  float* out;                       // [padded head_dim]
-};
-
-/// Scores to masked and capped scores; returns the largest.
-HWY_INLINE float prepare_scores(const RowPlace& place) {
-  const Lanes f;
-  const ScoreRule& rule = place.problem->score;
-  const Range range = visible_range(*place.problem, place.position);
-  const std::size_t sinks = sinks_of(*place.problem, place.position);
-  const bool whole = range.begin <= place.first_key && range.end >= place.first_key + key_block;
-  Vector top = hn::Set(f, -std::numeric_limits<float>::infinity());
-  for (std::size_t j = 0; j < key_block; j += lanes) {
-    Vector score = hn::Mul(hn::Load(f, place.scores + j), hn::Set(f, rule.scale));
-    if (rule.soft_cap > 0.0f) {
-      const Vector cap = hn::Set(f, rule.soft_cap);
-      score = hn::Mul(cap, hn::Tanh(f, hn::Div(score, cap)));
-    }
-    if (!whole) {
-      const auto seen = visible_lanes(counting(place.first_key + j), range, sinks);
-      score = hn::IfThenElse(seen, score, hn::Set(f, -std::numeric_limits<float>::infinity()));
-    }
-    top = hn::Max(top, score);
-    hn::Store(score, f, place.scores + j);
-  }
-  return hn::GetLane(hn::MaxOfLanes(f, top));
-}
-
-HWY_INLINE void scale_row(float* out, std::size_t count, float factor) {
-  for (std::size_t d = 0; d < count; d += lanes) {
-    hn::Store(hn::Mul(hn::Load(Lanes(), out + d), hn::Set(Lanes(), factor)), Lanes(), out + d);
-  }
-}
-
-/// Scores to weights exp(score - top); older sums shrink where the maximum grew. A row that sees no key of this block
-/// is left as it is, with weights 0.
-template <bool stats>
-HWY_INLINE void softmax_row(const RowPlace& place, RowState& row) {
-  const Lanes f;
-  const float block_top = prepare_scores(place);
-  if (block_top == -std::numeric_limits<float>::infinity()) {
-    std::fill_n(place.scores, key_block, 0.0f);
-    return;
-  }
-  const float top = std::max(row.top, block_top);
-  if (row.sum > 0.0f && top > row.top) {
-    const float keep = std::exp(row.top - top);
-    scale_row(place.out, aligned(place.problem->k.head_dim), keep);
-    row.sum *= keep;
-    if constexpr (stats) row.weighted_score *= keep, row.weighted_distance *= keep, row.first_key *= keep;
-  }
-  Vector sum = hn::Zero(f), scores = hn::Zero(f), distances = hn::Zero(f);
-  for (std::size_t j = 0; j < key_block; j += lanes) {
-    const Vector score = hn::Load(f, place.scores + j);
-    const Vector weight = hn::Exp(f, hn::Sub(score, hn::Set(f, top)));
-    sum = hn::Add(sum, weight);
-    if constexpr (stats) {
-      const Vector distance = hn::AbsDiff(counting(place.first_key + j), hn::Set(f, static_cast<float>(place.position)));
-      scores = hn::Add(scores, hn::IfThenElseZero(hn::Gt(weight, hn::Zero(f)), hn::Mul(weight, score)));
-      distances = hn::MulAdd(weight, distance, distances);
-    }
-    hn::Store(weight, f, place.scores + j);
-  }
-  row.top = top;
-  row.sum += hn::GetLane(hn::SumOfLanes(f, sum));
-  if constexpr (stats) {
-    row.weighted_score += hn::GetLane(hn::SumOfLanes(f, scores));
-    row.weighted_distance += hn::GetLane(hn::SumOfLanes(f, distances));
-    if (place.first_key == 0) row.first_key += place.scores[0];
-  }
-}
-
 // One position over a half-precision cache: reading the cache is the work, so keys are not transposed and nothing is
 // converted in memory. The order of the sums is another one than in the blocks above; only an f32 cache promises the same
 // bits for any split of the queries.
 
 constexpr std::size_t narrow_rows = 4;
 
-/// Whether a piece may take that way.
-bool is_narrow(const Piece& piece) {
-  const AttentionProblem& p = *piece.problem;
-  return piece.positions == 1 && p.q.extent(0) == 1 && p.k.type == DType::f16 && p.k.head_dim % lanes == 0 && lanes >= 4;
+/// Whether a problem may take that way.
+bool is_narrow(const AttentionProblem& p) {
+  return p.q.extent(0) == 1 && p.k.type == DType::f16 && p.k.head_dim % alignment == 0;
 }
 
 HWY_INLINE const std::uint16_t* half_row(const KvView& view, std::size_t row, std::size_t head) {
@@ -309,7 +222,7 @@ HWY_INLINE void narrow_values(const Piece& piece, const Buffers& buffers, std::s
     for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) {
-        sums[r][v] = v < here ? hn::Load(Lanes(), buffers.out + (row + r) * padded + d + v * lanes) : hn::Zero(Lanes());
+        sums[r][v] = v < here ? hn::Load(Lanes(), buffers.range.out + (row + r) * padded + d + v * lanes) : hn::Zero(Lanes());
       }
     }
     for (std::size_t j = keys.begin; j < keys.end; ++j) {
@@ -330,7 +243,7 @@ HWY_INLINE void narrow_values(const Piece& piece, const Buffers& buffers, std::s
     for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) {
-        if (v < here) hn::Store(sums[r][v], Lanes(), buffers.out + (row + r) * padded + d + v * lanes);
+        if (v < here) hn::Store(sums[r][v], Lanes(), buffers.range.out + (row + r) * padded + d + v * lanes);
       }
     }
   }
@@ -356,8 +269,8 @@ void add_narrow_block(const Piece& piece, Range keys, const Buffers& buffers) {
     }
   });
   for (std::size_t row = 0; row < rows; ++row) {
-    const RowPlace place{&p, p.q_start + piece.first, keys.begin, buffers.scores + row * key_block, buffers.out + row * padded};
-    softmax_row<stats>(place, buffers.rows[row]);
+    const RowPlace place{&p, p.q_start + piece.first, keys.begin, buffers.scores + row * key_block, buffers.range.out + row * padded};
+    softmax_row<stats>(place, buffers.range.states[row]);
   }
   in_strips(rows, [&]<std::size_t count>(std::size_t row) HWY_ATTR { narrow_values<count>(piece, buffers, row, keys); });
 }
@@ -369,20 +282,18 @@ void load_queries(const Piece& piece, const Buffers& buffers) {
     for (std::size_t g = 0; g < group; ++g) {
       const std::size_t row = i * group + g;
       std::memcpy(buffers.q + row * padded, &p.q(piece.first + i, piece.kv_head * group + g, 0), dim * sizeof(float));
-      std::fill_n(buffers.out + row * padded, padded, 0.0f);
-      buffers.rows[row] = {-std::numeric_limits<float>::infinity(), 0.0f, 0.0f, 0.0f, 0.0f};
     }
   }
 }
 
-void store_rows(const Piece& piece, const Buffers& buffers) {
+void store_rows(const Piece& piece, const Rows& rows) {
   const AttentionProblem& p = *piece.problem;
   const std::size_t group = group_of(p), dim = p.k.head_dim, padded = aligned(dim);
   for (std::size_t i = 0; i < piece.positions; ++i) {
     for (std::size_t g = 0; g < group; ++g) {
       const std::size_t query = piece.first + i, head = piece.kv_head * group + g;
-      const RowState& row = buffers.rows[i * group + g];
-      float* from = buffers.out + (i * group + g) * padded;
+      const RowState& row = rows.states[i * group + g];
+      float* from = rows.out + (i * group + g) * padded;
       const bool none = row.sum == 0.0f;
       scale_row(from, padded, none ? 0.0f : 1.0f / row.sum);
       std::memcpy(&p.out(query, head, 0), from, dim * sizeof(float));
@@ -405,16 +316,16 @@ void add_block(const Piece& piece, std::size_t first_key, const Buffers& buffers
   std::size_t end = p.k.kv_len;
   if (p.score.mask == Mask::causal) end = std::min(end, last + 1);
   const std::size_t count = std::min(key_block, end - first_key);
-  if (is_narrow(piece)) return add_narrow_block<stats>(piece, {first_key, first_key + count}, buffers);
+  if (is_narrow(p)) return add_narrow_block<stats>(piece, {first_key, first_key + count}, buffers);
   pack_keys(piece, first_key, count, buffers);
   multiply<false>({buffers.q, padded, rows, dim, buffers.keys, key_block, key_block, buffers.scores, key_block});
   for (std::size_t row = 0; row < rows; ++row) {
     const RowPlace place{&p, p.q_start + piece.first + row / group, first_key, buffers.scores + row * key_block,
-                         buffers.out + row * padded};
-    softmax_row<stats>(place, buffers.rows[row]);
+                         buffers.range.out + row * padded};
+    softmax_row<stats>(place, buffers.range.states[row]);
   }
   pack_values(piece, first_key, count, buffers);
-  multiply<true>({buffers.scores, key_block, rows, count, buffers.values, padded, padded, buffers.out, padded});
+  multiply<true>({buffers.scores, key_block, rows, count, buffers.values, padded, padded, buffers.range.out, padded});
 }
 
 /// Whether any query of the piece sees a key of the block.
@@ -425,18 +336,75 @@ bool block_matters(const Piece& piece, std::size_t first_key) {
   return visible_range(p, first).begin < first_key + key_block && visible_range(p, last).end > first_key;
 }
 
-void run_piece(const Piece& piece, float* scratch) {
-  const Buffers buffers = cut(scratch, *piece.problem);
-  load_queries(piece, buffers);
-  for (std::size_t first_key = 0; first_key < piece.problem->k.kv_len; first_key += key_block) {
+void clear(const Rows& rows, std::size_t count, std::size_t padded) {
+  std::fill_n(rows.states, count, RowState{-std::numeric_limits<float>::infinity(), 0.0f, 0.0f, 0.0f, 0.0f});
+  std::fill_n(rows.out, count * padded, 0.0f);
+}
+
+/// Adds the sums of one range of keys to those of the ranges before it.
+void merge(const Rows& total, const Rows& range, std::size_t count, std::size_t padded) {
+  for (std::size_t row = 0; row < count; ++row) {
+    RowState& a = total.states[row];
+    const RowState& b = range.states[row];
+    float* out = total.out + row * padded;
+    const float* more = range.out + row * padded;
+    if (b.sum == 0.0f) continue;  // nothing visible there
+    const float top = std::max(a.top, b.top), keep = a.sum > 0.0f ? std::exp(a.top - top) : 0.0f, add = std::exp(b.top - top);
+    for (std::size_t d = 0; d < padded; d += lanes) {
+      const Vector kept = hn::Mul(hn::Load(Lanes(), out + d), hn::Set(Lanes(), keep));
+      hn::Store(hn::MulAdd(hn::Load(Lanes(), more + d), hn::Set(Lanes(), add), kept), Lanes(), out + d);
+    }
+    a = {top, a.sum * keep + b.sum * add, a.weighted_score * keep + b.weighted_score * add,
+         a.weighted_distance * keep + b.weighted_distance * add, a.first_key * keep + b.first_key * add};
+  }
+}
+
+void run_range(const Piece& piece, std::size_t range, const Buffers& buffers) {
+  const AttentionProblem& p = *piece.problem;
+  clear(buffers.range, piece.positions * group_of(p), aligned(p.k.head_dim));
+  const std::size_t end = std::min(p.k.kv_len, (range + 1) * range_keys);
+  for (std::size_t first_key = range * range_keys; first_key < end; first_key += key_block) {
     if (!block_matters(piece, first_key)) continue;
-    if (piece.problem->stats.empty()) {
+    if (p.stats.empty()) {
       add_block<false>(piece, first_key, buffers);
     } else {
       add_block<true>(piece, first_key, buffers);
     }
   }
-  store_rows(piece, buffers);
+}
+
+/// The whole piece, range after range.
+void run_piece(const Piece& piece, float* scratch) {
+  const AttentionProblem& p = *piece.problem;
+  const Buffers buffers = cut(scratch, p);
+  const std::size_t rows = piece.positions * group_of(p), padded = aligned(p.k.head_dim);
+  load_queries(piece, buffers);
+  clear(buffers.total, rows, padded);
+  for (std::size_t range = 0; range * range_keys < p.k.kv_len; ++range) {
+    run_range(piece, range, buffers);
+    merge(buffers.total, buffers.range, rows, padded);
+  }
+  store_rows(piece, buffers.total);
+}
+
+/// One range of the piece's keys; its rows are kept in `partial`.
+void run_part(const Piece& piece, std::size_t range, const Rows& partial, float* scratch) {
+  Buffers buffers = cut(scratch, *piece.problem);
+  load_queries(piece, buffers);
+  buffers.range = partial;
+  run_range(piece, range, buffers);
+}
+
+/// The parts of a piece in their order: the same sums as run_piece makes.
+void join_parts(const Piece& piece, float* partials, float* scratch) {
+  const AttentionProblem& p = *piece.problem;
+  const Buffers buffers = cut(scratch, p);
+  const std::size_t rows = group_of(p), padded = aligned(p.k.head_dim), splits = splits_of(p);
+  clear(buffers.total, rows, padded);
+  for (std::size_t range = 0; range < splits; ++range) {
+    merge(buffers.total, partial_at(partials, p, piece.kv_head * splits + range), rows, padded);
+  }
+  store_rows(piece, buffers.total);
 }
 
 }  // namespace
@@ -449,6 +417,8 @@ namespace vitrine {
 namespace {
 
 HWY_EXPORT(run_piece);
+HWY_EXPORT(run_part);
+HWY_EXPORT(join_parts);
 
 PatternRule rule(const KernelOptions& options) {
   if (!options.positional.empty() || !options.named.empty()) {
@@ -469,29 +439,69 @@ std::size_t worker_numbers(std::span<const AttentionProblem> problems) {
   return most;
 }
 
-/// The pieces of a problem, counted rather than listed: kernels do not allocate.
+std::size_t parts_numbers(const AttentionProblem& problem) {
+  const std::size_t splits = flash::splits_of(problem);
+  return splits > 1 ? splits * problem.k.kv_heads * flash::partial_numbers(problem) : 0;
+}
+
+std::size_t scratch_numbers(std::span<const AttentionProblem> problems, std::size_t threads) {
+  std::size_t numbers = worker_numbers(problems) * threads;
+  for (const AttentionProblem& problem : problems) numbers += parts_numbers(problem);
+  return numbers;
+}
+
+/// A piece, and which of its ranges of keys; where a problem is not split that counts nothing.
+struct Task {
+  flash::Piece piece;
+  std::size_t range;
+  float* parts;  // of the problem; null where it is not split
+};
+
+/// Pieces of a problem, counted rather than listed: kernels do not allocate.
 std::size_t piece_count(const AttentionProblem& problem) {
   const std::size_t positions = flash::positions_of(problem);
   return (problem.q.extent(0) + positions - 1) / positions * problem.k.kv_heads;
 }
 
-flash::Piece piece_at(std::span<const AttentionProblem> problems, std::size_t index) {
+std::size_t task_count(const AttentionProblem& problem) { return piece_count(problem) * flash::splits_of(problem); }
+
+/// Task `index` of all problems; `parts` is where the parts of the first problem begin.
+Task task_at(std::span<const AttentionProblem> problems, std::size_t index, float* parts) {
   const AttentionProblem* problem = problems.data();
-  for (; index >= piece_count(*problem); ++problem) index -= piece_count(*problem);
+  for (; index >= task_count(*problem); ++problem) {
+    index -= task_count(*problem);
+    parts += parts_numbers(*problem);
+  }
   const std::size_t positions = flash::positions_of(*problem), q_len = problem->q.extent(0);
+  const std::size_t splits = flash::splits_of(*problem);
+  if (splits > 1) return {{problem, index / splits, 0, 1}, index % splits, parts};
   // The last positions first: under a causal mask they are the longest.
   const std::size_t blocks = (q_len + positions - 1) / positions, block = blocks - 1 - index / problem->k.kv_heads;
   const std::size_t first = block * positions;
-  return {problem, index % problem->k.kv_heads, first, std::min(positions, q_len - first)};
+  return {{problem, index % problem->k.kv_heads, first, std::min(positions, q_len - first)}, 0, nullptr};
 }
 
 void run(const KernelCall& call) {
   const std::size_t numbers = worker_numbers(call.problems);
-  std::size_t pieces = 0;
-  for (const AttentionProblem& problem : call.problems) pieces += piece_count(problem);
-  call.pool.run(pieces, [&](std::size_t index, std::size_t worker) {
-    float* scratch = reinterpret_cast<float*>(call.scratch.data()) + worker * numbers;
-    HWY_DYNAMIC_DISPATCH(run_piece)(piece_at(call.problems, index), scratch);
+  float* buffers = reinterpret_cast<float*>(call.scratch.data());
+  float* parts = buffers + numbers * call.pool.threads();
+  std::size_t tasks = 0;
+  bool split = false;
+  for (const AttentionProblem& problem : call.problems) {
+    tasks += task_count(problem);
+    split = split || flash::splits_of(problem) > 1;
+  }
+  call.pool.run(tasks, [&](std::size_t index, std::size_t worker) {
+    const Task task = task_at(call.problems, index, parts);
+    float* scratch = buffers + worker * numbers;
+    if (!task.parts) return HWY_DYNAMIC_DISPATCH(run_piece)(task.piece, scratch);
+    const std::size_t place = task.piece.kv_head * flash::splits_of(*task.piece.problem) + task.range;
+    HWY_DYNAMIC_DISPATCH(run_part)(task.piece, task.range, flash::partial_at(task.parts, *task.piece.problem, place), scratch);
+  });
+  if (!split) return;
+  call.pool.run(tasks, [&](std::size_t index, std::size_t worker) {
+    const Task task = task_at(call.problems, index, parts);
+    if (task.parts && task.range == 0) HWY_DYNAMIC_DISPATCH(join_parts)(task.piece, task.parts, buffers + worker * numbers);
   });
 }
 
@@ -502,7 +512,7 @@ const AttentionKernel& attention_kernel_flash() {
       "flash", "blocks of queries against blocks of keys, vectorised", "Dao et al. 2022, arXiv:2205.14135", "cpu", 1e-5f,
       rule, refuses,
       [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
-        return worker_numbers(problems) * threads * sizeof(float);
+        return scratch_numbers(problems, threads) * sizeof(float);
       },
       run};
   return kernel;

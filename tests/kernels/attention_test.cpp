@@ -122,6 +122,13 @@ std::vector<Shape> shapes() {
       }
     }
   }
+  for (const DType kv : {DType::f32, DType::f16}) {  // several ranges of keys
+    for (const std::size_t q_len : {1u, 40u}) {
+      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv});
+      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv,
+                      .score = {.window = 600, .sinks = 3}});
+    }
+  }
   made.push_back({.heads = 70, .kv_heads = 1, .head_dim = 8, .q_len = 3, .kv_len = 20});  // a group larger than a piece
   for (const std::size_t kv_len : {1u, 63u, 64u, 65u, 300u}) {
     made.push_back({.heads = 2, .kv_heads = 2, .head_dim = 8, .q_len = kv_len, .kv_len = kv_len});
@@ -238,6 +245,28 @@ TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
     EXPECT_EQ(split.normalizer, whole.normalizer);
     EXPECT_EQ(batched.out, whole.out);
     EXPECT_EQ(std::memcmp(split.stats.data(), whole.stats.data(), whole.stats.size() * sizeof(RowStats)), 0);
+  }
+}
+
+TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
+  const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 1200};
+  for (const AttentionKernel* kernel : all_attention_kernels()) {
+    SCOPED_TRACE(std::string(kernel->name));
+    Data whole(shape), single(shape);
+    const AttentionProblem problem = whole.problem();
+    run(*kernel, {&problem, 1}, 1);
+    for (std::size_t row = 0; row < shape.q_len; ++row) {
+      AttentionProblem piece = single.problem();
+      piece.q = piece.q.slice(row, 1);
+      piece.out = piece.out.slice(row, 1);
+      piece.normalizer = piece.normalizer.slice(row, 1);
+      piece.stats = piece.stats.slice(row, 1);
+      piece.q_start += row;
+      piece.k.kv_len = piece.v.kv_len = piece.q_start + 1;
+      run(*kernel, {&piece, 1}, 3);
+    }
+    EXPECT_EQ(single.out, whole.out);
+    EXPECT_EQ(single.normalizer, whole.normalizer);
   }
 }
 
