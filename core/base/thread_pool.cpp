@@ -3,10 +3,10 @@
 #include <sched.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -32,27 +32,57 @@ std::size_t available_cores() {
   return count > 0 ? static_cast<std::size_t>(count) : 1;
 }
 
+/// Indices are claimed from a ticket that carries the number of the run, and a run is over when its indices are done, not
+/// when every worker has said so: a worker that the system has set aside holds nobody up unless it has claimed something,
+/// and finds the ticket of another run when it comes back.
 struct ThreadPool::State {
+  static constexpr std::uint64_t run_unit = std::uint64_t{1} << 32;  // of the ticket: run number above, next index below
+  static constexpr std::uint64_t index_mask = run_unit - 1;
+
   std::vector<std::thread> workers;
-  std::atomic<std::uint64_t> generation{0};  // counts run() calls; a worker waits for it to change
-  std::atomic<std::size_t> next{0};          // next index to hand out
-  std::atomic<std::size_t> busy{0};          // workers that have not finished the current generation
+  std::atomic<std::uint64_t> ticket{index_mask};  // closed: no index is left
+  std::atomic<std::uint64_t> generation{0};       // counts runs; a worker waits for it to change
+  std::atomic<std::size_t> count{0};              // written while the ticket is closed, as is the task
+  std::atomic<const Task*> task{nullptr};
+  std::atomic<std::size_t> done{0};
   std::atomic<bool> stop{false};
   std::atomic<bool> running{false};
-  std::size_t count = 0;
-  const Task* task = nullptr;
+  std::atomic<bool> failed{false};
   std::mutex failure_mutex;
   std::exception_ptr failure;
 
+  void open(std::size_t new_count, const Task& new_task) {
+    const std::uint64_t run = (ticket.load(std::memory_order_relaxed) / run_unit + 1) * run_unit;
+    ticket.store(run | index_mask, std::memory_order_seq_cst);
+    count.store(new_count, std::memory_order_seq_cst);
+    task.store(&new_task, std::memory_order_seq_cst);
+    done.store(0, std::memory_order_relaxed);
+    failed.store(false, std::memory_order_relaxed);
+    failure = nullptr;
+    ticket.store(run, std::memory_order_seq_cst);
+  }
+
+  void perform(const Task& claimed, std::size_t index, std::size_t worker) {
+    if (failed.load(std::memory_order_relaxed)) return;
+    try {
+      claimed(index, worker);
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      failed.store(true, std::memory_order_relaxed);
+    }
+  }
+
   void work(std::size_t worker) {
-    for (std::size_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      try {
-        (*task)(index, worker);
-      } catch (...) {
-        const std::lock_guard lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
-        next.store(count, std::memory_order_relaxed);
-      }
+    for (std::uint64_t seen = ticket.load(std::memory_order_acquire);;) {
+      const std::size_t all = count.load(std::memory_order_seq_cst);
+      const Task* claimed = task.load(std::memory_order_seq_cst);
+      if ((seen & index_mask) >= all) return;
+      // Success means that the ticket has not changed meanwhile, so count and task belong to it.
+      if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst)) continue;
+      perform(*claimed, seen & index_mask, worker);
+      if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == all) done.notify_one();
+      seen = ticket.load(std::memory_order_acquire);
     }
   }
 
@@ -63,13 +93,13 @@ struct ThreadPool::State {
       seen = generation.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
       work(worker);
-      if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
     }
   }
 
-  void wait_for_workers() {
-    for (int spin = 0; spin < spins_before_sleep && busy.load(std::memory_order_acquire) != 0; ++spin) pause();
-    for (std::size_t left; (left = busy.load(std::memory_order_acquire)) != 0;) busy.wait(left, std::memory_order_acquire);
+  void wait_until_done() {
+    const std::size_t all = count.load(std::memory_order_relaxed);
+    for (int spin = 0; spin < spins_before_sleep && done.load(std::memory_order_acquire) != all; ++spin) pause();
+    for (std::size_t now; (now = done.load(std::memory_order_acquire)) != all;) done.wait(now, std::memory_order_acquire);
   }
 };
 
@@ -96,20 +126,17 @@ std::size_t ThreadPool::threads() const { return state_->workers.size() + 1; }
 void ThreadPool::run(std::size_t count, const Task& task) {
   if (count == 0) return;
   VITRINE_CHECK(!state_->running.exchange(true));
-  state_->task = &task;
-  state_->count = count;
-  state_->failure = nullptr;
-  state_->next.store(0, std::memory_order_relaxed);
-  const bool alone = count == 1 || state_->workers.empty();
-  if (!alone) {
-    state_->busy.store(state_->workers.size(), std::memory_order_relaxed);
+  VITRINE_CHECK(count < State::index_mask);
+  state_->open(count, task);
+  if (count > 1 && !state_->workers.empty()) {
     state_->generation.fetch_add(1, std::memory_order_acq_rel);
     state_->generation.notify_all();
   }
   state_->work(0);
-  if (!alone) state_->wait_for_workers();
+  state_->wait_until_done();
+  const std::exception_ptr failure = std::exchange(state_->failure, nullptr);
   state_->running.store(false);
-  if (state_->failure) std::rethrow_exception(state_->failure);
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace vitrine
