@@ -102,7 +102,7 @@ HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& 
                             const DenseRows<float>& out) {
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     Place place{x.data, x.stride, {}, bias ? bias + column : nullptr, out.data + column, out.stride,
-                panel.rows + (column + 2 * tile_columns) * panel.row_bytes, panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
+                panel.rows + column * panel.row_bytes + prefetch_distance(panel), panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, place.columns - 1)) * panel.row_bytes;

@@ -293,7 +293,7 @@ HWY_NOINLINE void row_strip(const Int16Rows& x, std::size_t row, const WeightPan
   float sums[rows * tile_columns];
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
     const std::size_t columns = std::min(tile_columns, panel.count - column);
-    Place place{&x, row, blocks, {}, panel.rows + (column + 2 * tile_columns) * panel.row_bytes, sums};
+    Place place{&x, row, blocks, {}, panel.rows + column * panel.row_bytes + prefetch_distance(panel), sums};
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, columns - 1)) * panel.row_bytes;
     }

@@ -9,12 +9,17 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t few_rows = 8;             // up to here the blocks themselves are multiplied
-constexpr std::size_t direct_numbers = 49152;   // of the weights in one piece of work: some ten microseconds
+constexpr std::size_t pieces_per_thread = 3;
 constexpr std::size_t panel_numbers = 131072;   // of an expanded panel: half of a second-level cache as f32
 
-std::size_t panel_columns(std::size_t inner, std::size_t rows) {
-  const std::size_t numbers = rows <= few_rows ? direct_numbers : panel_numbers;
-  return std::clamp<std::size_t>(numbers / inner / 16 * 16, 16, 256);
+/// Output columns of a piece of work. What a number is the sum of does not depend on it.
+std::size_t panel_columns(std::size_t inner) {
+  return std::clamp<std::size_t>(panel_numbers / inner / 16 * 16, 16, 256);
+}
+
+/// The same for few rows: long runs of memory, yet enough pieces that a thread which is held up can be helped.
+std::size_t direct_columns(std::size_t columns, std::size_t threads) {
+  return std::max<std::size_t>(16, (columns / (pieces_per_thread * threads) + 15) / 16 * 16);
 }
 
 }  // namespace
@@ -50,6 +55,8 @@ DenseRows<const float> Products::padded(TensorView<const float, 2> x) {
 
 std::vector<Products::Panel> Products::panels_of(std::span<const Product> products, std::size_t rows) {
   std::vector<Panel> panels;
+  std::size_t columns = 0;
+  for (const Product& product : products) columns += product.weight->rows;
   biases_.clear();
   for (const Product& product : products) {
     const Weight& weight = *product.weight;
@@ -58,7 +65,8 @@ std::vector<Products::Panel> Products::panels_of(std::span<const Product> produc
       biases_.emplace_back(weight.rows);
       dtype_info(product.bias->type).expand(product.bias->data, biases_.back().data(), weight.rows);
     }
-    const std::size_t step = panel_columns(weight.cols, rows);
+    const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
+    const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
       panels.push_back({{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
                         product.bias ? biases_.back().data() + begin : nullptr,
