@@ -95,7 +95,7 @@ void product_row(benchmark::State& state, const Row& row) {
 
 void register_product_rows() {
   for (const DType type : types) {
-    for (const std::size_t rows : {1u, 8u, 64u, 512u}) {
+    for (const std::size_t rows : {1u, 4u, 8u, 64u, 512u}) {
       for (const Precision precision : {Precision::fast, Precision::exact}) {
         const std::string name = "product/" + std::string(dtype_info(type).name) + "/rows_" + std::to_string(rows) +
                                  (precision == Precision::fast ? "/fast" : "/exact");

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <random>
 #include <vector>
@@ -169,6 +170,23 @@ TEST_P(Products, ExtremeNumbersNeitherSaturateNorVanish) {
 }
 
 INSTANTIATE_EVERY_SIMD_TARGET(Products);
+
+TEST(ProductThreads, ThePoolIsAllThereIs) {
+  const auto threads = [] {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& task : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+    return count;
+  };
+  const std::size_t before = threads();
+  ThreadPool pool(2, initialize_worker);
+  const auto ops = make_cpu_ops(Precision::fast, pool);
+  const Weight weight = random_weight(DType::q4_1, 256, 512);
+  const std::vector<float> x = random_rows(64 * 512);
+  std::vector<float> out(64 * 256);
+  const Product product{&weight, nullptr, {out.data(), {64, 256}}};
+  for (int round = 0; round < 3; ++round) ops->multiply({x.data(), {64, 512}}, {&product, 1});
+  EXPECT_EQ(threads(), before + 1);  // oneDNN starts none of its own
+}
 
 }  // namespace
 }  // namespace vitrine
