@@ -17,6 +17,7 @@
 #include "core/model/probe_point.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
+#include "tests/kernels/simd_targets.h"
 
 namespace vitrine {
 namespace {
@@ -157,10 +158,10 @@ void expect_close(const std::string& name, const std::vector<float>& found, cons
 
 class Golden : public testing::TestWithParam<Case> {};
 
-TEST_P(Golden, EveryPointEqualsTransformers) {
-  const Expected expected = read_expected(folder_of(GetParam()) / "expected.safetensors");
+void expect_golden(const Case& tested) {
+  const Expected expected = read_expected(folder_of(tested) / "expected.safetensors");
   ASSERT_FALSE(expected.ids.empty());
-  const Values seen = observe(folder_of(GetParam()) / GetParam().model, GetParam().kernel, expected.ids);
+  const Values seen = observe(folder_of(tested) / tested.model, tested.kernel, expected.ids);
   EXPECT_FALSE(seen.empty());
   for (const auto& [name, values] : seen) {
     const auto reference = expected.values.find(name);
@@ -171,6 +172,19 @@ TEST_P(Golden, EveryPointEqualsTransformers) {
     expect_close(name, values, reference->second);
   }
 }
+
+TEST_P(Golden, EveryPointEqualsTransformers) { expect_golden(GetParam()); }
+
+using GoldenSimd = EverySimdTarget;
+
+TEST_P(GoldenSimd, EveryPointEqualsTransformers) {
+  for (const char* folder : {"llama", "llama_tied", "gpt2", "bert"}) {
+    SCOPED_TRACE(folder);
+    expect_golden({folder, "model", "flash"});
+  }
+}
+
+INSTANTIATE_EVERY_SIMD_TARGET(GoldenSimd);
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Values(Case{"llama", "model", "reference"}, Case{"llama", "model", "online_softmax"},
