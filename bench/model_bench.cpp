@@ -19,6 +19,7 @@ constexpr std::size_t prompt = 512, checked = 64;
 struct Loaded {
   Model model;
   std::vector<TokenId> ids;  // random: speed does not depend on them
+  double bytes = 0.0;        // read for a token: the file (a tied embedding counts once), or all weights of a folder
 };
 
 /// One model with one arithmetic, as `vitrine` would run it.
@@ -114,13 +115,15 @@ void decode_row(benchmark::State& state, const Loaded& loaded, Precision precisi
   }
   const auto iterations = static_cast<double>(state.iterations());
   state.counters["tokens/s"] = benchmark::Counter(iterations, benchmark::Counter::kIsRate);
-  const double bytes = static_cast<double>(loaded.model.weights.bytes()) * iterations;
+  const double bytes = loaded.bytes * iterations;
   state.counters["of_bandwidth"] = benchmark::Counter(bytes / machine_peak().read_bytes_second, benchmark::Counter::kIsRate);
 }
 
 std::shared_ptr<const Loaded> load(const std::string& path) {
   auto loaded = std::make_shared<Loaded>();
   loaded->model = load_model(path);
+  loaded->bytes = static_cast<double>(std::filesystem::is_regular_file(path) ? std::filesystem::file_size(path)
+                                                                            : loaded->model.weights.bytes());
   std::mt19937 random(1);
   const ModelSpec& spec = loaded->model.spec;
   const std::size_t count = spec.context > 0 ? std::min(prompt, spec.context) : prompt;
