@@ -21,8 +21,8 @@ struct Shape {
 };
 
 constexpr Shape shapes[] = {
-    {"prefill_512", 9, 3, 64, 512, 512, DType::f32},       {"prefill_512_f16", 9, 3, 64, 512, 512, DType::f16},
-    {"decode_at_1024", 9, 3, 64, 1, 1024, DType::f32},     {"decode_at_1024_f16", 9, 3, 64, 1, 1024, DType::f16},
+    {"prefill_512", 9, 3, 64, 512, 512, DType::f32},          {"prefill_512_f16", 9, 3, 64, 512, 512, DType::f16},
+    {"decode_at_1024", 9, 3, 64, 1, 1024, DType::f32},        {"decode_at_1024_f16", 9, 3, 64, 1, 1024, DType::f16},
     {"chunk_64_at_2048_f16", 9, 3, 64, 64, 2048, DType::f16},
 };
 
@@ -32,7 +32,8 @@ struct Data {
   Tensor q, k, v, out;
 
   explicit Data(const Shape& wanted)
-      : shape(wanted), q(DType::f32, {wanted.q_len, wanted.heads * wanted.head_dim}),
+      : shape(wanted),
+        q(DType::f32, {wanted.q_len, wanted.heads * wanted.head_dim}),
         k(wanted.kv, {wanted.kv_len, wanted.kv_heads * wanted.head_dim}),
         v(wanted.kv, {wanted.kv_len, wanted.kv_heads * wanted.head_dim}),
         out(DType::f32, {wanted.q_len, wanted.heads * wanted.head_dim}) {
@@ -47,12 +48,19 @@ struct Data {
 
   KvView view(const Tensor& tensor) const {
     const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
-    return {.type = shape.kv, .rows = tensor.bytes().data(), .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
-            .head_bytes = bytes, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+    return {.type = shape.kv,
+            .rows = tensor.bytes().data(),
+            .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
+            .head_bytes = bytes,
+            .kv_len = shape.kv_len,
+            .kv_heads = shape.kv_heads,
+            .head_dim = shape.head_dim};
   }
 
   AttentionProblem problem() {
-    AttentionProblem made{.q = {q.floats().data(), {shape.q_len, shape.heads, shape.head_dim}}, .k = view(k), .v = view(v),
+    AttentionProblem made{.q = {q.floats().data(), {shape.q_len, shape.heads, shape.head_dim}},
+                          .k = view(k),
+                          .v = view(v),
                           .out = {out.floats().data(), {shape.q_len, shape.heads, shape.head_dim}}};
     made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
     made.q_start = shape.kv_len - shape.q_len;
@@ -91,7 +99,9 @@ std::string disagreement(const KernelChoice& choice, const Shape& shape) {
     size += std::pow(static_cast<double>(expected.out.floats()[i]), 2);
   }
   const double error = std::sqrt(difference / size);
-  return error <= static_cast<double>(choice.kernel->tolerance) ? "" : "relative error to reference " + std::to_string(error);
+  return error <= static_cast<double>(choice.kernel->tolerance)
+             ? ""
+             : "relative error to reference " + std::to_string(error);
 }
 
 void attention_row(benchmark::State& state, const KernelChoice& choice, const Shape& shape) {
@@ -105,7 +115,8 @@ void attention_row(benchmark::State& state, const KernelChoice& choice, const Sh
   const double operations = 4.0 * visible * static_cast<double>(shape.heads * shape.head_dim);  // scores and values
   const auto iterations = static_cast<double>(state.iterations());
   state.counters["FLOP/s"] = benchmark::Counter(operations * iterations, benchmark::Counter::kIsRate);
-  state.counters["of_peak"] = benchmark::Counter(operations * iterations / machine_peak().flops, benchmark::Counter::kIsRate);
+  state.counters["of_peak"] =
+      benchmark::Counter(operations * iterations / machine_peak().flops, benchmark::Counter::kIsRate);
   const double cache_bytes = static_cast<double>(data.k.bytes().size() + data.v.bytes().size());
   state.counters["cache_bytes/s"] = benchmark::Counter(cache_bytes * iterations, benchmark::Counter::kIsRate);
 }

@@ -26,7 +26,9 @@ struct Loaded {
 class Runner {
  public:
   Runner(const Loaded& loaded, Precision precision, std::string_view kernel)
-      : loaded_(loaded), ops_(make_cpu_ops(precision, bench_pool())), kernel_(choose_attention_kernel(kernel)),
+      : loaded_(loaded),
+        ops_(make_cpu_ops(precision, bench_pool())),
+        kernel_(choose_attention_kernel(kernel)),
         kv_(precision == Precision::exact ? DType::f32 : DType::f16) {}
 
   bool causal() const { return loaded_.model.spec.blocks.front().attention.mask == Mask::causal; }
@@ -37,11 +39,13 @@ class Runner {
     sinks.logit_rows = !loaded_.model.spec.has_head ? LogitRows::none : logits ? LogitRows::all : LogitRows::last;
     sinks.logits = [logits](std::span<const RowRef> rows, TensorView<float, 2> values) {
       if (!logits) return;
-      for (std::size_t r = 0; r < rows.size(); ++r) logits->emplace_back(&values(r, 0), &values(r, 0) + values.extent(1));
+      for (std::size_t r = 0; r < rows.size(); ++r)
+        logits->emplace_back(&values(r, 0), &values(r, 0) + values.extent(1));
     };
     Run progress;
     const TapPlan taps;
-    const Segment segment{.sequence = 0, .ids = std::span(loaded_.ids).subspan(begin, count), .cache = causal() ? cache : nullptr};
+    const Segment segment{
+        .sequence = 0, .ids = std::span(loaded_.ids).subspan(begin, count), .cache = causal() ? cache : nullptr};
     forward({loaded_.model, *ops_, kernel_, workspace_, progress, taps}, {&segment, 1}, sinks);
   }
 
@@ -65,8 +69,8 @@ double divergence(const std::vector<float>& exact, const std::vector<float>& oth
   return sum;
 }
 
-/// Mean Kullback-Leibler divergence, in nats, of this runner's predictions from exact arithmetic with reference attention.
-/// A timing without it would say how fast, but not how right.
+/// Mean Kullback-Leibler divergence, in nats, of this runner's predictions from exact arithmetic with reference
+/// attention. A timing without it would say how fast, but not how right.
 double divergence_from_exact(const Loaded& loaded, Runner& runner, std::size_t step) {
   std::vector<std::vector<float>> expected, found;
   const std::size_t count = std::min(checked, loaded.ids.size());
@@ -116,14 +120,15 @@ void decode_row(benchmark::State& state, const Loaded& loaded, Precision precisi
   const auto iterations = static_cast<double>(state.iterations());
   state.counters["tokens/s"] = benchmark::Counter(iterations, benchmark::Counter::kIsRate);
   const double bytes = loaded.bytes * iterations;
-  state.counters["of_bandwidth"] = benchmark::Counter(bytes / machine_peak().read_bytes_second, benchmark::Counter::kIsRate);
+  state.counters["of_bandwidth"] =
+      benchmark::Counter(bytes / machine_peak().read_bytes_second, benchmark::Counter::kIsRate);
 }
 
 std::shared_ptr<const Loaded> load(const std::string& path) {
   auto loaded = std::make_shared<Loaded>();
   loaded->model = load_model(path);
   loaded->bytes = static_cast<double>(std::filesystem::is_regular_file(path) ? std::filesystem::file_size(path)
-                                                                            : loaded->model.weights.bytes());
+                                                                             : loaded->model.weights.bytes());
   std::mt19937 random(1);
   const ModelSpec& spec = loaded->model.spec;
   const std::size_t count = spec.context > 0 ? std::min(prompt, spec.context) : prompt;
@@ -140,13 +145,15 @@ void register_model_rows(const std::vector<std::string>& models) {
     for (const Precision precision : {Precision::fast, Precision::exact}) {
       const std::string word = precision == Precision::fast ? "/fast" : "/exact";
       const std::string length = std::to_string(loaded->ids.size());
-      benchmark::RegisterBenchmark((name + "/prefill_" + length + word).c_str(), [=](benchmark::State& state) {
-        prefill_row(state, *loaded, precision);
-      })->UseRealTime()->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark((name + "/prefill_" + length + word).c_str(),
+                                   [=](benchmark::State& state) { prefill_row(state, *loaded, precision); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
       if (loaded->model.spec.blocks.front().attention.mask != Mask::causal) continue;
-      benchmark::RegisterBenchmark((name + "/decode_at_" + length + word).c_str(), [=](benchmark::State& state) {
-        decode_row(state, *loaded, precision);
-      })->UseRealTime()->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark((name + "/decode_at_" + length + word).c_str(),
+                                   [=](benchmark::State& state) { decode_row(state, *loaded, precision); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
     }
   }
 }

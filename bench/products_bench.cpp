@@ -16,7 +16,8 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t in = 1536, out = 2048, matrices = 24;  // together larger than the caches, as a model's are
-constexpr DType types[] = {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1, DType::q4_k, DType::q6_k};
+constexpr DType types[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
+                           DType::q4_0, DType::q4_1, DType::q4_k, DType::q6_k};
 
 /// Blocks of random bits with small scales, or rounded random numbers where the type can be made.
 Weight random_weight(DType type, unsigned seed) {
@@ -45,7 +46,8 @@ struct Row {
 };
 
 /// Relative error of the first and last row against double sums.
-double relative_error(const Weight& weight, const std::vector<float>& x, const std::vector<float>& result, std::size_t rows) {
+double relative_error(const Weight& weight, const std::vector<float>& x, const std::vector<float>& result,
+                      std::size_t rows) {
   const Tensor plain = expand(weight);
   double difference = 0.0, size = 0.0;
   for (const std::size_t r : {std::size_t{0}, rows - 1}) {
@@ -87,7 +89,8 @@ void product_row(benchmark::State& state, const Row& row) {
   state.counters["FLOP/s"] = benchmark::Counter(operations, benchmark::Counter::kIsRate);
   state.counters["of_f32_peak"] = benchmark::Counter(operations / machine_peak().flops, benchmark::Counter::kIsRate);
   state.counters["weight_bytes/s"] = benchmark::Counter(bytes, benchmark::Counter::kIsRate);
-  state.counters["of_bandwidth"] = benchmark::Counter(bytes / machine_peak().read_bytes_second, benchmark::Counter::kIsRate);
+  state.counters["of_bandwidth"] =
+      benchmark::Counter(bytes / machine_peak().read_bytes_second, benchmark::Counter::kIsRate);
   state.counters["relative_error"] = error;
 }
 

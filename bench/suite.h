@@ -12,7 +12,7 @@ ThreadPool& bench_pool();
 
 /// What this machine can do at best with all threads of the pool, measured once: the base of every percentage.
 struct MachinePeak {
-  double flops = 0.0;             ///< f32 multiply-adds in registers, operations a second
+  double flops = 0.0;              ///< f32 multiply-adds in registers, operations a second
   double read_bytes_second = 0.0;  ///< of memory, far beyond the caches
 };
 const MachinePeak& machine_peak();

@@ -28,7 +28,9 @@ T* row_or_null(TensorView<T, 2> rows, std::size_t row) {
   return rows.empty() ? nullptr : &rows(row, 0);
 }
 
-std::span<const float> row_of(TensorView<const float, 2> rows, std::size_t row) { return {&rows(row, 0), rows.extent(1)}; }
+std::span<const float> row_of(TensorView<const float, 2> rows, std::size_t row) {
+  return {&rows(row, 0), rows.extent(1)};
+}
 
 class CpuOps : public Ops {
  public:
@@ -36,7 +38,9 @@ class CpuOps : public Ops {
 
   Precision precision() const override { return precision_; }
   ThreadPool& pool() override { return pool_; }
-  void multiply(TensorView<const float, 2> x, std::span<const Product> products) override { products_.multiply(x, products); }
+  void multiply(TensorView<const float, 2> x, std::span<const Product> products) override {
+    products_.multiply(x, products);
+  }
 
   void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out, TensorView<float, 2> scale,
                  TensorView<float, 2> unscaled) override {
@@ -64,9 +68,8 @@ class CpuOps : public Ops {
 
   void activate(Activation activation, TensorView<const float, 2> pre, TensorView<const float, 2> linear,
                 TensorView<float, 2> out) override {
-    each_row(pre.extent(0), [&](std::size_t r) {
-      activate_row(activation, row_of(pre, r), row_or_null(linear, r), &out(r, 0));
-    });
+    each_row(pre.extent(0),
+             [&](std::size_t r) { activate_row(activation, row_of(pre, r), row_or_null(linear, r), &out(r, 0)); });
   }
 
   void add(TensorView<const float, 2> a, TensorView<const float, 2> b, TensorView<float, 2> out) override {
@@ -126,6 +129,8 @@ class CpuOps : public Ops {
 
 }  // namespace
 
-std::unique_ptr<Ops> make_cpu_ops(Precision precision, ThreadPool& pool) { return std::make_unique<CpuOps>(precision, pool); }
+std::unique_ptr<Ops> make_cpu_ops(Precision precision, ThreadPool& pool) {
+  return std::make_unique<CpuOps>(precision, pool);
+}
 
 }  // namespace vitrine

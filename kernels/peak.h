@@ -5,8 +5,8 @@
 
 namespace vitrine {
 
-/// Loops that do nothing but what they measure, for one thread: what this CPU can do at best, with the instruction set in
-/// use.
+/// Loops that do nothing but what they measure, for one thread: what this CPU can do at best, with the instruction set
+/// in use.
 
 /// Multiply-adds of f32 in registers; returns the number of floating-point operations done.
 double run_multiply_adds(std::size_t rounds);

@@ -35,7 +35,8 @@ void initialize_worker() { omp_set_num_threads(1); }
 
 std::vector<std::string> simd_targets() {
   std::vector<std::string> names;
-  for (std::int64_t left = (hwy::SupportedTargets() & HWY_TARGETS); left != 0; left &= left - 1) {  // lower bits are better targets
+  for (std::int64_t left = (hwy::SupportedTargets() & HWY_TARGETS); left != 0;
+       left &= left - 1) {  // lower bits are better targets
     names.emplace_back(hwy::TargetName(left & -left));
   }
   return names;

@@ -32,11 +32,12 @@ std::size_t available_cores() {
   return count > 0 ? static_cast<std::size_t>(count) : 1;
 }
 
-/// Indices are claimed from a ticket that carries the number of the run, and a run is over when its indices are done, not
-/// when every worker has said so: a worker that the system has set aside holds nobody up unless it has claimed something,
-/// and finds the ticket of another run when it comes back.
+/// Indices are claimed from a ticket that carries the number of the run, and a run is over when its indices are done,
+/// not when every worker has said so: a worker that the system has set aside holds nobody up unless it has claimed
+/// something, and finds the ticket of another run when it comes back.
 struct ThreadPool::State {
-  static constexpr std::uint64_t run_unit = std::uint64_t{1} << 32;  // of the ticket: run number above, next index below
+  static constexpr std::uint64_t run_unit = std::uint64_t{1}
+                                            << 32;  // of the ticket: run number above, next index below
   static constexpr std::uint64_t index_mask = run_unit - 1;
 
   std::vector<std::thread> workers;
@@ -88,7 +89,8 @@ struct ThreadPool::State {
 
   void worker_loop(std::size_t worker) {
     for (std::uint64_t seen = 0;;) {
-      for (int spin = 0; spin < spins_before_sleep && generation.load(std::memory_order_acquire) == seen; ++spin) pause();
+      for (int spin = 0; spin < spins_before_sleep && generation.load(std::memory_order_acquire) == seen; ++spin)
+        pause();
       generation.wait(seen, std::memory_order_acquire);
       seen = generation.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
@@ -99,7 +101,8 @@ struct ThreadPool::State {
   void wait_until_done() {
     const std::size_t all = count.load(std::memory_order_relaxed);
     for (int spin = 0; spin < spins_before_sleep && done.load(std::memory_order_acquire) != all; ++spin) pause();
-    for (std::size_t now; (now = done.load(std::memory_order_acquire)) != all;) done.wait(now, std::memory_order_acquire);
+    for (std::size_t now; (now = done.load(std::memory_order_acquire)) != all;)
+      done.wait(now, std::memory_order_acquire);
   }
 };
 

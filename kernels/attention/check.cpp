@@ -38,7 +38,8 @@ struct Pair {
 Pair pair_of(const KernelOptions& options) {
   Pair pair{named(options.positional.at(0)), named(options.positional.at(1))};
   pair.bound = 2.0 * (static_cast<double>(pair.first->tolerance) + static_cast<double>(pair.second->tolerance));
-  if (const auto bound = options.named.find("bound"); bound != options.named.end()) pair.bound = std::atof(bound->second.c_str());
+  if (const auto bound = options.named.find("bound"); bound != options.named.end())
+    pair.bound = std::atof(bound->second.c_str());
   return pair;
 }
 
@@ -59,7 +60,8 @@ PatternRule rule(const KernelOptions& options) {
   }
   const Pair pair = pair_of(options);
   const PatternRule first = pair.first->rule(no_options()), second = pair.second->rule(no_options());
-  if (first.kind != second.kind || first.window != second.window || first.sinks != second.sinks || first.top_k != second.top_k) {
+  if (first.kind != second.kind || first.window != second.window || first.sinks != second.sinks ||
+      first.top_k != second.top_k) {
     refuse("two kernels of one pattern rule", options.positional[0] + " and " + options.positional[1]);
   }
   return first;
@@ -78,7 +80,8 @@ std::size_t normalizer_bytes(const AttentionProblem& problem) {
   return aligned(problem.q.extent(0) * problem.q.extent(1) * sizeof(float));
 }
 
-std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads) {
+std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const KernelOptions& options,
+                          std::size_t threads) {
   const Pair pair = pair_of(options);
   std::size_t bytes = aligned(problems.size_bytes());
   for (const AttentionProblem& problem : problems) bytes += out_bytes(problem) + normalizer_bytes(problem);
@@ -98,7 +101,8 @@ std::span<AttentionProblem> twins(std::span<const AttentionProblem> problems, st
   for (std::size_t i = 0; i < problems.size(); ++i) {
     AttentionProblem* twin = new (copies + i) AttentionProblem(problems[i]);
     twin->out = {reinterpret_cast<float*>(take(out_bytes(*twin))), twin->out.shape()};
-    twin->normalizer = {reinterpret_cast<float*>(take(normalizer_bytes(*twin))), {twin->q.extent(0), twin->q.extent(1)}};
+    twin->normalizer = {reinterpret_cast<float*>(take(normalizer_bytes(*twin))),
+                        {twin->q.extent(0), twin->q.extent(1)}};
     twin->stats = {};
   }
   return {copies, problems.size()};
@@ -156,9 +160,11 @@ void run(const KernelCall& call) {
 double largest_checked_difference() { return largest_seen.load(); }
 
 const AttentionKernel& attention_kernel_check() {
-  static const AttentionKernel kernel{
-      "check", "runs two kernels and compares them: check:flash,reference[,bound=1e-4]", "", "cpu", 1e-5f, rule, refuses,
-      scratch_bytes, run};
+  static const AttentionKernel kernel{"check", "runs two kernels and compares them: check:flash,reference[,bound=1e-4]",
+                                      "",      "cpu",
+                                      1e-5f,   rule,
+                                      refuses, scratch_bytes,
+                                      run};
   return kernel;
 }
 

@@ -18,8 +18,8 @@
 #include "kernels/ops/weight_rows-inl.h"
 
 // Blocks of queries against blocks of keys with a running maximum (Dao et al. 2022), all query heads of a key head
-// together. Key blocks begin at fixed positions and every sum of a row runs over one axis in order, so that a row's bits
-// depend neither on the rows beside it nor on how the queries were split into calls.
+// together. Key blocks begin at fixed positions and every sum of a row runs over one axis in order, so that a row's
+// bits depend neither on the rows beside it nor on how the queries were split into calls.
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
@@ -159,8 +159,8 @@ void pack_values(const Piece& piece, std::size_t first, std::size_t count, const
 }
 
 // One position over a half-precision cache: reading the cache is the work, so keys are not transposed and nothing is
-// converted in memory. The order of the sums is another one than in the blocks above; only an f32 cache promises the same
-// bits for any split of the queries.
+// converted in memory. The order of the sums is another one than in the blocks above; only an f32 cache promises the
+// same bits for any split of the queries.
 
 constexpr std::size_t narrow_rows = 4;
 
@@ -183,7 +183,8 @@ HWY_INLINE void prefetch_row(const KvView& view, std::size_t row, std::size_t he
 
 /// Scores of rows [row, row + rows) against keys [first, first + 4), of which `count` exist.
 template <std::size_t rows>
-HWY_INLINE void narrow_scores(const Piece& piece, const Buffers& buffers, std::size_t row, Range keys, std::size_t column) {
+HWY_INLINE void narrow_scores(const Piece& piece, const Buffers& buffers, std::size_t row, Range keys,
+                              std::size_t column) {
   const KvView& view = piece.problem->k;
   const std::size_t dim = view.head_dim, padded = aligned(dim);
   const std::uint16_t* key[four_sums];
@@ -222,7 +223,8 @@ HWY_INLINE void narrow_values(const Piece& piece, const Buffers& buffers, std::s
     for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) {
-        sums[r][v] = v < here ? hn::Load(Lanes(), buffers.range.out + (row + r) * padded + d + v * lanes) : hn::Zero(Lanes());
+        sums[r][v] =
+            v < here ? hn::Load(Lanes(), buffers.range.out + (row + r) * padded + d + v * lanes) : hn::Zero(Lanes());
       }
     }
     for (std::size_t j = keys.begin; j < keys.end; ++j) {
@@ -264,15 +266,22 @@ void add_narrow_block(const Piece& piece, Range keys, const Buffers& buffers) {
   const std::size_t rows = group_of(p), padded = aligned(p.k.head_dim);
   in_strips(rows, [&]<std::size_t count>(std::size_t row) HWY_ATTR {
     for (std::size_t j = 0; j < key_block; j += four_sums) {
-      if (keys.begin + j < keys.end) narrow_scores<count>(piece, buffers, row, {keys.begin + j, keys.end}, j);
-      else for (std::size_t r = 0; r < count; ++r) std::fill_n(buffers.scores + (row + r) * key_block + j, four_sums, 0.0f);
+      if (keys.begin + j < keys.end) {
+        narrow_scores<count>(piece, buffers, row, {keys.begin + j, keys.end}, j);
+        continue;
+      }
+      for (std::size_t r = 0; r < count; ++r) {
+        std::fill_n(buffers.scores + (row + r) * key_block + j, four_sums, 0.0f);
+      }
     }
   });
   for (std::size_t row = 0; row < rows; ++row) {
-    const RowPlace place{&p, p.q_start + piece.first, keys.begin, buffers.scores + row * key_block, buffers.range.out + row * padded};
+    const RowPlace place{&p, p.q_start + piece.first, keys.begin, buffers.scores + row * key_block,
+                         buffers.range.out + row * padded};
     softmax_row<stats>(place, buffers.range.states[row]);
   }
-  in_strips(rows, [&]<std::size_t count>(std::size_t row) HWY_ATTR { narrow_values<count>(piece, buffers, row, keys); });
+  in_strips(rows,
+            [&]<std::size_t count>(std::size_t row) HWY_ATTR { narrow_values<count>(piece, buffers, row, keys); });
 }
 
 void load_queries(const Piece& piece, const Buffers& buffers) {
@@ -349,7 +358,8 @@ void merge(const Rows& total, const Rows& range, std::size_t count, std::size_t 
     float* out = total.out + row * padded;
     const float* more = range.out + row * padded;
     if (b.sum == 0.0f) continue;  // nothing visible there
-    const float top = std::max(a.top, b.top), keep = a.sum > 0.0f ? std::exp(a.top - top) : 0.0f, add = std::exp(b.top - top);
+    const float top = std::max(a.top, b.top), keep = a.sum > 0.0f ? std::exp(a.top - top) : 0.0f,
+                add = std::exp(b.top - top);
     for (std::size_t d = 0; d < padded; d += lanes) {
       const Vector kept = hn::Mul(hn::Load(Lanes(), out + d), hn::Set(Lanes(), keep));
       hn::Store(hn::MulAdd(hn::Load(Lanes(), more + d), hn::Set(Lanes(), add), kept), Lanes(), out + d);
@@ -435,7 +445,9 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
 
 std::size_t worker_numbers(std::span<const AttentionProblem> problems) {
   std::size_t most = 0;
-  for (const AttentionProblem& problem : problems) most = std::max(most, flash::aligned(flash::buffer_numbers(problem)));
+  for (const AttentionProblem& problem : problems) {
+    most = std::max(most, flash::aligned(flash::buffer_numbers(problem)));
+  }
   return most;
 }
 
@@ -496,12 +508,14 @@ void run(const KernelCall& call) {
     float* scratch = buffers + worker * numbers;
     if (!task.parts) return HWY_DYNAMIC_DISPATCH(run_piece)(task.piece, scratch);
     const std::size_t place = task.piece.kv_head * flash::splits_of(*task.piece.problem) + task.range;
-    HWY_DYNAMIC_DISPATCH(run_part)(task.piece, task.range, flash::partial_at(task.parts, *task.piece.problem, place), scratch);
+    HWY_DYNAMIC_DISPATCH(run_part)
+    (task.piece, task.range, flash::partial_at(task.parts, *task.piece.problem, place), scratch);
   });
   if (!split) return;
   call.pool.run(tasks, [&](std::size_t index, std::size_t worker) {
     const Task task = task_at(call.problems, index, parts);
-    if (task.parts && task.range == 0) HWY_DYNAMIC_DISPATCH(join_parts)(task.piece, task.parts, buffers + worker * numbers);
+    if (task.parts && task.range == 0)
+      HWY_DYNAMIC_DISPATCH(join_parts)(task.piece, task.parts, buffers + worker * numbers);
   });
 }
 
@@ -509,8 +523,13 @@ void run(const KernelCall& call) {
 
 const AttentionKernel& attention_kernel_flash() {
   static const AttentionKernel kernel{
-      "flash", "blocks of queries against blocks of keys, vectorised", "Dao et al. 2022, arXiv:2205.14135", "cpu", 1e-5f,
-      rule, refuses,
+      "flash",
+      "blocks of queries against blocks of keys, vectorised",
+      "Dao et al. 2022, arXiv:2205.14135",
+      "cpu",
+      1e-5f,
+      rule,
+      refuses,
       [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
         return scratch_numbers(problems, threads) * sizeof(float);
       },

@@ -9,9 +9,9 @@
 namespace vitrine::flash {
 
 constexpr std::size_t key_block = 64;
-constexpr std::size_t most_rows = 64;  // query rows of a piece of work: positions times heads of a group
+constexpr std::size_t most_rows = 64;    // query rows of a piece of work: positions times heads of a group
 constexpr std::size_t range_keys = 512;  // sums over such ranges of keys are made apart and then merged in order
-constexpr std::size_t alignment = 16;  // numbers
+constexpr std::size_t alignment = 16;    // numbers
 
 constexpr std::size_t aligned(std::size_t count) { return (count + alignment - 1) / alignment * alignment; }
 
@@ -41,12 +41,12 @@ struct Rows {
 
 /// A worker's buffers, cut from the scratch. Dimensions are padded to whole vectors.
 struct Buffers {
-  float* q;        // [rows, head_dim]
-  float* keys;     // [head_dim, key_block], transposed
-  float* values;   // [key_block, padded head_dim]
-  float* scores;   // [rows, key_block]
-  Rows range;      // of the range of keys at hand
-  Rows total;      // of those before it
+  float* q;       // [rows, head_dim]
+  float* keys;    // [head_dim, key_block], transposed
+  float* values;  // [key_block, padded head_dim]
+  float* scores;  // [rows, key_block]
+  Rows range;     // of the range of keys at hand
+  Rows total;     // of those before it
 };
 
 inline std::size_t rows_of(const AttentionProblem& problem) { return positions_of(problem) * group_of(problem); }
@@ -72,7 +72,8 @@ inline Buffers cut(float* scratch, const AttentionProblem& problem) {
   return buffers;
 }
 
-/// How many ranges of keys are worked on apart: only where there is one query, whose heads alone are few pieces of work.
+/// How many ranges of keys are worked on apart: only where there is one query, whose heads alone are few pieces of
+/// work.
 inline std::size_t splits_of(const AttentionProblem& problem) {
   return problem.q.extent(0) == 1 ? (problem.k.kv_len + range_keys - 1) / range_keys : 1;
 }

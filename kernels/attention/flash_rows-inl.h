@@ -93,7 +93,8 @@ HWY_INLINE void softmax_row(const RowPlace& place, RowState& row) {
     const Vector weight = hn::Exp(f, hn::Sub(score, hn::Set(f, top)));
     sum = hn::Add(sum, weight);
     if constexpr (stats) {
-      const Vector distance = hn::AbsDiff(counting(place.first_key + j), hn::Set(f, static_cast<float>(place.position)));
+      const Vector distance =
+          hn::AbsDiff(counting(place.first_key + j), hn::Set(f, static_cast<float>(place.position)));
       scores = hn::Add(scores, hn::IfThenElseZero(hn::Gt(weight, hn::Zero(f)), hn::Mul(weight, score)));
       distances = hn::MulAdd(weight, distance, distances);
     }

@@ -73,8 +73,8 @@ void finish_row(const AttentionProblem& p, std::size_t i, std::size_t h, const R
   if (p.stats.empty()) return;
   // H = -sum a log a = logsumexp - sum a * score
   p.stats(i, h) = none ? RowStats{}
-                       : RowStats{std::max(0.0f, log_sum - row.weighted_score / row.sum), row.weighted_distance / row.sum,
-                                  row.first / row.sum};
+                       : RowStats{std::max(0.0f, log_sum - row.weighted_score / row.sum),
+                                  row.weighted_distance / row.sum, row.first / row.sum};
 }
 
 void run_row(const AttentionProblem& p, std::size_t i, std::size_t h, float* buffer) {
@@ -113,8 +113,13 @@ void run(const KernelCall& call) {
 
 const AttentionKernel& attention_kernel_online_softmax() {
   static const AttentionKernel kernel{
-      "online_softmax", "one pass over the keys, no row of scores", "Milakov & Gimelshein 2018, arXiv:1805.02867", "cpu", 1e-5f,
-      rule, refuses,
+      "online_softmax",
+      "one pass over the keys, no row of scores",
+      "Milakov & Gimelshein 2018, arXiv:1805.02867",
+      "cpu",
+      1e-5f,
+      rule,
+      refuses,
       [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
         return buffer_numbers(problems) * threads * sizeof(float);
       },

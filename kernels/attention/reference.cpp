@@ -45,7 +45,8 @@ double weights_of(const AttentionProblem& p, std::size_t i, std::size_t h, doubl
     weight[j] = -std::numeric_limits<double>::infinity();
     if (!visible(p.score, {}, p.q_start + i, j)) continue;
     double dot = 0.0;
-    for (std::size_t d = 0; d < p.q.extent(2); ++d) dot += static_cast<double>(p.q(i, h, d)) * number(p.k, j, kv_head, d);
+    for (std::size_t d = 0; d < p.q.extent(2); ++d)
+      dot += static_cast<double>(p.q(i, h, d)) * number(p.k, j, kv_head, d);
     const double score = dot * p.score.scale, cap = p.score.soft_cap;
     weight[j] = cap > 0.0 ? cap * std::tanh(score / cap) : score;
     top = std::max(top, weight[j]);
@@ -95,13 +96,16 @@ void run(const KernelCall& call) {
 }  // namespace
 
 const AttentionKernel& attention_kernel_reference() {
-  static const AttentionKernel kernel{
-      "reference", "the definition, row by row, double accumulation", "Vaswani et al. 2017, arXiv:1706.03762", "cpu", 1e-6f,
-      rule, refuses,
-      [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
-        return longest(problems) * threads * sizeof(double);
-      },
-      run};
+  static const AttentionKernel kernel{"reference",
+                                      "the definition, row by row, double accumulation",
+                                      "Vaswani et al. 2017, arXiv:1706.03762",
+                                      "cpu",
+                                      1e-6f,
+                                      rule,
+                                      refuses,
+                                      [](std::span<const AttentionProblem> problems, const KernelOptions&,
+                                         std::size_t threads) { return longest(problems) * threads * sizeof(double); },
+                                      run};
   return kernel;
 }
 

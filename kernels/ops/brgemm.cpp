@@ -45,7 +45,7 @@ struct Bf16Multiplier::State {
     const auto desc = shape.bias ? dnnl::matmul::desc(x, weights, bias, out) : dnnl::matmul::desc(x, weights, out);
     const dnnl::matmul::primitive_desc description(desc, attributes, engine);
     const auto look = [&](const Memory::desc& of) { return Memory(of, engine, DNNL_MEMORY_NONE); };
-    Multiplier made{dnnl::matmul(description), look(x), look(weights), look(bias), look(out),
+    Multiplier made{dnnl::matmul(description),          look(x), look(weights), look(bias), look(out),
                     look(description.scratchpad_desc())};
     if (scratch.size() < description.scratchpad_desc().get_size() + 64) {
       scratch.resize(description.scratchpad_desc().get_size() + 64);

@@ -16,7 +16,8 @@ class Bf16Multiplier {
  public:
   Bf16Multiplier();
   ~Bf16Multiplier();
-  /// out[r, c] = sum_k x[r, k] * weights[c, k] (+ bias[c]), summed in f32. All strides and the inner size are padded sizes.
+  /// out[r, c] = sum_k x[r, k] * weights[c, k] (+ bias[c]), summed in f32. All strides and the inner size are padded
+  /// sizes.
   void run(const DenseRows<const std::uint16_t>& x, const DenseRows<const std::uint16_t>& weights, const float* bias,
            const DenseRows<float>& out);
 

@@ -101,8 +101,15 @@ template <class Rows, std::size_t rows>
 HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,
                             const DenseRows<float>& out) {
   for (std::size_t column = 0; column < panel.count; column += tile_columns) {
-    Place place{x.data, x.stride, {}, bias ? bias + column : nullptr, out.data + column, out.stride,
-                panel.rows + column * panel.row_bytes + prefetch_distance(panel), panel.row_bytes / (panel.inner / chunk), std::min(tile_columns, panel.count - column)};
+    Place place{x.data,
+                x.stride,
+                {},
+                bias ? bias + column : nullptr,
+                out.data + column,
+                out.stride,
+                panel.rows + column * panel.row_bytes + prefetch_distance(panel),
+                panel.row_bytes / (panel.inner / chunk),
+                std::min(tile_columns, panel.count - column)};
     VITRINE_UNROLL
     for (std::size_t c = 0; c < tile_columns; ++c) {
       place.weights[c] = panel.rows + (column + std::min(c, place.columns - 1)) * panel.row_bytes;
@@ -112,7 +119,8 @@ HWY_NOINLINE void row_strip(const DenseRows<const float>& x, const WeightPanel& 
 }
 
 template <class Rows>
-void all_rows(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias, const DenseRows<float>& out) {
+void all_rows(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,
+              const DenseRows<float>& out) {
   constexpr std::size_t most = Rows::type == DType::f32 ? dense_tile_rows : block_tile_rows;
   for (std::size_t row = 0; row < x.count;) {
     const DenseRows<const float> from{x.data + row * x.stride, x.stride, x.count - row};
@@ -122,10 +130,14 @@ void all_rows(const DenseRows<const float>& x, const WeightPanel& panel, const f
       row += rows;
     };
     const std::size_t left = x.count - row;
-    if (left >= most) strip.template operator()<most>();
-    else if (most > 4 && left >= 4) strip.template operator()<most < 4 ? most : 4>();
-    else if (most > 2 && left >= 2) strip.template operator()<2>();
-    else strip.template operator()<1>();
+    if (left >= most)
+      strip.template operator()<most>();
+    else if (most > 4 && left >= 4)
+      strip.template operator() < most<4 ? most : 4>();
+    else if (most > 2 && left >= 2)
+      strip.template operator()<2>();
+    else
+      strip.template operator()<1>();
   }
 }
 
@@ -133,19 +145,29 @@ void all_rows(const DenseRows<const float>& x, const WeightPanel& panel, const f
 template <class Task>
 void with_rows(DType type, const Task& task) {
   switch (type) {
-    case DType::f32: return task(F32Rows());
-    case DType::f16: return task(F16Rows());
-    case DType::bf16: return task(BF16Rows());
-    case DType::q8_0: return task(Q8_0Rows());
-    case DType::q4_0: return task(Q4_0Rows());
-    case DType::q4_1: return task(Q4_1Rows());
-    case DType::q4_k: return task(Q4_KRows());
-    case DType::q6_k: return task(Q6_KRows());
-    default: VITRINE_CHECK(!"a type of weights");
+    case DType::f32:
+      return task(F32Rows());
+    case DType::f16:
+      return task(F16Rows());
+    case DType::bf16:
+      return task(BF16Rows());
+    case DType::q8_0:
+      return task(Q8_0Rows());
+    case DType::q4_0:
+      return task(Q4_0Rows());
+    case DType::q4_1:
+      return task(Q4_1Rows());
+    case DType::q4_k:
+      return task(Q4_KRows());
+    case DType::q6_k:
+      return task(Q6_KRows());
+    default:
+      VITRINE_CHECK(!"a type of weights");
   }
 }
 
-void multiply(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias, const DenseRows<float>& out) {
+void multiply(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,
+              const DenseRows<float>& out) {
   with_rows(panel.type, [&]<class Rows>(Rows) { all_rows<Rows>(x, panel, bias, out); });
 }
 

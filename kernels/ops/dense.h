@@ -10,15 +10,17 @@ namespace vitrine {
 /// Numbers along the inner axis are multiplied in chunks of this many; a row of x is padded with zeros up to it.
 constexpr std::size_t dense_chunk = 32;
 
-constexpr std::size_t padded_to_chunk(std::size_t count) { return (count + dense_chunk - 1) / dense_chunk * dense_chunk; }
+constexpr std::size_t padded_to_chunk(std::size_t count) {
+  return (count + dense_chunk - 1) / dense_chunk * dense_chunk;
+}
 
 /// A few rows of a matrix of weights, as they lie in memory.
 struct WeightPanel {
   DType type;
-  const std::byte* rows;   ///< first row
-  std::size_t row_bytes;   ///< from one row to the next
-  std::size_t count;       ///< rows
-  std::size_t inner;       ///< numbers of a row
+  const std::byte* rows;  ///< first row
+  std::size_t row_bytes;  ///< from one row to the next
+  std::size_t count;      ///< rows
+  std::size_t inner;      ///< numbers of a row
 };
 
 /// How far ahead of a tile of four rows memory is prefetched: whole tiles, some 6 KB.

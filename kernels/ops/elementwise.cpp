@@ -72,12 +72,12 @@ HWY_INLINE hn::Vec<D> logistic(D d, hn::Vec<D> x) {
   return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0f)))));
 }
 
-/// erfc(z) for z >= 0 as t exp(-z^2 + P(t)), t = 1 / (1 + z / 2) (the form of Numerical Recipes, 6.2.2); P is our own fit
-/// of degree 9 on Chebyshev nodes for z <= 10, within 5e-8.
+/// erfc(z) for z >= 0 as t exp(-z^2 + P(t)), t = 1 / (1 + z / 2) (the form of Numerical Recipes, 6.2.2); P is our own
+/// fit of degree 9 on Chebyshev nodes for z <= 10, within 5e-8.
 template <class D>
 HWY_INLINE hn::Vec<D> erfc_of_positive(D d, hn::Vec<D> z) {
-  constexpr float fit[] = {-1.265448f,      0.998632783f,  0.386640412f, 0.0346028f,    0.00126758626f,
-                           -0.0802804316f, -0.6962519f,   1.15673376f,  -0.680827179f, 0.144930214f};
+  constexpr float fit[] = {-1.265448f,     0.998632783f, 0.386640412f, 0.0346028f,    0.00126758626f,
+                           -0.0802804316f, -0.6962519f,  1.15673376f,  -0.680827179f, 0.144930214f};
   const auto one = hn::Set(d, 1.0f);
   const auto t = hn::Div(one, hn::MulAdd(z, hn::Set(d, 0.5f), one));
   auto polynomial = hn::Set(d, fit[9]);
@@ -96,8 +96,10 @@ HWY_INLINE hn::Vec<D> activated(D d, Activation activation, hn::Vec<D> x) {
       const auto cubic = hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(d, 0.044715f), x);
       return hn::Mul(x, logistic(d, hn::Mul(hn::Set(d, 2.0f * 0.79788456f), cubic)));
     }
-    case Activation::silu: return hn::Mul(x, logistic(d, x));
-    case Activation::relu: return hn::Max(x, hn::Zero(d));
+    case Activation::silu:
+      return hn::Mul(x, logistic(d, x));
+    case Activation::relu:
+      return hn::Max(x, hn::Zero(d));
   }
   return x;
 }
@@ -111,9 +113,8 @@ void activate(Activation activation, std::span<const float> pre, const float* li
 }
 
 void add(std::span<const float> a, const float* b, float* out) {
-  each(a.size(), [&](auto d, std::size_t i) HWY_ATTR {
-    hn::StoreU(hn::Add(hn::LoadU(d, a.data() + i), hn::LoadU(d, b + i)), d, out + i);
-  });
+  each(a.size(), [&](auto d, std::size_t i)
+                     HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, a.data() + i), hn::LoadU(d, b + i)), d, out + i); });
 }
 
 void rotate(RopeKind kind, const RotateRow& row) {
@@ -179,7 +180,9 @@ HWY_EXPORT(log_sum);
 
 }  // namespace
 
-void normalize_row(NormKind kind, float epsilon, const NormRow& row) { HWY_DYNAMIC_DISPATCH(normalize)(kind, epsilon, row); }
+void normalize_row(NormKind kind, float epsilon, const NormRow& row) {
+  HWY_DYNAMIC_DISPATCH(normalize)(kind, epsilon, row);
+}
 
 void activate_row(Activation activation, std::span<const float> pre, const float* linear, float* out) {
   HWY_DYNAMIC_DISPATCH(activate)(activation, pre, linear, out);

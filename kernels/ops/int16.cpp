@@ -39,7 +39,8 @@ constexpr std::size_t words = hn::MaxLanes(Words());
 constexpr std::size_t word_vectors = chunk / words;
 
 HWY_INLINE WordVector unsigned_words(const std::byte* source) {
-  return hn::PromoteTo(Words(), hn::LoadU(hn::Rebind<std::uint8_t, Words>(), reinterpret_cast<const std::uint8_t*>(source)));
+  return hn::PromoteTo(Words(),
+                       hn::LoadU(hn::Rebind<std::uint8_t, Words>(), reinterpret_cast<const std::uint8_t*>(source)));
 }
 
 /// Levels of the nibbles of a Q4_0 or Q4_1 block, low ones first.
@@ -54,8 +55,8 @@ HWY_INLINE void nibbles(const std::byte* source, WordVector* out) {
 
 /// {scale, minimum} in the lower lanes; the others hold anything.
 HWY_INLINE hn::Vec<Four> pair_at(const std::byte* block) {
-  return hn::PromoteTo(
-      Four(), hn::LoadU(hn::Rebind<hwy::float16_t, Four>(), reinterpret_cast<const hwy::float16_t*>(block)));
+  return hn::PromoteTo(Four(),
+                       hn::LoadU(hn::Rebind<hwy::float16_t, Four>(), reinterpret_cast<const hwy::float16_t*>(block)));
 }
 
 // Types whose block is one chunk: its levels; the block begins with {scale, minimum}.
@@ -85,9 +86,7 @@ struct Q4_0Words {
 struct Q4_1Words {
   static constexpr std::size_t bytes = 20;
   static constexpr bool has_minimum = true;
-  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
-    nibbles(block + 4, out);
-  }
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) { nibbles(block + 4, out); }
 };
 
 // Types whose block is eight chunks: factors of the chunks, and the levels of chunk j.
@@ -106,7 +105,8 @@ struct Q4_KWords {
     std::memcpy(packed, block + 4, sizeof packed);
     constexpr std::uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
     const auto spread = [](std::uint32_t bytes, float factor, float* out) HWY_ATTR {
-      const auto numbers = hn::BitCast(hn::FixedTag<std::uint8_t, 16>(), hn::Set(hn::FixedTag<std::uint32_t, 4>(), bytes));
+      const auto numbers =
+          hn::BitCast(hn::FixedTag<std::uint8_t, 16>(), hn::Set(hn::FixedTag<std::uint32_t, 4>(), bytes));
       const auto wide = hn::PromoteTo(hn::FixedTag<std::int32_t, 4>(), hn::LowerHalf(hn::LowerHalf(numbers)));
       hn::StoreU(hn::Mul(hn::ConvertTo(Four(), wide), hn::Set(Four(), factor)), Four(), out);
     };
@@ -167,7 +167,7 @@ struct Place {
   std::size_t row, blocks;
   const std::byte* weights[tile_columns];
   const std::byte* ahead;  // what is prefetched meanwhile, as one run: the tile after the next
-  float* sums;  // [rows, tile_columns]
+  float* sums;             // [rows, tile_columns]
 };
 
 template <class Type>
@@ -207,7 +207,8 @@ HWY_INLINE void small_blocks(const Place& place, TileSums<rows>& sums) {
       const hn::Vec<Four> pair = pair_at(block);
       VITRINE_UNROLL
       for (std::size_t r = 0; r < rows; ++r) {
-        const auto both = hn::Mul(pair, hn::LoadU(Four(), place.x->pairs(place.row + r) + 2 * b));  // lane 1: minimum * sum
+        const auto both =
+            hn::Mul(pair, hn::LoadU(Four(), place.x->pairs(place.row + r) + 2 * b));  // lane 1: minimum * sum
         const FloatVector factor = hn::Set(Floats(), hn::GetLane(both));
         sums.products[r][c] =
             hn::MulAdd(factor, chunk_sum(place.x->numbers(place.row + r) + b * chunk, weights), sums.products[r][c]);
@@ -308,12 +309,18 @@ void all_rows(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
 
 void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, const DenseRows<float>& out) {
   switch (panel.type) {
-    case DType::q8_0: return all_rows<Q8_0Words>(x, panel, bias, out);
-    case DType::q4_0: return all_rows<Q4_0Words>(x, panel, bias, out);
-    case DType::q4_1: return all_rows<Q4_1Words>(x, panel, bias, out);
-    case DType::q4_k: return all_rows<Q4_KWords>(x, panel, bias, out);
-    case DType::q6_k: return all_rows<Q6_KWords>(x, panel, bias, out);
-    default: VITRINE_CHECK(!"a type with integer products");
+    case DType::q8_0:
+      return all_rows<Q8_0Words>(x, panel, bias, out);
+    case DType::q4_0:
+      return all_rows<Q4_0Words>(x, panel, bias, out);
+    case DType::q4_1:
+      return all_rows<Q4_1Words>(x, panel, bias, out);
+    case DType::q4_k:
+      return all_rows<Q4_KWords>(x, panel, bias, out);
+    case DType::q6_k:
+      return all_rows<Q6_KWords>(x, panel, bias, out);
+    default:
+      VITRINE_CHECK(!"a type with integer products");
   }
 }
 
@@ -332,7 +339,8 @@ void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, floa
     const Vector inverse = hn::Set(Lanes(), scale > 0.0f ? 1.0f / scale : 0.0f);
     for (std::size_t i = 0; i < chunk; i += lanes) {
       const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(Lanes(), x + i), inverse));
-      hn::StoreU(hn::DemoteTo(hn::Rebind<std::int16_t, Lanes>(), whole), hn::Rebind<std::int16_t, Lanes>(), numbers + i);
+      hn::StoreU(hn::DemoteTo(hn::Rebind<std::int16_t, Lanes>(), whole), hn::Rebind<std::int16_t, Lanes>(),
+                 numbers + i);
     }
     pairs[0] = scale + (sum - sum);  // a NaN or infinity among the numbers must not disappear
     pairs[1] = sum;
@@ -374,7 +382,8 @@ void Int16Rows::round(const DenseRows<const float>& x, std::size_t inner) {
   for (std::size_t i = 0; i < chunks; ++i) scales_[i] = pairs_[2 * i], sums_[i] = pairs_[2 * i + 1];
 }
 
-void multiply_panel_int16(const Int16Rows& x, const WeightPanel& panel, const float* bias, const DenseRows<float>& out) {
+void multiply_panel_int16(const Int16Rows& x, const WeightPanel& panel, const float* bias,
+                          const DenseRows<float>& out) {
   VITRINE_CHECK(is_chunked(panel.type, panel.inner));
   HWY_DYNAMIC_DISPATCH(multiply)(x, panel, bias, out);
 }

@@ -8,9 +8,9 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t few_rows = 8;             // up to here the blocks themselves are multiplied
+constexpr std::size_t few_rows = 8;  // up to here the blocks themselves are multiplied
 constexpr std::size_t pieces_per_thread = 3;
-constexpr std::size_t panel_numbers = 131072;   // of an expanded panel: half of a second-level cache as f32
+constexpr std::size_t panel_numbers = 131072;  // of an expanded panel: half of a second-level cache as f32
 
 /// Output columns of a piece of work. What a number is the sum of does not depend on it.
 std::size_t panel_columns(std::size_t inner) {
@@ -38,7 +38,9 @@ struct Products::Worker {
 };
 
 Products::Products(Precision precision, ThreadPool& pool)
-    : pool_(pool), fast_(precision == Precision::fast), bf16_(fast_ && has_bf16_products()),
+    : pool_(pool),
+      fast_(precision == Precision::fast),
+      bf16_(fast_ && has_bf16_products()),
       workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 
@@ -68,9 +70,10 @@ std::vector<Products::Panel> Products::panels_of(std::span<const Product> produc
     const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
     const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
-      panels.push_back({{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
-                        product.bias ? biases_.back().data() + begin : nullptr,
-                        {product.out.data() + begin, product.out.stride(0), rows}});
+      panels.push_back(
+          {{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
+           product.bias ? biases_.back().data() + begin : nullptr,
+           {product.out.data() + begin, product.out.stride(0), rows}});
     }
   }
   return panels;
@@ -90,8 +93,8 @@ void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Wo
   const std::size_t stride = padded_to_chunk(panel.weights.inner);
   worker.panel.resize(std::max(worker.panel.size(), panel.weights.count * stride));
   expand_panel(panel.weights, {worker.panel.data(), stride, panel.weights.count});
-  const WeightPanel expanded{DType::f32, reinterpret_cast<const std::byte*>(worker.panel.data()), stride * sizeof(float),
-                             panel.weights.count, stride};
+  const WeightPanel expanded{DType::f32, reinterpret_cast<const std::byte*>(worker.panel.data()),
+                             stride * sizeof(float), panel.weights.count, stride};
   multiply_panel(x, expanded, panel.bias, panel.out);
 }
 
@@ -122,7 +125,8 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
     if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {
       integers_.round(rows, padded_to_chunk(x.extent(1)));
     }
-    return pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_exact(rows, panels[i], workers_[worker]); });
+    return pool_.run(panels.size(),
+                     [&](std::size_t i, std::size_t worker) { run_exact(rows, panels[i], workers_[worker]); });
   }
   const std::size_t inner = padded_to_chunk(x.extent(1));
   round_input(rows, inner);

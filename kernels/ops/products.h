@@ -15,8 +15,8 @@ namespace vitrine {
 /// Products of one input with several weights, in panels of output columns that the workers share.
 /// Few rows are multiplied straight on the blocks; for more, each panel is expanded once and all rows run over it.
 /// exact: f32, every sum in the same order whatever the number of rows, so that a row's bits depend on nothing else.
-/// fast: a few rows are rounded to 16-bit integers per chunk where the weights are quantised; many are rounded to bfloat16
-/// and multiplied by oneDNN, where the CPU has instructions for it.
+/// fast: a few rows are rounded to 16-bit integers per chunk where the weights are quantised; many are rounded to
+/// bfloat16 and multiplied by oneDNN, where the CPU has instructions for it.
 class Products {
  public:
   Products(Precision precision, ThreadPool& pool);
@@ -37,11 +37,11 @@ class Products {
 
   ThreadPool& pool_;
   bool fast_, bf16_;
-  Int16Rows integers_;                         // x as 16-bit integers
+  Int16Rows integers_;  // x as 16-bit integers
   std::unique_ptr<Worker[]> workers_;
-  std::vector<float> padded_;                  // x, where its rows end inside a chunk
-  std::vector<std::uint16_t> rounded_;         // x as bf16
-  std::vector<std::vector<float>> biases_;     // of this call's products
+  std::vector<float> padded_;               // x, where its rows end inside a chunk
+  std::vector<std::uint16_t> rounded_;      // x as bf16
+  std::vector<std::vector<float>> biases_;  // of this call's products
 };
 
 }  // namespace vitrine

@@ -40,12 +40,12 @@ HWY_INLINE hn::Vec<Four> folded(D d, hn::Vec<D> blocks) {
 HWY_INLINE void sums_of_four(const Vector (&sums)[four_sums], float* out) {
   const Lanes f;
   const hn::Repartition<double, Lanes> pairs;
-  const auto interleaved = [f](Vector x, Vector y) HWY_ATTR {
-    return hn::Add(hn::InterleaveLower(f, x, y), hn::InterleaveUpper(f, x, y));
-  };
-  const auto ab = hn::BitCast(pairs, interleaved(sums[0], sums[1])), cd = hn::BitCast(pairs, interleaved(sums[2], sums[3]));
-  const Vector blocks = hn::Add(hn::BitCast(f, hn::InterleaveLower(pairs, ab, cd)),
-                                hn::BitCast(f, hn::InterleaveUpper(pairs, ab, cd)));
+  const auto interleaved = [f](Vector x, Vector y)
+                               HWY_ATTR { return hn::Add(hn::InterleaveLower(f, x, y), hn::InterleaveUpper(f, x, y)); };
+  const auto ab = hn::BitCast(pairs, interleaved(sums[0], sums[1])),
+             cd = hn::BitCast(pairs, interleaved(sums[2], sums[3]));
+  const Vector blocks =
+      hn::Add(hn::BitCast(f, hn::InterleaveLower(pairs, ab, cd)), hn::BitCast(f, hn::InterleaveUpper(pairs, ab, cd)));
   hn::StoreU(folded(f, blocks), Four(), out);
 }
 #endif

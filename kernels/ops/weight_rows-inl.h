@@ -1,5 +1,5 @@
-// Decoders of weight rows into f32 vectors, one per number type: the arithmetic of core/tensor/blocks.cpp, operation for
-// operation, so that a vector holds the same bits as the plain expansion. Included once per instruction set.
+// Decoders of weight rows into f32 vectors, one per number type: the arithmetic of core/tensor/blocks.cpp, operation
+// for operation, so that a vector holds the same bits as the plain expansion. Included once per instruction set.
 
 #if defined(VITRINE_WEIGHT_ROWS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef VITRINE_WEIGHT_ROWS_INL_H
@@ -147,7 +147,8 @@ struct Q4_0Rows {
   static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
     const std::byte* block = row + index * 18;
     const Vector scale = hn::Set(Lanes(), scale_pair(block).scale), eight = hn::Set(Lanes(), 8.0f);
-    nibble_block(block + 2, [&](Vector level) HWY_ATTR { return hn::Mul(scale, hn::Sub(level, eight)); }, out);
+    nibble_block(
+        block + 2, [&](Vector level) HWY_ATTR { return hn::Mul(scale, hn::Sub(level, eight)); }, out);
   }
 };
 
@@ -157,7 +158,8 @@ struct Q4_1Rows {
     const std::byte* block = row + index * 20;
     const ScalePair pair = scale_pair(block);
     const Vector scale = hn::Set(Lanes(), pair.scale), minimum = hn::Set(Lanes(), pair.minimum);
-    nibble_block(block + 4, [&](Vector level) HWY_ATTR { return hn::Add(hn::Mul(scale, level), minimum); }, out);
+    nibble_block(
+        block + 4, [&](Vector level) HWY_ATTR { return hn::Add(hn::Mul(scale, level), minimum); }, out);
   }
 };
 
@@ -180,7 +182,8 @@ struct Q4_KRows {
     const std::size_t j = index % 8;
     const ScalePair pair = scale_pair(block);
     const SubScale sub = sub_scale_of(block, j);
-    const Vector scale = hn::Set(Lanes(), pair.scale * sub.scale), minimum = hn::Set(Lanes(), pair.minimum * sub.minimum);
+    const Vector scale = hn::Set(Lanes(), pair.scale * sub.scale),
+                 minimum = hn::Set(Lanes(), pair.minimum * sub.minimum);
     VITRINE_UNROLL
     for (std::size_t v = 0; v < chunk_vectors; ++v) {
       const auto bytes = bytes_at(block + 16 + j / 2 * chunk + v * lanes);

@@ -9,12 +9,12 @@ namespace vitrine {
 
 /// What any tile of an attention map is rebuilt from, for one head of one sequence: the factors as multiplied.
 struct PatternFactors {
-  TensorView<const float, 2> q;           ///< [q_len, head_dim] rotated
-  TensorView<const float, 2> k;           ///< [kv_len, head_dim] rotated, as the cache held them
-  std::span<const float> normalizer;      ///< [q_len] log-sum-exp; -inf: a row of zeros
-  ScoreRule score;                        ///< as the model asks
-  PatternRule rule;                       ///< as the kernel really applies
-  std::size_t q_start = 0;                ///< position of q's first row
+  TensorView<const float, 2> q;       ///< [q_len, head_dim] rotated
+  TensorView<const float, 2> k;       ///< [kv_len, head_dim] rotated, as the cache held them
+  std::span<const float> normalizer;  ///< [q_len] log-sum-exp; -inf: a row of zeros
+  ScoreRule score;                    ///< as the model asks
+  PatternRule rule;                   ///< as the kernel really applies
+  std::size_t q_start = 0;            ///< position of q's first row
 };
 
 /// Rows [row, row + tile.extent(0)) and keys [key, key + tile.extent(1)) of the pattern A; 0 where masked.

@@ -64,15 +64,23 @@ struct Data {
   KvView view(const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) const {
     const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
     const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : halves.data();
-    return {.type = shape.kv, .rows = static_cast<const std::byte*>(data), .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
-            .head_bytes = bytes, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+    return {.type = shape.kv,
+            .rows = static_cast<const std::byte*>(data),
+            .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
+            .head_bytes = bytes,
+            .kv_len = shape.kv_len,
+            .kv_heads = shape.kv_heads,
+            .head_dim = shape.head_dim};
   }
 
   AttentionProblem problem() {
-    AttentionProblem made{.q = {q.data(), {shape.q_len, shape.heads, shape.head_dim}}, .k = view(k, k_half), .v = view(v, v_half),
+    AttentionProblem made{.q = {q.data(), {shape.q_len, shape.heads, shape.head_dim}},
+                          .k = view(k, k_half),
+                          .v = view(v, v_half),
                           .out = {out.data(), {shape.q_len, shape.heads, shape.head_dim}},
                           .normalizer = {normalizer.data(), {shape.q_len, shape.heads}},
-                          .stats = {stats.data(), {shape.q_len, shape.heads}}, .score = shape.score};
+                          .stats = {stats.data(), {shape.q_len, shape.heads}},
+                          .score = shape.score};
     made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
     made.q_start = shape.kv_len >= shape.q_len ? shape.kv_len - shape.q_len : 0;
     return made;
@@ -118,14 +126,24 @@ std::vector<Shape> shapes() {
   for (const std::size_t head_dim : {16u, 33u, 64u, 80u, 128u}) {  // decoding over a half-precision cache
     for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {6u, 2u}, {7u, 1u}}) {
       for (const std::size_t kv_len : {1u, 65u, 200u}) {
-        made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .q_len = 1, .kv_len = kv_len, .kv = DType::f16});
+        made.push_back({.heads = heads,
+                        .kv_heads = kv_heads,
+                        .head_dim = head_dim,
+                        .q_len = 1,
+                        .kv_len = kv_len,
+                        .kv = DType::f16});
       }
     }
   }
   for (const DType kv : {DType::f32, DType::f16}) {  // several ranges of keys
     for (const std::size_t q_len : {1u, 40u}) {
       made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv});
-      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv,
+      made.push_back({.heads = 4,
+                      .kv_heads = 2,
+                      .head_dim = 32,
+                      .q_len = q_len,
+                      .kv_len = 1100,
+                      .kv = kv,
                       .score = {.window = 600, .sinks = 3}});
     }
   }
@@ -138,10 +156,16 @@ std::vector<Shape> shapes() {
       for (const std::size_t window : {0u, 1u, 30u, 100u}) {
         for (const std::size_t sinks : {0u, 4u}) {
           const ScoreRule score{.mask = mask, .window = window, .sinks = sinks};
-          made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 24, .q_len = 70, .kv_len = 201, .kv = kv, .score = score});
+          made.push_back(
+              {.heads = 4, .kv_heads = 2, .head_dim = 24, .q_len = 70, .kv_len = 201, .kv = kv, .score = score});
         }
       }
-      made.push_back({.heads = 3, .kv_heads = 1, .head_dim = 20, .q_len = 33, .kv_len = 90, .kv = kv,
+      made.push_back({.heads = 3,
+                      .kv_heads = 1,
+                      .head_dim = 20,
+                      .q_len = 33,
+                      .kv_len = 90,
+                      .kv = kv,
                       .score = {.soft_cap = 1.5f, .mask = mask}});
     }
   }
@@ -187,15 +211,20 @@ TEST_P(AttentionConformance, TheTileTimesTheValuesIsTheOutput) {
         const std::size_t kv_head = h / (shape.heads / shape.kv_heads), stride = shape.kv_heads * shape.head_dim;
         std::vector<float> log_sums(shape.q_len);
         for (std::size_t i = 0; i < shape.q_len; ++i) log_sums[i] = p.normalizer(i, h);
-        const PatternFactors factors{{&p.q(0, h, 0), {shape.q_len, shape.head_dim}, {shape.heads * shape.head_dim, 1}},
-                                     {data.k.data() + kv_head * shape.head_dim, {shape.kv_len, shape.head_dim}, {stride, 1}},
-                                     log_sums, p.score, kernel->rule(options_of(*kernel)), p.q_start};
+        const PatternFactors factors{
+            {&p.q(0, h, 0), {shape.q_len, shape.head_dim}, {shape.heads * shape.head_dim, 1}},
+            {data.k.data() + kv_head * shape.head_dim, {shape.kv_len, shape.head_dim}, {stride, 1}},
+            log_sums,
+            p.score,
+            kernel->rule(options_of(*kernel)),
+            p.q_start};
         pattern_tile(factors, 0, 0, {tile.data(), {shape.q_len, shape.kv_len}});
         for (std::size_t i = 0; i < shape.q_len; ++i) {
           for (std::size_t d = 0; d < shape.head_dim; ++d) {
             double sum = 0.0;
             for (std::size_t j = 0; j < shape.kv_len; ++j) {
-              sum += static_cast<double>(tile[i * shape.kv_len + j]) * data.v[j * stride + kv_head * shape.head_dim + d];
+              sum +=
+                  static_cast<double>(tile[i * shape.kv_len + j]) * data.v[j * stride + kv_head * shape.head_dim + d];
             }
             rebuilt[(i * shape.heads + h) * shape.head_dim + d] = static_cast<float>(sum);
           }
@@ -290,7 +319,8 @@ TEST(CheckKernel, ReportsWhatItSaw) {
   Data data({.heads = 4, .kv_heads = 2, .head_dim = 24, .q_len = 20, .kv_len = 90});
   const AttentionProblem problem = data.problem();
   ThreadPool pool(2, initialize_worker);
-  for (const auto& [spelled, fails] : {std::pair{"check:flash,reference", false}, {"check:flash,online_softmax,bound=1e-12", true}}) {
+  for (const auto& [spelled, fails] :
+       {std::pair{"check:flash,reference", false}, {"check:flash,online_softmax,bound=1e-12", true}}) {
     const KernelChoice choice = choose_attention_kernel(spelled);
     Tensor scratch(DType::f32, {choice.kernel->scratch_bytes({&problem, 1}, choice.options, 2) / sizeof(float) + 1});
     KernelReport report;
@@ -303,8 +333,9 @@ TEST(CheckKernel, ReportsWhatItSaw) {
 }
 
 TEST(CheckKernel, RefusesBadOptions) {
-  for (const char* spelled : {"check", "check:flash", "check:flash,nothing", "check:flash,check", "check:flash,reference,bound=x",
-                              "check:flash,reference,bound=-1", "check:flash,reference,colour=red", "flash:window=3"}) {
+  for (const char* spelled :
+       {"check", "check:flash", "check:flash,nothing", "check:flash,check", "check:flash,reference,bound=x",
+        "check:flash,reference,bound=-1", "check:flash,reference,colour=red", "flash:window=3"}) {
     EXPECT_THROW(choose_attention_kernel(spelled), Error) << spelled;
   }
 }

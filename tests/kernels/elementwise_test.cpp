@@ -1,4 +1,6 @@
 // The cheap operations against their definitions in double, on every instruction set.
+#include "kernels/ops/elementwise.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,7 +10,6 @@
 
 #include "core/base/half.h"
 #include "kernels/kernels.h"
-#include "kernels/ops/elementwise.h"
 #include "tests/kernels/simd_targets.h"
 
 namespace vitrine {
@@ -30,7 +31,8 @@ TEST_P(Elementwise, Norms) {
   for (const NormKind kind : {NormKind::layer, NormKind::rms}) {
     for (const std::size_t width : odd_sizes) {
       for (const float magnitude : {1e-3f, 1.0f, 1e4f}) {
-        const std::vector<float> x = random_numbers(width, magnitude), gain = random_numbers(width, 1.0f, 2), shift = random_numbers(width, 1.0f, 3);
+        const std::vector<float> x = random_numbers(width, magnitude), gain = random_numbers(width, 1.0f, 2),
+                                 shift = random_numbers(width, 1.0f, 3);
         std::vector<float> out(width, NAN), unscaled(width, NAN);
         float scale = NAN;
         normalize_row(kind, 1e-5f, {x.data(), gain.data(), shift.data(), out.data(), &scale, unscaled.data(), width});
@@ -56,16 +58,21 @@ TEST_P(Elementwise, Norms) {
 
 double defined(Activation activation, double x) {
   switch (activation) {
-    case Activation::gelu_erf: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::gelu_tanh: return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::silu: return x / (1.0 + std::exp(-x));
-    case Activation::relu: return std::max(x, 0.0);
+    case Activation::gelu_erf:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::gelu_tanh:
+      return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::silu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::relu:
+      return std::max(x, 0.0);
   }
   return NAN;
 }
 
 TEST_P(Elementwise, Activations) {
-  for (const Activation activation : {Activation::gelu_erf, Activation::gelu_tanh, Activation::silu, Activation::relu}) {
+  for (const Activation activation :
+       {Activation::gelu_erf, Activation::gelu_tanh, Activation::silu, Activation::relu}) {
     std::vector<float> x;
     for (float number = -12.0f; number <= 12.0f; number += 0.0078f) x.push_back(number);
     for (const float number : {0.0f, -0.0f, 1e-20f, -1e-20f, 100.0f, -100.0f, 1e4f, -1e4f}) x.push_back(number);
@@ -90,7 +97,8 @@ TEST_P(Elementwise, RotationsOfBothKinds) {
   for (const std::size_t pairs : {1u, 5u, 16u, 37u}) {
     const std::vector<float> x = random_numbers(2 * pairs);
     std::vector<float> cosine, sine;
-    for (std::size_t i = 0; i < pairs; ++i) cosine.push_back(std::cos(0.3f * static_cast<float>(i))), sine.push_back(std::sin(0.3f * static_cast<float>(i)));
+    for (std::size_t i = 0; i < pairs; ++i)
+      cosine.push_back(std::cos(0.3f * static_cast<float>(i))), sine.push_back(std::sin(0.3f * static_cast<float>(i)));
     for (const RopeKind kind : {RopeKind::half, RopeKind::interleaved}) {
       std::vector<float> out(2 * pairs, NAN), in_place = x;
       rotate_row(kind, {x.data(), out.data(), cosine.data(), sine.data(), pairs});

@@ -113,7 +113,8 @@ TEST_P(Products, ExactRowsDoNotDependOnTheirCompany) {
     const std::vector<float> x = random_rows(40 * 768);
     const std::vector<float> together = multiply(Precision::exact, weight, x, 3).out;
     for (const std::size_t rows : {1u, 2u, 7u, 11u}) {
-      const std::vector<float> some = multiply(Precision::exact, weight, {x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows * 768)}, 1).out;
+      const std::vector<float> some =
+          multiply(Precision::exact, weight, {x.begin(), x.begin() + static_cast<std::ptrdiff_t>(rows * 768)}, 1).out;
       EXPECT_TRUE(std::equal(some.begin(), some.end(), together.begin())) << dtype_info(type).name << " x " << rows;
     }
   }
@@ -139,7 +140,8 @@ TEST_P(Products, EveryHalfIsConvertedLikeTheDefinition) {
   std::vector<std::uint16_t> halves(65536);
   for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
   std::vector<float> numbers(65536);
-  expand_panel({DType::f16, reinterpret_cast<const std::byte*>(halves.data()), 0, 1, 65536}, DenseRows<float>{numbers.data(), 65536, 1});
+  expand_panel({DType::f16, reinterpret_cast<const std::byte*>(halves.data()), 0, 1, 65536},
+               DenseRows<float>{numbers.data(), 65536, 1});
   for (std::size_t i = 0; i < halves.size(); ++i) {
     const float expected = f32_from_f16(halves[i]);
     ASSERT_TRUE(numbers[i] == expected || (std::isnan(numbers[i]) && std::isnan(expected))) << i;

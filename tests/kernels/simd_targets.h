@@ -1,7 +1,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-
 #include <hwy/targets.h>
 
 #include <string>
@@ -24,7 +23,9 @@ class EverySimdTarget : public testing::TestWithParam<std::int64_t> {
 
 inline std::vector<std::int64_t> built_targets() { return hwy::SupportedAndGeneratedTargets(); }
 
-inline std::string target_name(const testing::TestParamInfo<std::int64_t>& tested) { return hwy::TargetName(tested.param); }
+inline std::string target_name(const testing::TestParamInfo<std::int64_t>& tested) {
+  return hwy::TargetName(tested.param);
+}
 
 }  // namespace vitrine
 

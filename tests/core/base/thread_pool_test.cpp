@@ -42,9 +42,11 @@ TEST(ThreadPool, ManyShortRunsOfDifferentTasks) {
 TEST(ThreadPool, TheFirstExceptionComesBackAndThePoolGoesOn) {
   ThreadPool pool(3);
   for (int round = 0; round < 100; ++round) {
-    EXPECT_THROW(pool.run(50, [](std::size_t index, std::size_t) {
-      if (index % 7 == 3) throw std::runtime_error("task");
-    }), std::runtime_error);
+    EXPECT_THROW(pool.run(50,
+                          [](std::size_t index, std::size_t) {
+                            if (index % 7 == 3) throw std::runtime_error("task");
+                          }),
+                 std::runtime_error);
     std::atomic<int> count{0};
     pool.run(50, [&](std::size_t, std::size_t) { ++count; });
     EXPECT_EQ(count.load(), 50);
@@ -53,7 +55,8 @@ TEST(ThreadPool, TheFirstExceptionComesBackAndThePoolGoesOn) {
 
 TEST(ThreadPool, ARunInsideARunIsAnError) {
   ThreadPool pool(2);
-  EXPECT_THROW(pool.run(2, [&](std::size_t, std::size_t) { pool.run(1, [](std::size_t, std::size_t) {}); }), std::logic_error);
+  EXPECT_THROW(pool.run(2, [&](std::size_t, std::size_t) { pool.run(1, [](std::size_t, std::size_t) {}); }),
+               std::logic_error);
 }
 
 TEST(ThreadPool, SleepingWorkersWakeUp) {
@@ -68,7 +71,9 @@ TEST(ThreadPool, SleepingWorkersWakeUp) {
 
 TEST(ThreadPool, OnStartRunsOnEveryThread) {
   std::atomic<int> starts{0};
-  { ThreadPool pool(3, [&] { ++starts; }); }
+  {
+    ThreadPool pool(3, [&] { ++starts; });
+  }
   EXPECT_EQ(starts.load(), 3);
 }
 
