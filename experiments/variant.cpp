@@ -1,0 +1,198 @@
+#include "experiments/variant.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
+#include <set>
+
+#include "core/base/error.h"
+#include "kernels/kernels.h"
+#include "kernels/pattern/pattern.h"
+
+namespace vitrine {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Rounds numbers to the cache's type and back: the keys that the scores were really made of.
+void round_to(DType type, std::vector<float>& values, std::size_t from) {
+  if (type == DType::f32) return;
+  const DTypeInfo& info = dtype_info(type);
+  std::vector<std::byte> bytes(row_bytes(type, values.size() - from));
+  info.compress(values.data() + from, bytes.data(), values.size() - from);
+  info.expand(bytes.data(), values.data() + from, values.size() - from);
+}
+
+Tensor rounded(const Weight& weight, DType type, const std::string& name) {
+  const DTypeInfo& info = dtype_info(type);
+  if (weight.type == type) {
+    throw Error({"--weights " + std::string(info.name), "a type that the file does not have already", name + " is " + std::string(info.name),
+                 "against its own file a type has no error: start from a file of higher precision"}, Fault::usage);
+  }
+  if (info.compress == nullptr || weight.cols % info.block_size != 0) {
+    throw Error({"--weights " + std::string(info.name), "a type that this program rounds to, and rows of whole blocks", name, ""}, Fault::usage);
+  }
+  const Tensor numbers = expand(weight);
+  Tensor result(type, {weight.rows, weight.cols});
+  info.compress(numbers.floats().data(), result.bytes().data(), weight.rows * weight.cols);
+  return result;
+}
+
+}  // namespace
+
+Access AttentionCapture::access(const ProbePoint& point) const {
+  const bool wanted = point.site == Site::rot_q || point.site == Site::rot_k || point.site == Site::normalizer;
+  return wanted ? Access::read : Access::none;
+}
+
+void AttentionCapture::see(const ProbePoint& point, std::span<const RowRef>, TensorView<float, 3> values) {
+  Block& block = blocks_[static_cast<std::size_t>(point.block)];
+  std::vector<float>& target = point.site == Site::rot_q ? block.q : point.site == Site::rot_k ? block.k : block.normalizer;
+  const std::size_t before = target.size();
+  for (std::size_t r = 0; r < values.extent(0); ++r) {
+    for (std::size_t h = 0; h < values.extent(1); ++h) {
+      for (std::size_t d = 0; d < values.extent(2); ++d) target.push_back(values(r, h, d));
+    }
+  }
+  if (point.site == Site::rot_k) round_to(kv_type_, target, before);
+}
+
+std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, std::size_t tokens) const {
+  const AttentionSpec& spec = spec_.blocks[block].attention;
+  const Block& kept = blocks_[block];
+  const std::size_t kv_head = head / (spec.heads / spec.kv_heads);
+  std::vector<float> normalizer(tokens);
+  for (std::size_t i = 0; i < tokens; ++i) normalizer[i] = kept.normalizer[i * spec.heads + head];
+  PatternFactors factors;
+  factors.q = {kept.q.data() + head * spec.head_dim, {tokens, spec.head_dim}, {spec.heads * spec.head_dim, 1}};
+  factors.k = {kept.k.data() + kv_head * spec.head_dim, {tokens, spec.head_dim}, {spec.kv_heads * spec.head_dim, 1}};
+  factors.normalizer = normalizer;
+  factors.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
+  std::vector<float> weights(tokens * tokens);
+  pattern_tile(factors, 0, 0, {weights.data(), {tokens, tokens}});
+  return weights;
+}
+
+Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
+    : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)), kernel_(choose_attention_kernel(spec_.kernel)) {}
+
+Variant::Output Variant::run(std::span<const TokenId> ids) {
+  Output output;
+  output.attention = std::make_unique<AttentionCapture>(model_.spec, causal() ? spec_.kv_type : DType::f32);
+  Observer* observers[] = {output.attention.get()};
+  const TapPlan taps(model_.spec, observers);
+  ForwardSinks sinks;
+  sinks.logit_rows = model_.spec.has_head ? LogitRows::all : LogitRows::none;
+  sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+    output.logits.insert(output.logits.end(), logits.data(), logits.data() + rows.size() * logits.extent(1));
+  };
+  output.embedding.assign(model_.spec.width, 0.0);
+  sinks.hidden = [&](std::span<const RowRef> rows, TensorView<const float, 2> hidden) {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      for (std::size_t c = 0; c < output.embedding.size(); ++c) output.embedding[c] += hidden(r, c) / static_cast<double>(ids.size());
+    }
+  };
+  KvCache cache(model_.spec, spec_.kv_type);
+  const Segment segment{.sequence = 0, .ids = ids, .types = {}, .cache = causal() ? &cache : nullptr};
+  forward({model_, *ops_, kernel_, workspace_, run_, taps}, {&segment, 1}, sinks);
+  return output;
+}
+
+Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decode_tokens) {
+  const TapPlan taps;
+  const ForwardContext context{model_, *ops_, kernel_, workspace_, run_, taps};
+  const ForwardSinks sinks{.logit_rows = model_.spec.has_head ? LogitRows::last : LogitRows::none};
+  KvCache cache(model_.spec, spec_.kv_type);
+  Timing timing;
+  const auto start = std::chrono::steady_clock::now();
+  const Segment segment{.sequence = 0, .ids = prompt, .types = {}, .cache = causal() ? &cache : nullptr};
+  forward(context, {&segment, 1}, sinks);
+  timing.prefill_seconds = seconds_since(start);
+  if (!causal()) return timing;
+  const auto decode_start = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < decode_tokens; ++i) {
+    const Segment next{.sequence = 0, .ids = prompt.subspan(i % prompt.size(), 1), .types = {}, .cache = &cache};
+    forward(context, {&next, 1}, sinks);
+  }
+  timing.decode_seconds = seconds_since(decode_start);
+  return timing;
+}
+
+std::size_t Variant::weight_bytes() const {
+  std::set<const std::byte*> seen;  // a head tied to the embedding counts once
+  std::size_t bytes = 0;
+  for (const auto& [key, weight] : model_.weights.all()) bytes += seen.insert(weight.data).second ? weight.bytes() : 0;
+  return bytes;
+}
+
+std::size_t Variant::kv_bytes_per_token() const {
+  std::size_t bytes = 0;
+  for (const BlockSpec& block : model_.spec.blocks) {
+    if (causal()) bytes += 2 * row_bytes(spec_.kv_type, block.attention.kv_heads * block.attention.head_dim);
+  }
+  return bytes;
+}
+
+std::vector<std::vector<AttentionDrift>> attention_drift(const ModelSpec& spec, const AttentionCapture& reference,
+                                                         const AttentionCapture& variant, std::size_t tokens, ThreadPool& pool) {
+  std::vector<std::vector<AttentionDrift>> drift;
+  for (std::size_t block = 0; block < spec.blocks.size(); ++block) {
+    const AttentionSpec& attention = spec.blocks[block].attention;
+    drift.emplace_back(attention.heads);
+    pool.run(attention.heads, [&](std::size_t head, std::size_t) {
+      const std::vector<float> a = reference.map(block, head, tokens), b = variant.map(block, head, tokens);
+      const bool causal = attention.mask == Mask::causal;
+      const std::vector<bool> sink = sink_keys({a.data(), {tokens, tokens}}, causal ? 0 : tokens);
+      for (std::size_t i = causal ? fewest_visible_keys - 1 : 0; i < tokens; ++i) {
+        const std::size_t visible = causal ? i + 1 : tokens;
+        if (visible < fewest_visible_keys) continue;
+        add_row(drift[block][head], {a.data() + i * tokens, visible}, {b.data() + i * tokens, visible}, sink);
+      }
+    });
+  }
+  return drift;
+}
+
+std::vector<WeightKey> block_matrices(const Model& model) {
+  std::vector<WeightKey> keys;
+  for (const auto& [key, weight] : model.weights.all()) {
+    if (key.block >= 0 && !key.bias && weight.rows > 1) keys.push_back(key);
+  }
+  return keys;
+}
+
+Model with_weights(const Model& model, DType type) {
+  Model result = model;
+  for (const WeightKey& key : block_matrices(model)) {
+    const std::string name = "block " + std::to_string(key.block) + " " + std::string(role_name(key.role));
+    result.weights.replace(key, rounded(model.weights.at(key), type, name));
+  }
+  return result;
+}
+
+Model with_matched_noise(const Model& model, DType type, std::uint64_t seed) {
+  Model result = model;
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  for (const WeightKey& key : block_matrices(model)) {
+    const Weight& weight = model.weights.at(key);
+    const Tensor truth = expand(weight), other = expand(make_weight(rounded(weight, type, "")));
+    Tensor noisy(DType::f32, {weight.rows, weight.cols});
+    double error = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < truth.floats().size(); ++i) {
+      const double difference = other.floats()[i] - truth.floats()[i];
+      error += difference * difference;
+      noisy.floats()[i] = normal(random);
+      size += static_cast<double>(noisy.floats()[i]) * noisy.floats()[i];
+    }
+    const auto scale = static_cast<float>(std::sqrt(error / std::max(size, 1e-300)));
+    for (std::size_t i = 0; i < truth.floats().size(); ++i) noisy.floats()[i] = truth.floats()[i] + scale * noisy.floats()[i];
+    result.weights.replace(key, std::move(noisy));
+  }
+  return result;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model/forward.h"
+#include "probes/metrics/attention_drift.h"
+
+namespace vitrine {
+
+/// One way of running a model: arithmetic, attention kernel, cache type, weights.
+struct VariantSpec {
+  std::string name;
+  Precision precision = Precision::exact;
+  std::string kernel = "auto";
+  DType kv_type = DType::f32;
+};
+
+/// Queries, keys as the cache held them and normalisers of every block of one sequence.
+class AttentionCapture : public Observer {
+ public:
+  AttentionCapture(const ModelSpec& spec, DType kv_type) : spec_(spec), kv_type_(kv_type), blocks_(spec.blocks.size()) {}
+  Access access(const ProbePoint& point) const override;
+  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
+  /// The whole map of a head, [tokens, tokens], row by row.
+  std::vector<float> map(std::size_t block, std::size_t head, std::size_t tokens) const;
+
+ private:
+  struct Block {
+    std::vector<float> q, k, normalizer;  // [rows, heads, d_head], [rows, kv_heads, d_head], [rows, heads]
+  };
+  const ModelSpec& spec_;
+  DType kv_type_;
+  std::vector<Block> blocks_;
+};
+
+/// A variant that runs; several share one pool of threads.
+class Variant {
+ public:
+  Variant(VariantSpec spec, Model model, ThreadPool& pool);
+
+  const VariantSpec& spec() const { return spec_; }
+  const Model& model() const { return model_; }
+  Ops& ops() { return *ops_; }
+
+  /// What one text gives. `hidden` is pooled by the model's own rule and normalised (encoders).
+  struct Output {
+    std::vector<float> logits;  ///< [tokens, vocabulary]; empty for a model without a head
+    std::vector<double> embedding;
+    std::unique_ptr<AttentionCapture> attention;
+  };
+  Output run(std::span<const TokenId> ids);
+
+  struct Timing {
+    double prefill_seconds = 0.0;
+    double decode_seconds = 0.0;  ///< of `decode_tokens`; 0 for an encoder
+  };
+  Timing time(std::span<const TokenId> prompt, std::size_t decode_tokens);
+
+  std::size_t weight_bytes() const;
+  std::size_t kv_bytes_per_token() const;
+
+ private:
+  bool causal() const { return model_.spec.blocks.front().attention.mask == Mask::causal; }
+  VariantSpec spec_;
+  Model model_;
+  std::unique_ptr<Ops> ops_;
+  KernelChoice kernel_;
+  Workspace workspace_;
+  Run run_;
+};
+
+/// Drift of every head between two runs of one text, [block][head].
+std::vector<std::vector<AttentionDrift>> attention_drift(const ModelSpec& spec, const AttentionCapture& reference,
+                                                         const AttentionCapture& variant, std::size_t tokens, ThreadPool& pool);
+
+/// The matrices of the blocks (attention and MLP), which quantising touches.
+std::vector<WeightKey> block_matrices(const Model& model);
+/// The model with its block matrices rounded to a type. @throws Error where a matrix has that type already: against itself
+/// every type looks free of error
+Model with_weights(const Model& model, DType type);
+/// The model with Gaussian noise on its block matrices that is as large, matrix by matrix, as rounding to `type` makes it.
+Model with_matched_noise(const Model& model, DType type, std::uint64_t seed);
+
+}  // namespace vitrine
