@@ -139,6 +139,7 @@ void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, co
 Json Session::signature() const {
   Json json;
   json.set("precision", options_.precision).set("kernel", std::string(kernel_.kernel->name));
+  if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
   json.set("kv", std::string(dtype_info(kv_type_).name)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
