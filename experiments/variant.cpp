@@ -26,6 +26,8 @@ void round_to(DType type, std::vector<float>& values, std::size_t from) {
   info.expand(bytes.data(), values.data() + from, values.size() - from);
 }
 
+std::string matrix_name(const WeightKey& key) { return "block " + std::to_string(key.block) + " " + std::string(role_name(key.role)); }
+
 Tensor rounded(const Weight& weight, DType type, const std::string& name) {
   const DTypeInfo& info = dtype_info(type);
   if (weight.type == type) {
@@ -167,8 +169,7 @@ std::vector<WeightKey> block_matrices(const Model& model) {
 Model with_weights(const Model& model, DType type) {
   Model result = model;
   for (const WeightKey& key : block_matrices(model)) {
-    const std::string name = "block " + std::to_string(key.block) + " " + std::string(role_name(key.role));
-    result.weights.replace(key, rounded(model.weights.at(key), type, name));
+    result.weights.replace(key, rounded(model.weights.at(key), type, matrix_name(key)));
   }
   return result;
 }
@@ -179,7 +180,7 @@ Model with_matched_noise(const Model& model, DType type, std::uint64_t seed) {
   std::normal_distribution<float> normal;
   for (const WeightKey& key : block_matrices(model)) {
     const Weight& weight = model.weights.at(key);
-    const Tensor truth = expand(weight), other = expand(make_weight(rounded(weight, type, "")));
+    const Tensor truth = expand(weight), other = expand(make_weight(rounded(weight, type, matrix_name(key))));
     Tensor noisy(DType::f32, {weight.rows, weight.cols});
     double error = 0.0, size = 0.0;
     for (std::size_t i = 0; i < truth.floats().size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 #include "core/base/error.h"
 
@@ -21,6 +22,10 @@ fs::path cached_model(const std::string& name) {
   for (std::size_t at; (at = folder.find('/')) != std::string::npos;) folder.replace(at, 1, "--");
   const fs::path snapshots = cache / "hub" / folder / "snapshots";
   std::error_code ignored;
+  // The cache says which snapshot its main branch is.
+  std::string revision;
+  std::ifstream(cache / "hub" / folder / "refs" / "main") >> revision;
+  if (!revision.empty() && revision.find('/') == std::string::npos && fs::is_directory(snapshots / revision, ignored)) return snapshots / revision;
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(snapshots, ignored)) found.push_back(entry.path());
   if (found.empty()) throw Error({"hf:" + name, "a model in " + snapshots.string(), "none", "nothing is downloaded"});
@@ -52,7 +57,10 @@ namespace {
 
 class Sha256 {
  public:
-  Sha256() { crypto_hash_sha256_init(&state_); }
+  Sha256() {
+    VITRINE_CHECK(sodium_init() >= 0);
+    crypto_hash_sha256_init(&state_);
+  }
   void add(const void* data, std::size_t size) { crypto_hash_sha256_update(&state_, static_cast<const unsigned char*>(data), size); }
   std::string hex() {
     unsigned char digest[crypto_hash_sha256_BYTES];

@@ -25,6 +25,22 @@ std::uint64_t checked_bytes(const DeclaredTensor& tensor) {
   return __builtin_mul_overflow(count / info.block_size, std::uint64_t{info.block_bytes}, &bytes) ? 0 : bytes;
 }
 
+/// Where a type's numbers may begin; block formats are read byte by byte.
+std::size_t natural_alignment(DType type) {
+  const DTypeInfo& info = dtype_info(type);
+  return info.block_size == 1 ? info.block_bytes : 1;
+}
+
+/// The bytes in place, or a copy where the file put numbers at an address that the processor must not read them from.
+Weight aligned(Weight weight, std::uint64_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(weight.data) % natural_alignment(weight.type) == 0) return weight;
+  const auto copy = std::make_shared<Tensor>(DType::i8, std::vector<std::size_t>{bytes});
+  std::copy_n(weight.data, bytes, copy->bytes().data());
+  weight.data = copy->bytes().data();
+  weight.owner = copy;
+  return weight;
+}
+
 void check_overlaps(const std::string& where, std::vector<Range>& ranges) {
   std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < ranges.size(); ++i) {
@@ -59,7 +75,7 @@ std::vector<NamedTensor> tensor_table(const std::string& where, std::span<const 
     const std::size_t cols = named.shape.empty() ? 1 : named.shape.back();
     std::size_t rows = 1;
     for (std::size_t axis = 0; axis + 1 < named.shape.size(); ++axis) rows *= named.shape[axis];
-    named.weight = {tensor.type, rows, cols, file->bytes().data() + data_begin + tensor.begin, file};
+    named.weight = aligned({tensor.type, rows, cols, file->bytes().data() + data_begin + tensor.begin, file}, bytes);
     tensors.push_back(std::move(named));
   }
   check_overlaps(where, ranges);

@@ -12,6 +12,8 @@ namespace vitrine {
 namespace {
 
 constexpr std::uint64_t max_string = 1u << 26, max_name = 1u << 16, max_nesting = 4;
+// A value takes some 40 bytes in memory: real files have fewer than 2 million entries in all their arrays together.
+constexpr std::uint64_t max_entries = 6'000'000;
 
 /// Reads from the front of a file; every step checks what is left.
 class Cursor {
@@ -29,6 +31,12 @@ class Cursor {
     const auto length = number<std::uint64_t>(field);
     if (length > limit) fail(field, "a text of at most " + std::to_string(limit) + " bytes", std::to_string(length));
     return {reinterpret_cast<const char*>(take(length, field)), length};
+  }
+
+  /// Counts entries of arrays: small numbers in the file are large values in memory.
+  void claim_entries(std::uint64_t count, std::string_view field) {
+    if (count > max_entries - entries_) fail(field, "at most " + std::to_string(max_entries) + " entries in all arrays", std::to_string(count) + " more");
+    entries_ += count;
   }
 
   std::uint64_t left() const { return bytes_.size() - at_; }
@@ -50,7 +58,7 @@ class Cursor {
 
   std::string where_;
   std::span<const std::byte> bytes_;
-  std::uint64_t at_ = 0;
+  std::uint64_t at_ = 0, entries_ = 0;
 };
 
 enum ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
@@ -64,6 +72,7 @@ Json read_array(Cursor& in, const std::string& key, std::uint64_t depth) {
                               : type == u32 || type == i32 || type == f32 ? 4 : type == u16 || type == i16 ? 2 : 1;
   if (depth >= max_nesting) in.fail(key, "arrays at most 4 deep", "deeper ones");
   if (count > in.left() / least) in.fail(key, "an array that fits into the file", std::to_string(count) + " entries");
+  in.claim_entries(count, key);
   Json::Array items;
   items.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) items.push_back(read_value(in, type, key, depth + 1));
@@ -130,8 +139,9 @@ Json read_metadata(Cursor& in, std::uint64_t count) {
   for (std::uint64_t i = 0; i < count; ++i) {
     std::string key = in.string("a metadata key", max_name);
     if (!names.insert(key).second) in.fail("metadata key " + quoted(key), "one of this name", "two");
-    const auto type = in.number<std::uint32_t>(key);
-    Json value = read_value(in, type, key, 0);
+    const std::string field = "metadata key " + quoted(key);  // a stranger's text: never printed as it is
+    const auto type = in.number<std::uint32_t>(field);
+    Json value = read_value(in, type, field, 0);
     members.emplace_back(std::move(key), std::move(value));
   }
   return members;

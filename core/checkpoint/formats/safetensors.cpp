@@ -64,28 +64,38 @@ std::vector<NamedTensor> read_file(const fs::path& path) {
   for (const auto& [name, entry] : header.members()) {
     if (name != "__metadata__") declared.push_back(declare(where, name, entry));
   }
+  // The format allows tensors without elements; nothing can be read from one.
+  std::erase_if(declared, [](const DeclaredTensor& tensor) { return std::find(tensor.shape.begin(), tensor.shape.end(), 0u) != tensor.shape.end(); });
   return tensor_table(where, declared, file, sizeof length + length, 1);
 }
 
 Json read_json(const fs::path& path) {
   const MappedFile file(path);
+  if (file.bytes().size() > max_header) throw Error({path.string(), "at most 100 MB of JSON", std::to_string(file.bytes().size()) + " bytes", ""});
   return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
 }
 
-std::vector<fs::path> shards(const fs::path& folder) {
+struct Shards {
+  std::vector<fs::path> files;
+  std::map<std::string, std::string> file_of;  // of each tensor that the index names
+};
+
+Shards shards(const fs::path& folder) {
   const fs::path index = folder / "model.safetensors.index.json";
-  if (!fs::exists(index)) return {folder / "model.safetensors"};
+  std::error_code ignored;
+  if (!fs::exists(index, ignored)) return {{folder / "model.safetensors"}, {}};
   const Json map = read_json(index)["weight_map"];
   if (!map.is_object()) throw Error({index.string() + ": weight_map", "a JSON object", "something else", ""});
+  Shards found;
   std::set<std::string> names;
   for (const auto& [tensor, file] : map.members()) {
     const bool plain = file.is_string() && !file.string().empty() && file.string().find('/') == std::string::npos;
     if (!plain) throw Error({index.string() + ": " + quoted(tensor), "a file name without folders", quoted(file.dump()), ""});
     names.insert(file.string());
+    found.file_of[tensor] = file.string();
   }
-  std::vector<fs::path> files;
-  for (const std::string& name : names) files.push_back(folder / name);
-  return files;
+  for (const std::string& name : names) found.files.push_back(folder / name);
+  return found;
 }
 
 bool recognises(const fs::path& path) {
@@ -97,11 +107,21 @@ bool recognises(const fs::path& path) {
 }
 
 Checkpoint open(const fs::path& path) {
-  const bool folder = fs::is_directory(path);
+  std::error_code ignored;
+  const bool folder = fs::is_directory(path, ignored);
   Checkpoint checkpoint{.format = "safetensors", .path = path, .metadata = Json::object(), .tensors = {}, .files = {}};
-  checkpoint.files = folder ? shards(path) : std::vector<fs::path>{path};
+  Shards found = folder ? shards(path) : Shards{{path}, {}};
+  checkpoint.files = found.files;
   for (const fs::path& file : checkpoint.files) {
-    for (NamedTensor& tensor : read_file(file)) checkpoint.tensors.push_back(std::move(tensor));
+    for (NamedTensor& tensor : read_file(file)) {
+      const auto said = found.file_of.find(tensor.name);
+      if (said != found.file_of.end() && said->second == file.filename().string()) found.file_of.erase(said);
+      checkpoint.tensors.push_back(std::move(tensor));
+    }
+  }
+  if (!found.file_of.empty()) {
+    const auto& [tensor, file] = *found.file_of.begin();
+    throw Error({path.string() + ": tensor " + quoted(tensor), "to be in " + quoted(file) + ", as the index says", "another place or none", "fetch the model again"});
   }
   std::sort(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (std::size_t i = 1; i < checkpoint.tensors.size(); ++i) {
@@ -110,7 +130,6 @@ Checkpoint open(const fs::path& path) {
     }
   }
   const fs::path config = (folder ? path : path.parent_path()) / "config.json";
-  std::error_code ignored;
   if (fs::exists(config, ignored)) checkpoint.metadata = read_json(config);
   return checkpoint;
 }

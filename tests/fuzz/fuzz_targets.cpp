@@ -1,0 +1,120 @@
+#include "tests/fuzz/fuzz_targets.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "core/base/error.h"
+#include "core/model/model.h"
+#include "core/text/tokenizer.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+fs::path golden(const char* name) { return fs::path(VITRINE_TEST_DATA) / "golden" / name; }
+
+/// A folder of this process, in memory where the system has such a place.
+const fs::path& scratch() {
+  static const fs::path folder = [] {
+    const fs::path memory("/dev/shm");
+    const fs::path made = (fs::is_directory(memory) ? memory : fs::temp_directory_path()) / ("vitrine_fuzz" + std::to_string(getpid()));
+    fs::create_directories(made);
+    return made;
+  }();
+  return folder;
+}
+
+fs::path write(const char* name, std::string_view bytes) {
+  const fs::path path = scratch() / name;
+  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return path;
+}
+
+void encode_some(const Tokenizer& tokenizer) {
+  for (const std::string_view text : {"Hello w\u00f6rld \u6771\u4eac <s>[MASK]", "  \n\t 12345 \xff\xfe x", ""}) {
+    std::vector<TokenId> ids;
+    for (const Token& token : tokenizer.encode(text, {})) {
+      VITRINE_CHECK(token.begin <= token.end && token.end <= text.size());
+      ids.push_back(token.id);
+    }
+    tokenizer.decode(ids);
+  }
+}
+
+template <typename Work>
+void only_errors(const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    VITRINE_CHECK(std::string_view(error.what()).find('\n') == std::string_view::npos);
+  }
+}
+
+void load(const fs::path& path) {
+  only_errors([&] {
+    const Model model = load_model(path);
+    if (model.tokenizer) encode_some(*model.tokenizer);
+  });
+}
+
+void run_gguf(std::string_view bytes) { load(write("model.gguf", bytes)); }
+
+void run_safetensors(std::string_view bytes) {
+  static const std::string config = read(golden("llama/model/config.json"));
+  write("config.json", config);
+  load(write("model.safetensors", bytes));
+}
+
+void run_config(std::string_view bytes) {
+  static const std::string weights = read(golden("llama/model/model.safetensors"));
+  static const fs::path model = write("weights.safetensors", weights);
+  write("config.json", bytes);
+  load(model);
+}
+
+void run_tokenizer(std::string_view bytes) {
+  static const fs::path folder = [] {
+    const fs::path made = scratch() / "tokenizer";
+    fs::create_directories(made);
+    return made;
+  }();
+  write("tokenizer/tokenizer.json", bytes);
+  only_errors([&] {
+    if (const auto tokenizer = load_tokenizer({folder.string(), nullptr, folder})) encode_some(*tokenizer);
+  });
+}
+
+std::vector<std::string> tokenizer_seeds() {
+  return {R"({"added_tokens": [{"id": 8, "content": "<s>", "special": true}], "pre_tokenizer": {"type": "ByteLevel", "use_regex": true},
+             "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]},
+             "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})",
+          R"({"normalizer": {"type": "BertNormalizer", "lowercase": true}, "model": {"type": "WordPiece", "continuing_subword_prefix": "##",
+             "vocab": {"[UNK]": 0, "h": 1, "##e": 2, "[CLS]": 3, "[SEP]": 4}}})",
+          R"({"normalizer": {"type": "Prepend", "prepend": "\u2581"}, "model": {"type": "BPE", "byte_fallback": true,
+             "vocab": {"<unk>": 0, "<0x41>": 1, "\u2581": 2, "h": 3, "\u2581h": 4}, "merges": ["\u2581 h"]}})"};
+}
+
+}  // namespace
+
+std::span<const FuzzTarget> fuzz_targets() {
+  static const std::array targets{
+      FuzzTarget{"gguf", run_gguf, [] { return std::vector<std::string>{read(golden("llama/model.gguf")), read(golden("llama_tied/model.gguf"))}; }},
+      FuzzTarget{"safetensors", run_safetensors, [] { return std::vector<std::string>{read(golden("llama/model/model.safetensors"))}; }},
+      FuzzTarget{"config", run_config, [] {
+                   return std::vector<std::string>{read(golden("llama/model/config.json")), read(golden("gpt2/model/config.json")), read(golden("bert/model/config.json"))};
+                 }},
+      FuzzTarget{"tokenizer", run_tokenizer, tokenizer_seeds}};
+  return targets;
+}
+
+}  // namespace vitrine
