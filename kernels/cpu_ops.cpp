@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
+#include "kernels/pattern/pattern.h"
 #include "kernels/ops/dense.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/products.h"
@@ -94,6 +95,25 @@ class CpuOps : public Ops {
       }
       dtype_info(type).compress(&rows(r, 0), target + r * target_row_bytes, rows.extent(1));
     }
+  }
+
+  void map_rows(const MapRows& rows, TensorView<float, 2> tile) override {
+    const AttentionProblem& problem = rows.problem;
+    const std::size_t count = tile.extent(0), kv_head = rows.head / (problem.q.extent(1) / problem.k.kv_heads), dim = problem.k.head_dim;
+    std::vector<float> k(problem.k.kv_len * dim), normalizer(count);
+    for (std::size_t j = 0; j < problem.k.kv_len; ++j) {
+      const std::byte* source = problem.k.rows + static_cast<std::ptrdiff_t>(j) * problem.k.row_bytes + static_cast<std::ptrdiff_t>(kv_head) * problem.k.head_bytes;
+      dtype_info(problem.k.type).expand(source, k.data() + j * dim, dim);
+    }
+    for (std::size_t i = 0; i < count; ++i) normalizer[i] = problem.normalizer(rows.row + i, rows.head);
+    PatternFactors factors;
+    factors.q = {&problem.q(rows.row, rows.head, 0), {count, dim}, {problem.q.stride(0), 1}};
+    factors.k = {k.data(), {problem.k.kv_len, dim}};
+    factors.normalizer = normalizer;
+    factors.score = problem.score;
+    factors.rule = rows.rule;
+    factors.q_start = problem.q_start + rows.row;
+    rows.scores ? score_tile(factors, 0, 0, tile) : pattern_tile(factors, 0, 0, tile);
   }
 
   double log_probability(std::span<const float> logits, std::size_t target) override {

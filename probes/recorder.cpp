@@ -73,6 +73,7 @@ class FileRecorder : public Recorder {
   void link(const std::string& name, const std::string& existing);
   void open_file();
   void append(RowDataset& dataset, TensorView<const float, 3> values);
+  void append_square(RowDataset& dataset, Site site, TensorView<const float, 3> values);
   void promote(RowDataset& dataset);
   void see_logits(std::span<const RowRef> rows, TensorView<float, 3> values);
   void add_to_summary(const ProbePoint& point, int column, TensorView<float, 3> values);
@@ -211,8 +212,12 @@ void FileRecorder::create_activation(const ProbePoint& point) {
   if (H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0) return;
   const std::string factor = factor_path(point);
   if (options_.attention != AttentionStorage::none && !factor.empty()) return link(name, factor);
-  const PointShape shape = point_shape(source_.model.spec, point);
-  const bool plain = shape.heads == 1 && point.site != Site::z;
+  PointShape shape = point_shape(source_.model.spec, point);
+  if (is_square(point.site)) {
+    VITRINE_CHECK(options_.longest_sequence > 0);
+    shape.width = options_.longest_sequence;
+  }
+  const bool plain = shape.heads == 1 && point.site != Site::z && !is_square(point.site);
   RowDataset& dataset = add({.name = name, .type = type_of(point), .heads = plain ? 0 : shape.heads, .width = shape.width});
   targets_[point].push_back({&dataset});
   row_datasets_.push_back(&dataset);
@@ -229,6 +234,19 @@ void FileRecorder::append(RowDataset& dataset, TensorView<const float, 3> values
   if (dataset.shape().type == DType::f16 && exceeds_f16(values)) promote(dataset);
   const std::size_t before = dataset.bytes();
   dataset.append(values, source_.ops);
+  total_bytes_ += dataset.bytes() - before;
+}
+
+/// Rows of a map, filled up to the longest sequence: weights with 0, scores with -inf.
+void FileRecorder::append_square(RowDataset& dataset, Site site, TensorView<const float, 3> values) {
+  const std::size_t width = dataset.shape().width, heads = values.extent(1);
+  const float none = site == Site::pattern ? 0.0f : -std::numeric_limits<float>::infinity();
+  std::vector<float> rows(values.extent(0) * heads * width, none);
+  for (std::size_t r = 0; r < values.extent(0); ++r) {
+    for (std::size_t h = 0; h < heads; ++h) std::copy_n(&values(r, h, 0), std::min(width, values.extent(2)), rows.begin() + static_cast<std::ptrdiff_t>((r * heads + h) * width));
+  }
+  const std::size_t before = dataset.bytes();
+  dataset.append({rows.data(), {values.extent(0), heads, width}}, source_.ops);
   total_bytes_ += dataset.bytes() - before;
 }
 
@@ -280,7 +298,7 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
     } else if (target.dataset->shape().heads == 0 && values.extent(1) > 1) {  // [rows, heads] of one number each
       part = {values.data(), {values.extent(0), 1, values.extent(1)}, {values.stride(0), 1, values.stride(1)}};
     }
-    append(*target.dataset, part);
+    is_square(point.site) ? append_square(*target.dataset, point.site, values) : append(*target.dataset, part);
   }
   failed_ = false;
 }

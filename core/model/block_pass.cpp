@@ -174,7 +174,8 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
   TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
   TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
   static_assert(sizeof(RowStats) == 3 * sizeof(float));
-  const bool wants_stats = context_.taps.wants(stats_point), wants_normalizer = context_.taps.wants(normalizer_point);
+  const bool wants_stats = context_.taps.wants(stats_point);
+  const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_maps(index);
   std::vector<AttentionProblem> problems;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const Segment& segment = rows_.segments[s];
@@ -206,6 +207,7 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
   KernelReport report;
   kernel.run({problems, context_.kernel.options, context_.ops.pool(), {bytes, scratch}, report});
   if (!report.failure.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", report.failure, ""});
+  show_maps(index, problems);
   if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
   if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));
   show_heads({.block = index, .site = Site::z}, z);

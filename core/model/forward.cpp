@@ -41,15 +41,12 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
 void refuse_unsupported_points(const ForwardContext& context) {
   for (const ProbePoint& point : all_points(context.model.spec)) {
     if (!context.taps.wants(point)) continue;
-    const bool square = is_square(point.site);
     const bool written = context.taps.writes(point) &&
                          (point.site == Site::ln1_scale || point.site == Site::ln2_scale ||
                           point.site == Site::final_scale || point.site == Site::normalizer ||
                           point.site == Site::row_stats);
-    if (square || written) {
-      throw Error({"point " + point_name(point), square ? "a point that is stored by its factors" : "a point that may be written",
-                   square ? "a [pos, pos] point" : "a derived point",
-                   square ? "record the factors and rebuild the map from them" : "write the value it is derived from"});
+    if (written) {
+      throw Error({"point " + point_name(point), "a point that may be written", "a derived point", "write the value it is derived from"});
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/base/thread_pool.h"
+#include "core/model/attention.h"
 #include "core/model/spec.h"
 #include "core/tensor/tensor.h"
 
@@ -62,6 +63,16 @@ class Ops {
 
   /// Rows to another type (f32, f16, bf16): the KV cache. `target` row i starts at target + i * target_row_bytes.
   virtual void store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) = 0;
+
+  /// A tile of one head's map, of the pattern rule that the kernel applied. May be called by several threads at once.
+  struct MapRows {
+    const AttentionProblem& problem;  ///< after the kernel ran, with its normalizer
+    const PatternRule& rule;
+    std::size_t head, row;            ///< first query row of the tile
+    bool scores;                      ///< before the softmax (-inf where masked), else the weights
+  };
+  /// @param tile  [rows, kv_len]
+  virtual void map_rows(const MapRows& rows, TensorView<float, 2> tile) = 0;
 
   /// Natural log-softmax of one row at one column, summed in double: logits[target] - logsumexp(logits).
   virtual double log_probability(std::span<const float> logits, std::size_t target) = 0;

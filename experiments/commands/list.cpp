@@ -6,12 +6,39 @@
 #include "core/decode/strategy.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/architecture.h"
+#include "core/model/probe_point.h"
 #include "core/text/tokenizer.h"
 #include "experiments/command.h"
+#include "experiments/study.h"
 #include "kernels/kernels.h"
+#include "probes/analysis.h"
 
 namespace vitrine {
 namespace {
+
+/// What has a name and a line but no table of its own here.
+struct Metric {
+  std::string_view name, summary;
+};
+
+std::vector<const Metric*> metrics() {
+  static const Metric all[] = {{"binomial_share", "share k of n, Clopper-Pearson interval and exact test"},
+                               {"clustered_mean", "mean with a CR2 t interval, or sign-flip permutation for few clusters"},
+                               {"kl", "Kullback-Leibler divergence to the reference's predictions, nats a token"},
+                               {"jsd", "Jensen-Shannon divergence of predictions, bits a token"},
+                               {"perplexity", "exp of the mean negative log-likelihood a token; the protocol is named"},
+                               {"attention_drift", "Jensen-Shannon divergence of attention rows, split into sink shift and content drift"}};
+  std::vector<const Metric*> list;
+  for (const Metric& metric : all) list.push_back(&metric);
+  return list;
+}
+
+/// The viewer is a program of its own, which may not be built here.
+std::vector<const Metric*> panels() {
+  static const Metric all[] = {{"attention", "every head as a thumbnail, the chosen one as a map (vitrine-viewer run.h5)"},
+                               {"bias", "a study's estimates with their intervals (vitrine-viewer study.json)"}};
+  return {&all[0], &all[1]};
+}
 
 template <typename Members>
 void print(const Members& members) {
@@ -21,19 +48,39 @@ void print(const Members& members) {
   }
 }
 
+/// Hook names of a block, as every architecture has them; the command line's short names beside them.
+void print_points() {
+  ModelSpec spec;
+  spec.width = spec.vocabulary = 1;
+  spec.learned_positions = true;
+  BlockSpec block;
+  block.attention.heads = block.attention.kv_heads = block.attention.head_dim = 1;
+  block.mlp = {.width = 1, .gated = true, .activation = Activation::silu};
+  spec.blocks = {block};
+  for (const ProbePoint& point : all_points(spec)) {
+    const std::string name = point_name(point);
+    std::printf("%-34s %s\n", name.c_str(), is_square(point.site) ? "[pos, head, pos], on demand" : "");
+  }
+}
+
 void run(const std::string& kind) {
   if (kind == "kernels") return print(all_attention_kernels());
   if (kind == "architectures") return print(all_architectures());
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());
   if (kind == "strategies") return print(all_strategies());
+  if (kind == "analyses") return print(all_head_scores());
+  if (kind == "studies") return print(all_studies());
+  if (kind == "points") return print_points();
+  if (kind == "metrics") return print(std::span<const Metric* const>(metrics()));
+  if (kind == "panels") return print(std::span<const Metric* const>(panels()));
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies or commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, commands")->required();
+  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands")->required();
   return [kind] { run(*kind); };
 }
 

@@ -49,6 +49,10 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
                                     {"bf16", StoreType::bf16}});
   choice<int>("--compress", options.compress, {{"none", 0}});
   result.points = select_points(session.model().spec, options.points);
+  for (std::size_t block = 0; result.attention == AttentionStorage::dense && block < session.model().spec.blocks.size(); ++block) {
+    result.points.push_back({.block = static_cast<int>(block), .site = Site::pattern});
+  }
+  result.longest_sequence = input.tokens.size();
   result.kv_type = session.kv_type();
   result.expected_rows = input.tokens.size();
   result.provenance = session.signature();
@@ -112,7 +116,7 @@ std::function<void()> declare(CLI::App& app) {
   declare_text(app, options->text);
   app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
   app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',');
-  app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense or none");
+  app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
   app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
   app.add_option("--compress", options->compress, "none");
   return [options] { run(*options); };
