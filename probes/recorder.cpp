@@ -231,7 +231,7 @@ void FileRecorder::link(const std::string& name, const std::string& existing) {
 }
 
 void FileRecorder::append(RowDataset& dataset, TensorView<const float, 3> values) {
-  if (dataset.shape().type == DType::f16 && exceeds_f16(values)) promote(dataset);
+  if (dataset.shape().type == DType::f16 && exceeds_f16(values, source_.ops.pool())) promote(dataset);
   const std::size_t before = dataset.bytes();
   dataset.append(values, source_.ops);
   total_bytes_ += dataset.bytes() - before;

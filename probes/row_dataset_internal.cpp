@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -37,20 +38,39 @@ std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes)
   return rows;
 }
 
-}  // namespace
+constexpr std::uint32_t largest_f16 = std::bit_cast<std::uint32_t>(65504.0f);
+constexpr std::size_t lanes = 16;  // the compiler makes vectors of a loop of this length
 
-bool exceeds_f16(TensorView<const float, 3> values) {
-  constexpr std::uint32_t limit = std::bit_cast<std::uint32_t>(65504.0f);
-  std::uint32_t above = 0;  // the sign bit tells: no branch in the loop
+bool any_exceeds(TensorView<const float, 3> values) {
+  std::uint32_t above[lanes] = {};  // the sign bit tells: no branch in the loop
   for (std::size_t r = 0; r < values.extent(0); ++r) {
     for (std::size_t h = 0; h < values.extent(1); ++h) {
       const float* row = &values(r, h, 0);
-      for (std::size_t d = 0; d < values.extent(2); ++d) {
-        above |= limit - (std::bit_cast<std::uint32_t>(row[d * values.stride(2)]) & 0x7fffffffu);
+      std::size_t d = 0;
+      for (; values.stride(2) == 1 && d + lanes <= values.extent(2); d += lanes) {
+        for (std::size_t lane = 0; lane < lanes; ++lane) above[lane] |= largest_f16 - (std::bit_cast<std::uint32_t>(row[d + lane]) & 0x7fffffffu);
       }
+      for (; d < values.extent(2); ++d) above[0] |= largest_f16 - (std::bit_cast<std::uint32_t>(row[d * values.stride(2)]) & 0x7fffffffu);
     }
   }
-  return (above & 0x80000000u) != 0;
+  return std::any_of(std::begin(above), std::end(above), [](std::uint32_t bits) { return (bits & 0x80000000u) != 0; });
+}
+
+/// For chunks that arrive whole: they go to the file before the next call, so that no dataset needs memory of its own.
+std::vector<std::byte>& shared_buffer() {
+  static thread_local std::vector<std::byte> buffer;
+  return buffer;
+}
+
+}  // namespace
+
+bool exceeds_f16(TensorView<const float, 3> values, ThreadPool& pool) {
+  constexpr std::size_t rows = 64;
+  std::atomic<bool> found{false};
+  pool.run((values.extent(0) + rows - 1) / rows, [&](std::size_t part, std::size_t) {
+    if (any_exceeds(values.slice(part * rows, std::min(rows, values.extent(0) - part * rows)))) found = true;
+  });
+  return found;
 }
 
 RowDataset::RowDataset(hid_t file, Shape shape, std::string_view where)
@@ -61,9 +81,10 @@ RowDataset::RowDataset(hid_t file, Shape shape, std::string_view where)
 void RowDataset::create(hid_t file) {
   type_ = h5::file_type(shape_.type);
   item_ = H5Tget_size(type_);
-  const std::size_t width = std::max<std::size_t>(shape_.width, 1), heads = std::max<std::size_t>(shape_.heads, 1);
+  const std::size_t width = std::max<std::size_t>(shape_.width, 1);
   chunk_rows_ = rows_of_chunk(shape_, width * item_);
-  tail_.assign(heads * chunk_rows_ * width * item_, std::byte{0});
+  tail_.clear();
+  buffer_ = nullptr;
   const Extents chunk = extents(shape_, chunk_rows_, 1), now = extents(shape_, 0, shape_.heads);
   Extents most = now;
   most.at[0] = H5S_UNLIMITED;
@@ -85,23 +106,36 @@ void RowDataset::open(hid_t file) {
 
 std::byte* RowDataset::place(std::size_t head, std::size_t row_in_chunk) {
   const std::size_t width = std::max<std::size_t>(shape_.width, 1);
-  return tail_.data() + (head * chunk_rows_ + row_in_chunk) * width * item_;
+  return buffer_ + (head * chunk_rows_ + row_in_chunk) * width * item_;
+}
+
+std::size_t RowDataset::chunk_bytes() const { return chunk_rows_ * std::max<std::size_t>(shape_.width, 1) * item_; }
+
+std::vector<std::byte>& RowDataset::tail() {
+  if (tail_.empty()) tail_.assign(std::max<std::size_t>(shape_.heads, 1) * chunk_bytes(), std::byte{0});
+  return tail_;
 }
 
 void RowDataset::append(TensorView<const float, 3> values, Ops& ops) {
-  const std::size_t count = values.extent(0), width = values.extent(2);
+  constexpr std::size_t block = 128;  // rows that one thread converts at a time
+  const std::size_t count = values.extent(0), width = values.extent(2), heads = values.extent(1);
+  VITRINE_CHECK(shape_.heads > 0 || heads == 1);
   for (std::size_t done = 0; done < count;) {
     const std::size_t row = rows_ % chunk_rows_, part = std::min(count - done, chunk_rows_ - row);
-    for (std::size_t h = 0; h < values.extent(1); ++h) {
-      if (shape_.heads == 0 && values.extent(1) > 1) VITRINE_CHECK(!"a dataset without heads gets one head's values");
+    std::vector<std::byte>& buffer = part == chunk_rows_ ? shared_buffer() : tail();
+    if (buffer.size() < heads * chunk_bytes()) buffer.resize(heads * chunk_bytes());
+    buffer_ = buffer.data();
+    const std::size_t blocks = (part + block - 1) / block;
+    ops.pool().run(heads * blocks, [&](std::size_t index, std::size_t) {
+      const std::size_t h = index / blocks, first = index % blocks * block, rows = std::min(block, part - first);
       if (values.stride(2) == 1) {
-        ops.store({&values(done, h, 0), {part, width}, {values.stride(0), 1}}, shape_.type, place(h, row), width * item_);
-        continue;
+        ops.store({&values(done + first, h, 0), {rows, width}, {values.stride(0), 1}}, shape_.type, place(h, row + first), width * item_);
+        return;
       }
-      std::vector<float> packed(part * width);
-      for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(done + i / width, h, i % width);
-      ops.store({packed.data(), {part, width}}, shape_.type, place(h, row), width * item_);
-    }
+      std::vector<float> packed(rows * width);
+      for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(done + first + i / width, h, i % width);
+      ops.store({packed.data(), {rows, width}}, shape_.type, place(h, row + first), width * item_);
+    });
     advance(part);
     done += part;
   }
@@ -112,6 +146,7 @@ void RowDataset::append_raw(std::span<const std::byte> items) {
   VITRINE_CHECK(shape_.heads == 0 && items.size() % row_bytes == 0);
   while (!items.empty()) {
     const std::size_t row = rows_ % chunk_rows_, part = std::min(items.size() / row_bytes, chunk_rows_ - row);
+    buffer_ = tail().data();
     std::memcpy(place(0, row), items.data(), part * row_bytes);
     items = items.subspan(part * row_bytes);
     advance(part);
@@ -121,29 +156,29 @@ void RowDataset::append_raw(std::span<const std::byte> items) {
 void RowDataset::advance(std::size_t rows) {
   rows_ += rows;
   dirty_ = true;
-  if (rows_ % chunk_rows_ == 0) write_chunk();
+  const std::size_t bytes = std::max<std::size_t>(shape_.heads, 1) * chunk_bytes();
+  if (rows_ % chunk_rows_ == 0) write_chunk({buffer_, bytes});
 }
 
-void RowDataset::write_chunk() {
+void RowDataset::write_chunk(std::span<const std::byte> numbers) {
   const std::size_t first = (rows_ - 1) / chunk_rows_ * chunk_rows_;
   if (stored_rows_ != rows_) {
     const Extents now = extents(shape_, rows_, shape_.heads);
     h5::require(H5Dset_extent(dataset_, now.at.data()), where_, "extend the dataset");
     stored_rows_ = rows_;
   }
-  const std::size_t heads = std::max<std::size_t>(shape_.heads, 1), chunk_bytes = tail_.size() / heads;
+  const std::size_t heads = std::max<std::size_t>(shape_.heads, 1), bytes = numbers.size() / heads;
   for (std::size_t h = 0; h < heads; ++h) {
     std::array<hsize_t, 3> offset{first, 0, 0};
     if (shape_.heads > 0) offset[1] = h;
-    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), chunk_bytes, tail_.data() + h * chunk_bytes), where_,
+    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), bytes, numbers.data() + h * bytes), where_,
                 "write rows");
   }
   dirty_ = false;
 }
 
 void RowDataset::flush_tail() {
-  if (dirty_) write_chunk();
-  h5::require(H5Dflush(dataset_), where_, "flush");
+  if (dirty_) write_chunk(tail_);
 }
 
 void RowDataset::promote(hid_t file) {
@@ -161,6 +196,7 @@ void RowDataset::promote(hid_t file) {
   create(file);
   while (rows_ < rows) {
     const std::size_t row = rows_ % chunk_rows_;
+    buffer_ = tail().data();
     for (std::size_t h = 0; h < heads; ++h) {
       std::memcpy(place(h, row), values.data() + (rows_ * heads + h) * width, width * sizeof(float));
     }

@@ -34,7 +34,7 @@ class RowDataset {
   void append(TensorView<const float, 3> values, Ops& ops);
   /// Appends rows as they are stored. @param items  rows * heads * width items of the stored type; no head axis
   void append_raw(std::span<const std::byte> items);
-  /// What is still in memory, and the new length, to the file.
+  /// What is still in memory to the library; the caller flushes the file once for all datasets.
   void flush_tail();
   /// Closes the dataset (SWMR must end, or the file is to be changed); open() continues.
   void close() { dataset_.reset(); }
@@ -45,7 +45,9 @@ class RowDataset {
  private:
   std::byte* place(std::size_t head, std::size_t row_in_chunk);
   void advance(std::size_t rows);
-  void write_chunk();
+  void write_chunk(std::span<const std::byte> numbers);
+  std::vector<std::byte>& tail();
+  std::size_t chunk_bytes() const;
   void create(hid_t file);
 
   Shape shape_;
@@ -55,11 +57,13 @@ class RowDataset {
   std::size_t rows_ = 0;
   std::size_t stored_rows_ = 0;  // extent of the file's dataset
   bool dirty_ = false;           // the tail holds rows that the file lacks
-  std::vector<std::byte> tail_;  // [heads, chunk_rows, width]
+  std::byte* buffer_ = nullptr;  // where a chunk is put together, [heads, chunk_rows, width]: the tail, or for a chunk that
+                                 // arrives whole a buffer that all datasets share
+  std::vector<std::byte> tail_;  // made when the first chunk arrives in parts
   h5::Handle dataset_, type_;
 };
 
 /// Whether a number of the values has no finite place in f16.
-bool exceeds_f16(TensorView<const float, 3> values);
+bool exceeds_f16(TensorView<const float, 3> values, ThreadPool& pool);
 
 }  // namespace vitrine
