@@ -61,4 +61,22 @@ std::vector<Scores> token_log_probabilities(Session& session, std::span<const st
   return scores;
 }
 
+std::vector<std::optional<double>> windowed_log_probabilities(Session& session, std::span<const TokenId> ids, const Windows& windows) {
+  VITRINE_CHECK(windows.window > 1 && windows.stride > 0 && windows.stride < windows.window);
+  std::vector<std::vector<TokenId>> pieces;
+  for (std::size_t begin = 0; begin == 0 || begin + windows.window - windows.stride < ids.size(); begin += windows.stride) {
+    const auto piece = ids.subspan(begin, std::min(windows.window, ids.size() - begin));
+    pieces.emplace_back(piece.begin(), piece.end());
+  }
+  const auto scores = token_log_probabilities(session, pieces, "score");
+  Scores result(ids.size());
+  for (std::size_t w = 0; w < pieces.size(); ++w) {
+    for (std::size_t i = 1; i < pieces[w].size(); ++i) {
+      std::optional<double>& place = result[w * windows.stride + i];
+      if (!place) place = scores[w][i];
+    }
+  }
+  return result;
+}
+
 }  // namespace vitrine

@@ -1,6 +1,8 @@
 #include "core/checkpoint/checkpoint.h"
 
 #include <sodium.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -75,13 +77,48 @@ class Sha256 {
 
 }  // namespace
 
+namespace {
+
+/// Where the hash of these very files is remembered: their names, sizes, times of change and places on the disk name it, so
+/// that a changed file is hashed anew. Empty where a file cannot be looked at.
+fs::path remembered_hash(const Checkpoint& checkpoint) {
+  std::string identity;
+  for (const fs::path& path : checkpoint.files) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return {};
+    identity += fs::absolute(path).string() + "\n" + std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) + "." +
+                std::to_string(status.st_mtim.tv_nsec) + " " + std::to_string(status.st_ctim.tv_sec) + "." + std::to_string(status.st_ctim.tv_nsec) +
+                " " + std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) + "\n";
+  }
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  if (!cache && !home) return {};
+  return (cache ? fs::path(cache) : fs::path(home) / ".cache") / "vitrine" / "sha256" / sha256(identity);
+}
+
+/// Written beside and renamed, so that nobody reads half a hash; a cache that cannot be written is no error.
+void remember_hash(const fs::path& place, const std::string& hash) {
+  std::error_code ignored;
+  fs::create_directories(place.parent_path(), ignored);
+  const fs::path part = place.string() + "." + std::to_string(::getpid());
+  std::ofstream(part) << hash;
+  fs::rename(part, place, ignored);
+}
+
+}  // namespace
+
 std::string checkpoint_sha256(const Checkpoint& checkpoint) {
+  const fs::path place = remembered_hash(checkpoint);
+  std::string known;
+  if (!place.empty() && std::getline(std::ifstream(place), known) && known.size() == 2 * crypto_hash_sha256_BYTES) return known;
   Sha256 hash;
   for (const fs::path& path : checkpoint.files) {
     const MappedFile file(path);
     hash.add(file.bytes().data(), file.bytes().size());
   }
-  return hash.hex();
+  known = hash.hex();
+  if (!place.empty()) remember_hash(place, known);
+  return known;
 }
 
 std::string sha256(std::string_view bytes) {

@@ -51,7 +51,8 @@ std::span<const CheckpointFormat* const> all_checkpoint_formats();
 /// Opens `path` with the first format that recognises it; `hf:NAME` looks into the local Hugging Face cache.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
-/// SHA-256 over the checkpoint's weight files, in name order, hexadecimal.
+/// SHA-256 over the checkpoint's weight files, in name order, hexadecimal. Remembered in the user's cache folder until a
+/// file changes (its size, times or place on the disk).
 std::string checkpoint_sha256(const Checkpoint& checkpoint);
 
 /// SHA-256 of bytes, hexadecimal: data sets and settings of a study.

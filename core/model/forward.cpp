@@ -23,7 +23,7 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
   const std::size_t end = start_of(segment) + segment.ids.size();
   if (spec.context > 0 && end > spec.context) {
     throw Error({"sequence " + std::to_string(segment.sequence), "at most " + std::to_string(spec.context) +
-                 " tokens (the model's context)", std::to_string(end), "shorten the text or use --window"});
+                 " tokens (the model's context)", std::to_string(end), "shorten the text"});
   }
   for (const TokenId id : segment.ids) {
     if (id < 0 || static_cast<std::size_t>(id) >= spec.vocabulary) {

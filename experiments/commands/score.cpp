@@ -14,9 +14,24 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
+  std::size_t window = 0, stride = 0;
 };
 
-Json result_of(const Session& session, const InputText& input, std::span<const std::optional<double>> scores) {
+/// The user's window, else the model's context; the stride defaults to half of it.
+Windows windows_of(const Options& options, const ModelSpec& spec, std::size_t tokens) {
+  const std::size_t context = spec.context > 0 ? spec.context : std::max<std::size_t>(tokens, 2);
+  Windows windows{options.window > 0 ? options.window : context, options.stride};
+  if (windows.window < 2 || windows.window > context) {
+    throw Error({"--window", "2 to " + std::to_string(context) + " (the model's context)", std::to_string(windows.window), ""}, Fault::usage);
+  }
+  if (windows.stride == 0) windows.stride = windows.window / 2;
+  if (windows.stride >= windows.window) {
+    throw Error({"--stride", "less than the window, " + std::to_string(windows.window), std::to_string(windows.stride), ""}, Fault::usage);
+  }
+  return windows;
+}
+
+Json result_of(const Session& session, const InputText& input, std::span<const std::optional<double>> scores, const Windows& windows) {
   const Tokenizer* tokenizer = session.model().tokenizer.get();
   Json tokens = Json::array();
   double sum = 0.0;
@@ -35,7 +50,7 @@ Json result_of(const Session& session, const InputText& input, std::span<const s
   }
   const auto count = static_cast<double>(scored);
   Json protocol;
-  protocol.set("bos", input.bos_rule).set("window", static_cast<std::uint64_t>(session.model().spec.context)).set("stride", Json());
+  protocol.set("bos", input.bos_rule).set("window", static_cast<std::uint64_t>(windows.window)).set("stride", static_cast<std::uint64_t>(windows.stride));
   protocol.set("first_scored", static_cast<std::uint64_t>(first_scored)).set("unit", "token");
   Json json;
   json.set("tokens", tokens).set("sum", scored ? Json(sum) : Json());
@@ -50,7 +65,8 @@ void run(const Options& options) {
   require_next_token_model(session.model());
   const InputText input = session.read(options.text);
   const std::vector<TokenId> ids = ids_of(input.tokens);
-  const Json json = result_of(session, input, token_log_probabilities(session, {&ids, 1}, "score").front());
+  const Windows windows = windows_of(options, session.model().spec, ids.size());
+  const Json json = result_of(session, input, windowed_log_probabilities(session, ids, windows), windows);
   if (options.common.json) {
     std::puts(json.dump(2).c_str());
     return;
@@ -67,6 +83,8 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common(app, options->common);
   declare_text(app, options->text);
+  app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows");
+  app.add_option("--stride", options->stride, "tokens from window to window (half of it)");
   return [options] { run(*options); };
 }
 

@@ -87,6 +87,16 @@ TEST_P(Invariance, ABatchDoesNotChangeABit) {
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Invariance, testing::Values("reference", "online_softmax", "flash"));
 
+/// No library below starts threads of its own.
+TEST(Forward, HasNoMoreThreadsThanThePool) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
+    Harness harness(threads, "auto");
+    harness.whole();
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    EXPECT_EQ(static_cast<std::size_t>(std::distance(begin(tasks), end(tasks))), threads);
+  }
+}
+
 TEST(Forward, RefusesWhatTheModelCannotHold) {
   Harness harness(1, "reference");
   std::vector<float> logits;
