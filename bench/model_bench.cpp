@@ -31,7 +31,7 @@ class Runner {
         kernel_(choose_attention_kernel(kernel)),
         kv_(precision == Precision::exact ? DType::f32 : DType::f16) {}
 
-  bool causal() const { return loaded_.model.spec.blocks.front().attention.mask == Mask::causal; }
+  bool causal() const { return loaded_.model.spec.causal(); }
 
   /// Ids [begin, begin + count) behind what the cache holds; logits of the rows wanted go to `logits`.
   void run(KvCache* cache, std::size_t begin, std::size_t count, std::vector<std::vector<float>>* logits = nullptr) {
@@ -149,7 +149,7 @@ void register_model_rows(const std::vector<std::string>& models) {
                                    [=](benchmark::State& state) { prefill_row(state, *loaded, precision); })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
-      if (loaded->model.spec.blocks.front().attention.mask != Mask::causal) continue;
+      if (!loaded->model.spec.causal()) continue;
       benchmark::RegisterBenchmark((name + "/decode_at_" + length + word).c_str(),
                                    [=](benchmark::State& state) { decode_row(state, *loaded, precision); })
           ->UseRealTime()

@@ -41,7 +41,7 @@ void score_batch(Session& session, std::span<const std::vector<TokenId>> sequenc
 }  // namespace
 
 void require_next_token_model(const Model& model) {
-  if (model.spec.has_head && model.spec.blocks.front().attention.mask == Mask::causal) return;
+  if (model.spec.has_head && model.spec.causal()) return;
   throw Error({model.path.string(), "a model that predicts the next token", model.spec.architecture, ""});
 }
 

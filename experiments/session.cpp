@@ -130,7 +130,7 @@ void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, co
                            std::uint32_t sequence) {
   const ForwardContext context{model_, *ops_, kernel_, workspace_, run_, taps};
   Segment segment{.sequence = sequence, .ids = ids};
-  if (model_.spec.blocks.front().attention.mask == Mask::none) return forward(context, {&segment, 1}, sinks);
+  if (!model_.spec.causal()) return forward(context, {&segment, 1}, sinks);
   KvCache cache = new_cache();
   segment.cache = &cache;
   forward(context, {&segment, 1}, sinks);

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <random>
-#include <set>
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
@@ -83,7 +82,7 @@ Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
 
 Variant::Output Variant::run(std::span<const TokenId> ids) {
   Output output;
-  output.attention = std::make_unique<AttentionCapture>(model_.spec, causal() ? spec_.kv_type : DType::f32);
+  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_type : DType::f32);
   Observer* observers[] = {output.attention.get()};
   const TapPlan taps(model_.spec, observers);
   ForwardSinks sinks;
@@ -98,7 +97,7 @@ Variant::Output Variant::run(std::span<const TokenId> ids) {
     }
   };
   KvCache cache(model_.spec, spec_.kv_type);
-  const Segment segment{.sequence = 0, .ids = ids, .types = {}, .cache = causal() ? &cache : nullptr};
+  const Segment segment{.sequence = 0, .ids = ids, .types = {}, .cache = model_.spec.causal() ? &cache : nullptr};
   forward({model_, *ops_, kernel_, workspace_, run_, taps}, {&segment, 1}, sinks);
   return output;
 }
@@ -110,10 +109,10 @@ Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decod
   KvCache cache(model_.spec, spec_.kv_type);
   Timing timing;
   const auto start = std::chrono::steady_clock::now();
-  const Segment segment{.sequence = 0, .ids = prompt, .types = {}, .cache = causal() ? &cache : nullptr};
+  const Segment segment{.sequence = 0, .ids = prompt, .types = {}, .cache = model_.spec.causal() ? &cache : nullptr};
   forward(context, {&segment, 1}, sinks);
   timing.prefill_seconds = seconds_since(start);
-  if (!causal()) return timing;
+  if (!model_.spec.causal()) return timing;
   const auto decode_start = std::chrono::steady_clock::now();
   for (std::size_t i = 0; i < decode_tokens; ++i) {
     const Segment next{.sequence = 0, .ids = prompt.subspan(i % prompt.size(), 1), .types = {}, .cache = &cache};
@@ -123,17 +122,10 @@ Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decod
   return timing;
 }
 
-std::size_t Variant::weight_bytes() const {
-  std::set<const std::byte*> seen;  // a head tied to the embedding counts once
-  std::size_t bytes = 0;
-  for (const auto& [key, weight] : model_.weights.all()) bytes += seen.insert(weight.data).second ? weight.bytes() : 0;
-  return bytes;
-}
-
 std::size_t Variant::kv_bytes_per_token() const {
   std::size_t bytes = 0;
   for (const BlockSpec& block : model_.spec.blocks) {
-    if (causal()) bytes += 2 * row_bytes(spec_.kv_type, block.attention.kv_heads * block.attention.head_dim);
+    if (model_.spec.causal()) bytes += 2 * row_bytes(spec_.kv_type, block.attention.kv_heads * block.attention.head_dim);
   }
   return bytes;
 }

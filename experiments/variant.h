@@ -44,10 +44,10 @@ class Variant {
   const Model& model() const { return model_; }
   Ops& ops() { return *ops_; }
 
-  /// What one text gives. `hidden` is pooled by the model's own rule and normalised (encoders).
+  /// What one text gives.
   struct Output {
     std::vector<float> logits;  ///< [tokens, vocabulary]; empty for a model without a head
-    std::vector<double> embedding;
+    std::vector<double> embedding;  ///< mean of the rows after the final norm
     std::unique_ptr<AttentionCapture> attention;
   };
   Output run(std::span<const TokenId> ids);
@@ -58,11 +58,9 @@ class Variant {
   };
   Timing time(std::span<const TokenId> prompt, std::size_t decode_tokens);
 
-  std::size_t weight_bytes() const;
   std::size_t kv_bytes_per_token() const;
 
  private:
-  bool causal() const { return model_.spec.blocks.front().attention.mask == Mask::causal; }
   VariantSpec spec_;
   Model model_;
   std::unique_ptr<Ops> ops_;

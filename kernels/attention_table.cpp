@@ -22,6 +22,11 @@ KernelOptions parse_options(std::string_view words) {
 
 }  // namespace
 
+PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options) {
+  if (options.positional.empty() && options.named.empty()) return {};
+  throw Error({"--kernel " + std::string(kernel), "no options", "some", ""}, Fault::usage);
+}
+
 KernelChoice choose_attention_kernel(std::string_view spelled) {
   const std::size_t colon = spelled.find(':');
   std::string_view name = spelled.substr(0, colon);

@@ -102,8 +102,7 @@ class CpuOps : public Ops {
     const std::size_t count = tile.extent(0), kv_head = rows.head / (problem.q.extent(1) / problem.k.kv_heads), dim = problem.k.head_dim;
     std::vector<float> k(problem.k.kv_len * dim), normalizer(count);
     for (std::size_t j = 0; j < problem.k.kv_len; ++j) {
-      const std::byte* source = problem.k.rows + static_cast<std::ptrdiff_t>(j) * problem.k.row_bytes + static_cast<std::ptrdiff_t>(kv_head) * problem.k.head_bytes;
-      dtype_info(problem.k.type).expand(source, k.data() + j * dim, dim);
+      dtype_info(problem.k.type).expand(problem.k.row(j, kv_head), k.data() + j * dim, dim);
     }
     for (std::size_t i = 0; i < count; ++i) normalizer[i] = problem.normalizer(rows.row + i, rows.head);
     PatternFactors factors;

@@ -18,6 +18,9 @@ std::span<const AttentionKernel* const> all_attention_kernels();
 /// "flash", "check:flash,reference", "auto" (the fastest exact kernel). @throws Error (usage) listing those there are
 KernelChoice choose_attention_kernel(std::string_view spelled);
 
+/// Plain softmax, the rule of a kernel that has no options. @throws Error (usage) where the user gave some
+PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options);
+
 /// The largest relative difference that `check:A,B` has seen in this process.
 double largest_checked_difference();
 

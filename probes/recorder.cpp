@@ -179,8 +179,7 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
   }
   if (source_.ops.precision() == Precision::exact) return DType::f32;
   const bool cached = point.site == Site::rot_k || point.site == Site::v;
-  const bool has_cache = source_.model.spec.blocks.front().attention.mask == Mask::causal;
-  if (cached) return has_cache ? options_.kv_type : DType::f32;
+  if (cached) return source_.model.spec.causal() ? options_.kv_type : DType::f32;
   return point.site == Site::rot_q || point.site == Site::logits ? DType::f32 : DType::f16;
 }
 

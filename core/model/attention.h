@@ -26,6 +26,10 @@ struct KvView {
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
   TensorView<const float, 2> scale{};  ///< [kv_len, kv_heads] when quantised
+
+  const std::byte* row(std::size_t index, std::size_t head) const {
+    return rows + static_cast<std::ptrdiff_t>(index) * row_bytes + static_cast<std::ptrdiff_t>(head) * head_bytes;
+  }
 };
 
 /// How scores are made and which of them count. Query row i stands at position q_start + i, key row j at j.

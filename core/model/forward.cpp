@@ -17,8 +17,7 @@ constexpr std::size_t selected_slot = 33;
 std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() : 0; }
 
 void check_segment(const ModelSpec& spec, const Segment& segment) {
-  const bool causal = spec.blocks.front().attention.mask == Mask::causal;
-  VITRINE_CHECK(causal == (segment.cache != nullptr));
+  VITRINE_CHECK(spec.causal() == (segment.cache != nullptr));
   VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
   const std::size_t end = start_of(segment) + segment.ids.size();
   if (spec.context > 0 && end > spec.context) {
@@ -132,8 +131,7 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
   const ModelSpec& spec = context.model.spec;
   for (const Segment& segment : segments) check_segment(spec, segment);
   refuse_unsupported_points(context);
-  const bool causal = spec.blocks.front().attention.mask == Mask::causal;
-  const std::size_t limit = causal ? max_rows : static_cast<std::size_t>(-1);
+  const std::size_t limit = spec.causal() ? max_rows : static_cast<std::size_t>(-1);
   std::vector<Segment> pass;
   auto ends_here = std::make_unique<bool[]>(segments.size());
   std::size_t rows = 0;

@@ -59,6 +59,9 @@ struct ModelSpec {
   bool learned_positions = false;
   float embedding_scale = 1.0f;
   Pooling pooling = Pooling::none;  ///< how a sentence embedding is made of the rows
+
+  /// Whether rows see only what stands before them: such a model has a cache and goes in chunks.
+  bool causal() const { return blocks.front().attention.mask == Mask::causal; }
 };
 
 }  // namespace vitrine

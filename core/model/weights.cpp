@@ -1,6 +1,7 @@
 #include "core/model/weights.h"
 
 #include <array>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -37,8 +38,9 @@ void WeightStore::replace(WeightKey key, Tensor tensor) {
 }
 
 std::size_t WeightStore::bytes() const {
+  std::set<const std::byte*> seen;
   std::size_t sum = 0;
-  for (const auto& [key, weight] : weights_) sum += weight.bytes();
+  for (const auto& [key, weight] : weights_) sum += seen.insert(weight.data).second ? weight.bytes() : 0;
   return sum;
 }
 

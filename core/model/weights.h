@@ -36,6 +36,7 @@ class WeightStore {
   /// Puts a tensor of the same shape in the place of a weight (quantising, pruning, adapters, transplants).
   void replace(WeightKey key, Tensor tensor);
   const std::map<WeightKey, Weight>& all() const { return weights_; }
+  /// What is stored: a head that is tied to the embedding counts once.
   std::size_t bytes() const;
 
  private:

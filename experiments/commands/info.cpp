@@ -2,21 +2,12 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "experiments/command.h"
 #include "experiments/session.h"
 
 namespace vitrine {
 namespace {
-
-/// A head that is tied to the embedding lies in the file once.
-std::size_t stored_bytes(const WeightStore& weights) {
-  std::set<const std::byte*> seen;
-  std::size_t bytes = 0;
-  for (const auto& [key, weight] : weights.all()) bytes += seen.insert(weight.data).second ? weight.bytes() : 0;
-  return bytes;
-}
 
 Json describe(Session& session) {
   const Model& model = session.model();
@@ -33,7 +24,7 @@ Json describe(Session& session) {
   json.set("heads", number(block.attention.heads)).set("kv_heads", number(block.attention.kv_heads));
   json.set("head_dim", number(block.attention.head_dim)).set("mlp_width", number(block.mlp.width));
   json.set("vocabulary", number(spec.vocabulary)).set("context", number(spec.context));
-  json.set("weight_bytes", number(stored_bytes(model.weights))).set("tensors_by_type", dtypes);
+  json.set("weight_bytes", number(model.weights.bytes())).set("tensors_by_type", dtypes);
   json.set("tokenizer", model.tokenizer ? Json(std::string(model.tokenizer->model())) : Json());
   json.set("machine", session.ops().describe()).set("threads", number(session.ops().pool().threads()));
   return json;

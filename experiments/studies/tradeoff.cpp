@@ -343,7 +343,7 @@ class Tradeoff {
         likelihood += document.log_likelihood * static_cast<double>(document.scored);
         scored += static_cast<double>(document.scored);
       }
-      table.rows.push_back({row.variant->spec().name, spread(row.prefill), spread(row.decode), text_of(static_cast<double>(row.variant->weight_bytes()) / 1e6, "%.1f"),
+      table.rows.push_back({row.variant->spec().name, spread(row.prefill), spread(row.decode), text_of(static_cast<double>(row.variant->model().weights.bytes()) / 1e6, "%.1f"),
                             std::to_string(row.variant->kv_bytes_per_token()), scored > 0.0 ? text_of(std::exp(-likelihood / scored), "%.4f") : "-",
                             encoder_ ? "-" : text_of(mean(&DocumentResult::divergence), "%.3g"), encoder_ ? "-" : text_of(mean(&DocumentResult::jensen_shannon), "%.3g"),
                             text_of(mean(&DocumentResult::embedding), "%.3g"), text_of(mean(&DocumentResult::drift), "%.3g"),

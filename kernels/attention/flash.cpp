@@ -3,7 +3,6 @@
 #include <cstring>
 #include <limits>
 
-#include "core/base/error.h"
 #include "kernels/attention/flash_internal.h"
 #include "kernels/kernels.h"
 
@@ -93,8 +92,7 @@ void multiply(const Multiply& m) {
 
 /// A row of the cache as f32: itself, or converted into `buffer`.
 HWY_INLINE const float* row_as_f32(const KvView& view, std::size_t row, std::size_t head, float* buffer) {
-  const std::byte* data = view.rows + static_cast<std::ptrdiff_t>(row) * view.row_bytes +
-                          static_cast<std::ptrdiff_t>(head) * view.head_bytes;
+  const std::byte* data = view.row(row, head);
   if (view.type == DType::f32) return reinterpret_cast<const float*>(data);
   const auto* bits = reinterpret_cast<const std::uint16_t*>(data);
   std::size_t d = 0;
@@ -170,8 +168,7 @@ bool is_narrow(const AttentionProblem& p) {
 }
 
 HWY_INLINE const std::uint16_t* half_row(const KvView& view, std::size_t row, std::size_t head) {
-  return reinterpret_cast<const std::uint16_t*>(view.rows + static_cast<std::ptrdiff_t>(row) * view.row_bytes +
-                                                static_cast<std::ptrdiff_t>(head) * view.head_bytes);
+  return reinterpret_cast<const std::uint16_t*>(view.row(row, head));
 }
 
 /// Heads lie apart from one another in a row of the cache: hardware does not foresee the next one.
@@ -430,12 +427,7 @@ HWY_EXPORT(run_piece);
 HWY_EXPORT(run_part);
 HWY_EXPORT(join_parts);
 
-PatternRule rule(const KernelOptions& options) {
-  if (!options.positional.empty() || !options.named.empty()) {
-    throw Error({"--kernel flash", "no options", "some", ""}, Fault::usage);
-  }
-  return {};
-}
+PatternRule rule(const KernelOptions& options) { return rule_without_options("flash", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/error.h"
 #include "core/base/half.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
@@ -15,12 +14,7 @@ namespace {
 
 constexpr std::size_t lanes = 8;
 
-PatternRule rule(const KernelOptions& options) {
-  if (!options.positional.empty() || !options.named.empty()) {
-    throw Error({"--kernel online_softmax", "no options", "some", ""}, Fault::usage);
-  }
-  return {};
-}
+PatternRule rule(const KernelOptions& options) { return rule_without_options("online_softmax", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
@@ -29,8 +23,7 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
 
 /// A row as f32: a look at the cache itself, or converted into `buffer`.
 const float* row_of(const KvView& view, std::size_t row, std::size_t head, float* buffer) {
-  const std::byte* data = view.rows + static_cast<std::ptrdiff_t>(row) * view.row_bytes +
-                          static_cast<std::ptrdiff_t>(head) * view.head_bytes;
+  const std::byte* data = view.row(row, head);
   if (view.type == DType::f32) return reinterpret_cast<const float*>(data);
   const auto* bits = reinterpret_cast<const std::uint16_t*>(data);
   for (std::size_t d = 0; d < view.head_dim; ++d) buffer[d] = f32_from_f16(bits[d]);

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/error.h"
 #include "core/base/half.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
@@ -12,12 +11,7 @@
 namespace vitrine {
 namespace {
 
-PatternRule rule(const KernelOptions& options) {
-  if (!options.positional.empty() || !options.named.empty()) {
-    throw Error({"--kernel reference", "no options", "some", ""}, Fault::usage);
-  }
-  return {};
-}
+PatternRule rule(const KernelOptions& options) { return rule_without_options("reference", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
@@ -25,8 +19,7 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
 }
 
 float number(const KvView& view, std::size_t row, std::size_t head, std::size_t d) {
-  const std::byte* data = view.rows + static_cast<std::ptrdiff_t>(row) * view.row_bytes +
-                          static_cast<std::ptrdiff_t>(head) * view.head_bytes;
+  const std::byte* data = view.row(row, head);
   if (view.type == DType::f32) return reinterpret_cast<const float*>(data)[d];
   return f32_from_f16(reinterpret_cast<const std::uint16_t*>(data)[d]);
 }

@@ -119,7 +119,7 @@ Values observe(const std::filesystem::path& path, const char* kernel_name, std::
   Observer* observers[] = {&collector};
   const TapPlan taps(model.spec, observers);
   KvCache cache(model.spec, DType::f32);
-  const bool causal = model.spec.blocks.front().attention.mask == Mask::causal;
+  const bool causal = model.spec.causal();
   const Segment segments[] = {{.sequence = 0, .ids = ids, .cache = causal ? &cache : nullptr}};
   ForwardSinks sinks;
   if (model.spec.has_head) sinks.logit_rows = LogitRows::all;

@@ -42,7 +42,7 @@ struct TinyModel {
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       Segment segment{.sequence = static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}};
       KvCache cache(model.spec, kv_type);
-      if (model.spec.blocks.front().attention.mask == Mask::causal) segment.cache = &cache;
+      if (model.spec.causal()) segment.cache = &cache;
       forward(context, {&segment, 1}, {});
     }
   }
