@@ -29,7 +29,7 @@ void merge_parts(std::vector<MergePart>& parts, const Rule& rule) {
   struct Candidate {
     double priority;
     std::int32_t left, right;
-    std::size_t left_begin, right_end;  // tell whether the two are still what they were
+    std::size_t left_end, right_end;  // tell whether the two are still what they were
     TokenId result;
     bool operator<(const Candidate& other) const {
       return priority != other.priority ? priority < other.priority : left > other.left;
@@ -46,7 +46,7 @@ void merge_parts(std::vector<MergePart>& parts, const Rule& rule) {
     const Candidate best = queue.top();
     queue.pop();
     MergePart &a = parts[static_cast<std::size_t>(best.left)], &b = parts[static_cast<std::size_t>(best.right)];
-    const bool stale = a.begin == a.end || b.begin == b.end || a.after != best.right || a.end != best.left_begin || b.end != best.right_end;
+    const bool stale = a.begin == a.end || b.begin == b.end || a.after != best.right || a.end != best.left_end || b.end != best.right_end;
     if (stale) continue;
     a.id = best.result;
     a.end = b.end;

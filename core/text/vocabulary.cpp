@@ -38,12 +38,25 @@ std::vector<WholeTokens::Piece> WholeTokens::split(std::string_view text, bool s
   return pieces;
 }
 
-std::vector<Token> surrounded(const Vocabulary& vocabulary, std::vector<Token> tokens, std::size_t text_bytes) {
-  std::vector<Token> all;
-  for (const TokenId id : vocabulary.prefix) all.push_back({id, 0, 0});
-  all.insert(all.end(), tokens.begin(), tokens.end());
-  for (const TokenId id : vocabulary.suffix) all.push_back({id, text_bytes, text_bytes});
-  return all;
+std::vector<Token> VocabularyTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<Token> tokens;
+  const auto surround = [&](const std::vector<TokenId>& ids, std::size_t at) {
+    for (const TokenId id : ids) {
+      if (options.add_special) tokens.push_back({id, at, at});
+    }
+  };
+  surround(vocabulary_.prefix, 0);
+  bool opens = true;
+  for (const WholeTokens::Piece& piece : whole_.split(text, options.parse_special)) {
+    if (piece.token >= 0) {
+      tokens.push_back({piece.token, piece.begin, piece.end});
+    } else {
+      encode_plain(text, piece, opens, tokens);
+    }
+    opens = piece.token >= 0;
+  }
+  surround(vocabulary_.suffix, text.size());
+  return tokens;
 }
 
 }  // namespace vitrine

@@ -59,7 +59,31 @@ class WholeTokens {
   std::vector<std::vector<Entry>> by_first_byte_;  // longest first
 };
 
-/// Adds the vocabulary's prefix and suffix around tokens.
-std::vector<Token> surrounded(const Vocabulary& vocabulary, std::vector<Token> tokens, std::size_t text_bytes);
+/// What every tokenizer of a vocabulary does alike: whole tokens first, plain text between them by its own rule, then the
+/// vocabulary's prefix and suffix around all.
+class VocabularyTokenizer : public Tokenizer {
+ public:
+  std::size_t vocabulary_size() const override { return vocabulary_.tokens.size(); }
+  const SpecialTokens& special() const override { return vocabulary_.special; }
+  std::string_view chat_template() const override { return vocabulary_.chat_template; }
+  bool is_special(TokenId id) const override { return known(id) && kind(id) == TokenKind::control; }
+  std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const override;
+
+ protected:
+  explicit VocabularyTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), whole_(vocabulary_) {}
+
+  /// Appends the tokens of text[piece.begin, piece.end).
+  /// @param opens  nothing stands before the piece, or a whole token does
+  virtual void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool opens, std::vector<Token>& tokens) const = 0;
+
+  bool known(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < vocabulary_.tokens.size(); }
+  TokenKind kind(TokenId id) const { return vocabulary_.kinds[static_cast<std::size_t>(id)]; }
+  const std::string& spelled(TokenId id) const { return vocabulary_.tokens[static_cast<std::size_t>(id)]; }
+
+  Vocabulary vocabulary_;
+
+ private:
+  WholeTokens whole_;
+};
 
 }  // namespace vitrine

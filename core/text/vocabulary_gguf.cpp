@@ -35,7 +35,7 @@ class GgufVocabulary {
     result_.model = name->second;
     read_tokens();
     read_special();
-    if (value("chat_template").is_string()) result_.chat_template = value("chat_template").string();
+    if (const Json& chat = metadata_["tokenizer.chat_template"]; chat.is_string()) result_.chat_template = chat.string();
     if (result_.model == "bpe") read_merges();
     if (result_.model == "spm") read_scores();
     if (result_.model == "wordpiece") spell_as_wordpiece();
@@ -43,9 +43,7 @@ class GgufVocabulary {
   }
 
  private:
-  const Json& value(const std::string& key) const { return metadata_["tokenizer.ggml." + key].is_null() && key == "chat_template"
-                                                              ? metadata_["tokenizer.chat_template"]
-                                                              : metadata_["tokenizer.ggml." + key]; }
+  const Json& value(const std::string& key) const { return metadata_["tokenizer.ggml." + key]; }
 
   [[noreturn]] void refuse(const std::string& key, std::string expected, std::string found) const {
     throw Error({result_.where + ": tokenizer.ggml." + key, std::move(expected), std::move(found), ""});

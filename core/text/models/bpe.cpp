@@ -111,9 +111,9 @@ std::uint64_t pair_key(TokenId a, TokenId b) {
   return static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32 | static_cast<std::uint32_t>(b);
 }
 
-class BpeTokenizer : public Tokenizer {
+class BpeTokenizer : public VocabularyTokenizer {
  public:
-  explicit BpeTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), whole_(vocabulary_) {
+  explicit BpeTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {
     for (const std::string& pattern : vocabulary_.splits) splitters_.emplace_back(pattern, vocabulary_.where);
     for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
       const std::string& token = vocabulary_.tokens[i];
@@ -129,12 +129,6 @@ class BpeTokenizer : public Tokenizer {
   }
 
   std::string_view model() const override { return "bpe"; }
-  std::size_t vocabulary_size() const override { return pieces_.size(); }
-  const SpecialTokens& special() const override { return vocabulary_.special; }
-  std::string_view chat_template() const override { return vocabulary_.chat_template; }
-  bool is_special(TokenId id) const override {
-    return known(id) && vocabulary_.kinds[static_cast<std::size_t>(id)] == TokenKind::control;
-  }
   std::string piece(TokenId id) const override { return known(id) ? pieces_[static_cast<std::size_t>(id)] : ""; }
 
   std::string decode(std::span<const TokenId> ids) const override {
@@ -143,21 +137,7 @@ class BpeTokenizer : public Tokenizer {
     return text;
   }
 
-  std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const override {
-    std::vector<Token> tokens;
-    for (const WholeTokens::Piece& piece : whole_.split(text, options.parse_special)) {
-      if (piece.token >= 0) {
-        tokens.push_back({piece.token, piece.begin, piece.end});
-      } else {
-        encode_plain(text, {piece.begin, piece.end}, tokens);
-      }
-    }
-    return options.add_special ? surrounded(vocabulary_, std::move(tokens), text.size()) : tokens;
-  }
-
  private:
-  bool known(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < pieces_.size(); }
-
   void load_merges() {
     double rank = 0.0;
     for (const auto& [left, right] : vocabulary_.merges) {
@@ -170,14 +150,14 @@ class BpeTokenizer : public Tokenizer {
     vocabulary_.merges.clear();
   }
 
-  void encode_plain(std::string_view text, Range range, std::vector<Token>& tokens) const {
-    std::vector<Range> pieces{range}, next;
+  void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool, std::vector<Token>& tokens) const override {
+    std::vector<Range> pieces{{piece.begin, piece.end}}, next;
     for (const Splitter& splitter : splitters_) {
       next.clear();
-      for (const Range& piece : pieces) splitter.split(text, piece, next);
+      for (const Range& part : pieces) splitter.split(text, part, next);
       pieces.swap(next);
     }
-    for (const Range& piece : pieces) merge_piece(text, piece, tokens);
+    for (const Range& part : pieces) merge_piece(text, part, tokens);
   }
 
   void merge_piece(std::string_view text, Range piece, std::vector<Token>& tokens) const {
@@ -207,8 +187,6 @@ class BpeTokenizer : public Tokenizer {
     }
   }
 
-  Vocabulary vocabulary_;
-  WholeTokens whole_;
   std::vector<std::string> pieces_;
   std::unordered_map<std::string, TokenId> ids_;
   std::unordered_map<std::uint64_t, MergeRule> merges_;

@@ -30,9 +30,9 @@ std::string with_spaces(std::string text) {
   return text;
 }
 
-class SpmTokenizer : public Tokenizer {
+class SpmTokenizer : public VocabularyTokenizer {
  public:
-  explicit SpmTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), whole_(vocabulary_) {
+  explicit SpmTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {
     byte_ids_.fill(-1);
     for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
       const auto id = static_cast<TokenId>(i);
@@ -45,18 +45,11 @@ class SpmTokenizer : public Tokenizer {
   }
 
   std::string_view model() const override { return "spm"; }
-  std::size_t vocabulary_size() const override { return vocabulary_.tokens.size(); }
-  const SpecialTokens& special() const override { return vocabulary_.special; }
-  std::string_view chat_template() const override { return vocabulary_.chat_template; }
-  bool is_special(TokenId id) const override {
-    return known(id) && vocabulary_.kinds[static_cast<std::size_t>(id)] == TokenKind::control;
-  }
 
   std::string piece(TokenId id) const override {
     if (!known(id)) return "";
-    const std::string& token = vocabulary_.tokens[static_cast<std::size_t>(id)];
-    if (vocabulary_.kinds[static_cast<std::size_t>(id)] == TokenKind::byte) return std::string(1, static_cast<char>(*byte_of(token)));
-    return with_spaces(token);
+    if (kind(id) == TokenKind::byte) return std::string(1, static_cast<char>(*byte_of(spelled(id))));
+    return with_spaces(spelled(id));
   }
 
   std::string decode(std::span<const TokenId> ids) const override {
@@ -70,23 +63,7 @@ class SpmTokenizer : public Tokenizer {
     return text;
   }
 
-  std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const override {
-    std::vector<Token> tokens;
-    bool after_whole = true;
-    for (const WholeTokens::Piece& piece : whole_.split(text, options.parse_special)) {
-      if (piece.token >= 0) {
-        tokens.push_back({piece.token, piece.begin, piece.end});
-      } else {
-        encode_plain(text, piece, vocabulary_.space_prefix && after_whole, tokens);
-      }
-      after_whole = piece.token >= 0;
-    }
-    return options.add_special ? surrounded(vocabulary_, std::move(tokens), text.size()) : tokens;
-  }
-
  private:
-  bool known(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < vocabulary_.tokens.size(); }
-
   /// A text with its spaces marked, and for each of its bytes the place in the original.
   struct Marked {
     std::string text;
@@ -105,8 +82,8 @@ class SpmTokenizer : public Tokenizer {
     return marked;
   }
 
-  void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool prefix, std::vector<Token>& tokens) const {
-    const Marked marked = mark_spaces(text, piece, prefix);
+  void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool opens, std::vector<Token>& tokens) const override {
+    const Marked marked = mark_spaces(text, piece, vocabulary_.space_prefix && opens);
     std::vector<MergePart> parts;
     for (std::size_t at = 0; at < marked.text.size();) {
       const std::size_t length = std::min(character_bytes(static_cast<unsigned char>(marked.text[at])), marked.text.size() - at);
@@ -146,8 +123,6 @@ class SpmTokenizer : public Tokenizer {
     }
   }
 
-  Vocabulary vocabulary_;
-  WholeTokens whole_;
   std::unordered_map<std::string, TokenId> ids_;
   std::array<TokenId, 256> byte_ids_{};
 };

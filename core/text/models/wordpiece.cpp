@@ -53,9 +53,9 @@ std::string to_utf8(UChar32 c) {
   return std::string(bytes, static_cast<std::size_t>(length));
 }
 
-class WordPieceTokenizer : public Tokenizer {
+class WordPieceTokenizer : public VocabularyTokenizer {
  public:
-  explicit WordPieceTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), whole_(vocabulary_) {
+  explicit WordPieceTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {
     for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) ids_.emplace(vocabulary_.tokens[i], static_cast<TokenId>(i));
     if (!vocabulary_.special.unk) throw Error({vocabulary_.where + ": tokenizer", "an unknown token ([UNK])", "none", ""});
     UErrorCode status = U_ZERO_ERROR;
@@ -64,14 +64,8 @@ class WordPieceTokenizer : public Tokenizer {
   }
 
   std::string_view model() const override { return "wordpiece"; }
-  std::size_t vocabulary_size() const override { return vocabulary_.tokens.size(); }
-  const SpecialTokens& special() const override { return vocabulary_.special; }
-  std::string_view chat_template() const override { return vocabulary_.chat_template; }
-  bool is_special(TokenId id) const override {
-    return known(id) && vocabulary_.kinds[static_cast<std::size_t>(id)] == TokenKind::control;
-  }
   /// As the vocabulary spells it: "##" says that it continues a word.
-  std::string piece(TokenId id) const override { return known(id) ? vocabulary_.tokens[static_cast<std::size_t>(id)] : ""; }
+  std::string piece(TokenId id) const override { return known(id) ? spelled(id) : ""; }
 
   std::string decode(std::span<const TokenId> ids) const override {
     std::string text;
@@ -84,20 +78,10 @@ class WordPieceTokenizer : public Tokenizer {
     return text;
   }
 
-  std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const override {
-    std::vector<Token> tokens;
-    for (const WholeTokens::Piece& piece : whole_.split(text, options.parse_special)) {
-      if (piece.token >= 0) {
-        tokens.push_back({piece.token, piece.begin, piece.end});
-        continue;
-      }
-      for (const Word& word : words_of(text, piece)) encode_word(word, tokens);
-    }
-    return options.add_special ? surrounded(vocabulary_, std::move(tokens), text.size()) : tokens;
-  }
-
  private:
-  bool known(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < vocabulary_.tokens.size(); }
+  void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool, std::vector<Token>& tokens) const override {
+    for (const Word& word : words_of(text, piece)) encode_word(word, tokens);
+  }
 
   std::vector<Word> words_of(std::string_view text, const WholeTokens::Piece& piece) const {
     std::vector<Word> words(1);
@@ -188,8 +172,6 @@ class WordPieceTokenizer : public Tokenizer {
     return found == ids_.end() ? -1 : found->second;
   }
 
-  Vocabulary vocabulary_;
-  WholeTokens whole_;
   std::unordered_map<std::string, TokenId> ids_;
   const UNormalizer2* decomposition_ = nullptr;
 };
