@@ -126,6 +126,14 @@ svg{max-width:100%;height:auto}@media print{body{margin:0}}
 
 }  // namespace
 
+std::vector<std::string> units_of(std::span<const Estimate> estimates) {
+  std::vector<std::string> units;
+  for (const Estimate& each : estimates) {
+    if (std::find(units.begin(), units.end(), each.unit) == units.end()) units.push_back(each.unit);
+  }
+  return units;
+}
+
 std::string forest_svg(std::span<const Estimate> estimates, std::string_view unit) {
   std::vector<const Estimate*> rows;
   for (const Estimate& each : estimates) {
@@ -150,11 +158,7 @@ std::string report_html(const StudyResult& result) {
                      style + "</style></head><body>\n<h1>" + escaped(result.title) + "</h1>\n<p>" + escaped(result.question) + "</p>\n";
   html += "<p>Points are estimates, lines their intervals, dashes the null, diamonds the control. Orange: differs. Blue: "
           "equivalent within the margin, or trivial. Grey: neither could be shown.</p>\n";
-  std::vector<std::string> units;
-  for (const Estimate& each : result.estimates) {
-    if (std::find(units.begin(), units.end(), each.unit) == units.end()) units.push_back(each.unit);
-  }
-  for (const std::string& unit : units) html += "<h2>In " + escaped(unit) + "</h2>\n" + forest_svg(result.estimates, unit);
+  for (const std::string& unit : units_of(result.estimates)) html += "<h2>In " + escaped(unit) + "</h2>\n" + forest_svg(result.estimates, unit);
   for (const StudyTable& table : result.tables) html += table_html(table);
   if (!result.notes.empty()) html += "<h2>To read these numbers</h2>\n<ul>\n";
   for (const std::string& note : result.notes) html += "<li>" + escaped(note) + "</li>\n";

@@ -35,14 +35,14 @@ DType parse_kv(const std::string& word, Precision precision) {
   return word == "f32" ? DType::f32 : DType::f16;
 }
 
-std::string read_file(const std::string& path) {
+}  // namespace
+
+std::string read_file(const std::string& flag, const std::string& path, const std::string& expected) {
   std::ifstream file(path, std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({"--file " + path, "a readable file", "none", ""});
+  if (!file.is_open() || file.bad()) throw Error({flag + " " + path, expected, "none", ""});
   return text;
 }
-
-}  // namespace
 
 Run::Report progress_bar(bool quiet) {
   if (quiet || !isatty(STDERR_FILENO)) return {};
@@ -108,7 +108,7 @@ InputText Session::read(const TextOptions& options) const {
   if (options.bos != "auto" && options.bos != "yes" && options.bos != "no") {
     throw Error({"--bos", "auto, yes or no", quoted(options.bos), ""}, Fault::usage);
   }
-  input.text = options.text ? *options.text : read_file(options.file);
+  input.text = options.text ? *options.text : read_file("--file", options.file);
   const SpecialTokens& special = model_.tokenizer->special();
   input.tokens = model_.tokenizer->encode(input.text, {});
   input.bos_added = special.adds_bos && special.bos && !input.tokens.empty() && input.tokens.front().id == *special.bos;

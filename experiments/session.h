@@ -78,6 +78,8 @@ class Session {
   Run run_;
 };
 
+/// A whole file. @param flag  names it in the error, as "--file"  @throws Error  @param expected  what should be there
+std::string read_file(const std::string& flag, const std::string& path, const std::string& expected = "a readable file");
 /// Progress on stderr; none when that is no terminal or `quiet`.
 Run::Report progress_bar(bool quiet);
 /// @throws Error (usage) where the number is absurd

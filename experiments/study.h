@@ -57,6 +57,8 @@ void write_study(const StudyResult& result, const std::filesystem::path& folder)
 /// Refuses a folder that write_study would refuse, before any work is done.
 void check_study_folder(const std::filesystem::path& folder);
 
+/// The units of the estimates, each once, in the order in which they come: one figure a unit.
+std::vector<std::string> units_of(std::span<const Estimate> estimates);
 /// Points with intervals, one row an estimate, as a picture of its own.
 std::string forest_svg(std::span<const Estimate> estimates, std::string_view unit);
 std::string report_html(const StudyResult& result);

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -97,10 +96,7 @@ void write_study(const StudyResult& result, const fs::path& folder) {
     write_file(part / "items_long.csv", long_csv(result));
     write_file(part / "report.html", report_html(result));
     write_file(part / "LICENSES.txt", result.licenses + "\n");
-    std::vector<std::string> units;
-    for (const Estimate& estimate : result.estimates) {
-      if (std::find(units.begin(), units.end(), estimate.unit) == units.end()) units.push_back(estimate.unit);
-    }
+    const std::vector<std::string> units = units_of(result.estimates);
     for (std::size_t i = 0; i < units.size(); ++i) {
       write_file(part / "figures" / ("estimates_" + std::to_string(i + 1) + ".svg"), forest_svg(result.estimates, units[i]));
     }

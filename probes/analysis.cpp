@@ -39,6 +39,15 @@ void accumulate_head(const Recording::Head& head, std::span<const std::int32_t> 
 
 }  // namespace
 
+void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum) {
+  for (std::size_t r = 0; r < band.weights.extent(0); ++r) {
+    const auto& earlier = band.earlier[band.first_row + r];
+    if (!earlier) continue;
+    sum.total += band.weights(r, *earlier + offset);
+    sum.count += 1.0;
+  }
+}
+
 std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run) {
   const auto scores = all_head_scores();
   std::vector<HeadRow> table;

@@ -20,6 +20,14 @@ struct PatternBand {
   std::span<const std::optional<std::size_t>> earlier;
 };
 
+struct HeadScoreSum {
+  double total = 0.0;
+  double count = 0.0;
+};
+
+/// Adds, for each row whose token stood in the text before, the weight on the key `offset` behind its latest copy.
+void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum);
+
 /// A per-head score: sums over rows, divided at the end. Extension point: probes/analyses/<name>.cpp; the comment at the
 /// head of the file defines it and names its source.
 struct HeadScore {
@@ -27,10 +35,7 @@ struct HeadScore {
   std::string_view summary;
   std::string_view source;
   std::string_view unit;  ///< "nats", "tokens", "share"
-  struct Sum {
-    double total = 0.0;
-    double count = 0.0;
-  };
+  using Sum = HeadScoreSum;
   void (*accumulate)(const PatternBand& band, Sum& sum);
 };
 

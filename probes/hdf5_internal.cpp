@@ -5,12 +5,6 @@
 namespace vitrine::h5 {
 namespace {
 
-// Called from the outermost function inwards: the last entry is where it really happened.
-herr_t keep_deepest(unsigned, const H5E_error2_t* entry, void* target) {
-  if (entry->desc != nullptr && entry->desc[0] != '\0') *static_cast<std::string*>(target) = entry->desc;
-  return 0;
-}
-
 struct Layout {
   std::size_t sign, exponent, exponent_bits, mantissa_bits, bias;
 };
@@ -21,6 +15,18 @@ Handle small_float(const Layout& layout) {
                     H5Tset_size(type, 2) >= 0 && H5Tset_ebias(type, layout.bias) >= 0;
   VITRINE_CHECK(made);
   return type;
+}
+
+struct Scalar {
+  hid_t file_type, memory_type;
+  const void* value;
+};
+
+void write_scalar(hid_t object, const char* name, const Scalar& scalar) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(object, name, scalar.file_type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  require(attribute, name, "write an attribute");
+  require(H5Awrite(attribute, scalar.memory_type, scalar.value), name, "write an attribute");
 }
 
 }  // namespace
@@ -34,7 +40,6 @@ std::string last_reason() {
     if (found.empty() && entry->desc != nullptr) found = entry->desc;
     return herr_t{0};
   }, &text);
-  if (text.empty()) H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_deepest, &text);
   // "file write failed: time = ..., error message = 'No space left on device', buf = ...": the part for people.
   constexpr std::string_view mark = "error message = '";
   const std::size_t begin = text.find(mark);
@@ -88,26 +93,17 @@ void write_attribute(hid_t object, const char* name, std::string_view text) {
   const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type, H5T_VARIABLE);  // plain h5py gives a str of it
   H5Tset_cset(type, H5T_CSET_UTF8);
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  require(attribute, name, "write an attribute");
   const std::string terminated(text);
   const char* data = terminated.c_str();
-  require(H5Awrite(attribute, type, &data), name, "write an attribute");
+  write_scalar(object, name, {type, type, &data});
 }
 
 void write_attribute(hid_t object, const char* name, double value) {
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(H5Acreate2(object, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  require(attribute, name, "write an attribute");
-  require(H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value), name, "write an attribute");
+  write_scalar(object, name, {H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value});
 }
 
 void write_attribute(hid_t object, const char* name, std::uint64_t value) {
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(H5Acreate2(object, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  require(attribute, name, "write an attribute");
-  require(H5Awrite(attribute, H5T_NATIVE_UINT64, &value), name, "write an attribute");
+  write_scalar(object, name, {H5T_STD_U64LE, H5T_NATIVE_UINT64, &value});
 }
 
 void make_groups(hid_t file, std::string_view path, std::string_view where) {

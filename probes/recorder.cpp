@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <set>
 
 #include "core/base/error.h"
+#include "probes/recording.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/row_dataset_internal.h"
 #include "probes/top_logits.h"
@@ -36,9 +36,7 @@ void refuse_other_files(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return;
   if (std::filesystem::is_regular_file(path, ignored) && std::filesystem::file_size(path, ignored) == 0) return;
-  char signature[8] = {};
-  std::ifstream(path, std::ios::binary).read(signature, sizeof signature);
-  if (std::string_view(signature, sizeof signature) == std::string_view("\x89HDF\r\n\x1a\n", 8)) return;
+  if (is_hdf5_file(path)) return;
   throw Error({path.string(), "a new file or a recording to replace", "another kind of file", "choose another name"});
 }
 
@@ -80,6 +78,7 @@ class FileRecorder : public Recorder {
   void commit();
   void commit_when_due();
   std::size_t complete_rows() const;
+  std::size_t bytes() const;
   void write_summaries();
 
   RecorderSource source_;
@@ -96,7 +95,7 @@ class FileRecorder : public Recorder {
   std::vector<std::size_t> starts_{0};             // first row of each sequence, and one past the last
   std::vector<std::vector<TokenId>> ids_;          // of sequences in progress and done
   std::map<std::pair<int, int>, std::vector<double>> sums_;  // (block, statistic) -> [heads]
-  std::size_t total_bytes_ = 0, bytes_at_commit_ = 0, text_bytes_ = 0, commits_ = 0, committed_rows_ = 0;
+  std::size_t bytes_at_commit_ = 0, text_bytes_ = 0, commits_ = 0, committed_rows_ = 0;
   Clock::time_point last_commit_ = Clock::now();
   double seconds_ = 0.0;
   bool failed_ = false, finished_ = false;
@@ -231,9 +230,7 @@ void FileRecorder::link(const std::string& name, const std::string& existing) {
 
 void FileRecorder::append(RowDataset& dataset, TensorView<const float, 3> values) {
   if (dataset.shape().type == DType::f16 && exceeds_f16(values, source_.ops.pool())) promote(dataset);
-  const std::size_t before = dataset.bytes();
   dataset.append(values, source_.ops);
-  total_bytes_ += dataset.bytes() - before;
 }
 
 /// Rows of a map, filled up to the longest sequence: weights with 0, scores with -inf.
@@ -244,9 +241,7 @@ void FileRecorder::append_square(RowDataset& dataset, Site site, TensorView<cons
   for (std::size_t r = 0; r < values.extent(0); ++r) {
     for (std::size_t h = 0; h < heads; ++h) std::copy_n(&values(r, h, 0), std::min(width, values.extent(2)), rows.begin() + static_cast<std::ptrdiff_t>((r * heads + h) * width));
   }
-  const std::size_t before = dataset.bytes();
   dataset.append({rows.data(), {values.extent(0), heads, width}}, source_.ops);
-  total_bytes_ += dataset.bytes() - before;
 }
 
 /// Ends SWMR for a moment, for it forbids new datasets; readers that follow the file open it anew (FORMAT.md).
@@ -323,7 +318,6 @@ void FileRecorder::see_logits(std::span<const RowRef> rows, TensorView<float, 3>
     if (rows[r].position == 0) log_probability_->append_raw(bytes_of<float>({&none, 1}));
     if (rows[r].position + 1 < ids_[rows[r].sequence].size()) log_probability_->append_raw(bytes_of<float>({&next[r], 1}));
   }
-  total_bytes_ += rows.size() * (count * 8 + 8);
 }
 
 void FileRecorder::add_to_summary(const ProbePoint& point, int column, TensorView<float, 3> values) {
@@ -367,6 +361,13 @@ std::size_t FileRecorder::complete_rows() const {
   return rows;
 }
 
+/// Of all numbers so far, in the file or still on their way to it.
+std::size_t FileRecorder::bytes() const {
+  std::size_t sum = 0;
+  for (const auto& dataset : datasets_) sum += dataset->bytes();
+  return sum;
+}
+
 void FileRecorder::commit() {
   for (auto& dataset : datasets_) dataset->flush_tail();
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
@@ -376,13 +377,13 @@ void FileRecorder::commit() {
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
   committed_rows_ = rows;
   last_commit_ = Clock::now();
-  bytes_at_commit_ = total_bytes_;
+  bytes_at_commit_ = bytes();
   ++commits_;
 }
 
 void FileRecorder::commit_when_due() {
   const double age = std::chrono::duration<double>(Clock::now() - last_commit_).count();
-  if (age > commit_seconds || total_bytes_ - bytes_at_commit_ > commit_bytes) commit();
+  if (age > commit_seconds || bytes() - bytes_at_commit_ > commit_bytes) commit();
 }
 
 void FileRecorder::finish() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 
 #include "core/base/error.h"
 #include "probes/checked_file_internal.h"
@@ -102,7 +103,8 @@ void FileRecording::read_sequences() {
 
 void FileRecording::read_modules() {
   for (const std::string& name : file_.members("/attention")) {
-    Module module{.name = name};
+    Module module;
+    module.name = name;
     const bool named = name.starts_with("blocks.") && name.ends_with(".attn");
     const auto [end, error] = std::from_chars(name.data() + std::min<std::size_t>(7, name.size()), name.data() + name.size(), module.block);
     if (!named || error != std::errc() || std::string_view(end) != ".attn") {
@@ -113,6 +115,12 @@ void FileRecording::read_modules() {
     module.kv_heads = file_.count(group, "kv_heads", most_heads);
     module.head_dim = file_.count(group, "head_dim", most_heads);
     if (module.kv_heads == 0 || module.heads % module.kv_heads != 0) file_.fail(group, "heads that are a multiple of kv_heads", "others");
+    module.score.scale = static_cast<float>(file_.number(group, "scale"));
+    module.score.soft_cap = static_cast<float>(file_.number(group, "soft_cap"));
+    module.score.mask = file_.text(group, "mask") == "causal" ? Mask::causal : Mask::none;
+    module.score.window = file_.count(group, "window", most_rows);
+    module.rule = {.kind = PatternKind::softmax, .window = file_.count(group, "rule_window", most_rows),
+                   .sinks = file_.count(group, "rule_sinks", most_rows)};
     if (file_.count(group, "rule", 255) != 0) file_.fail(group, "the pattern rule 0 (softmax)", "another, which this program cannot rebuild");
     rows_dataset(group + "/q", {module.heads, module.head_dim});
     rows_dataset(group + "/k", {module.kv_heads, module.head_dim});
@@ -200,12 +208,8 @@ std::shared_ptr<const Recording::Head> FileRecording::head(const Module& module,
   factors.q = {result->q.data(), {rows.count, module.head_dim}};
   factors.k = {result->k.data(), {rows.count, module.head_dim}};
   factors.normalizer = result->normalizer;
-  factors.score.scale = static_cast<float>(file_.number(group, "scale"));
-  factors.score.soft_cap = static_cast<float>(file_.number(group, "soft_cap"));
-  factors.score.mask = file_.text(group, "mask") == "causal" ? Mask::causal : Mask::none;
-  factors.score.window = file_.count(group, "window", most_rows);
-  factors.rule = {.kind = PatternKind::softmax, .window = file_.count(group, "rule_window", most_rows),
-                  .sinks = file_.count(group, "rule_sinks", most_rows)};
+  factors.score = module.score;
+  factors.rule = module.rule;
   return result;
 }
 
@@ -223,6 +227,13 @@ std::vector<float> FileRecording::activation(const Dataset& dataset, Rows rows) 
 }
 
 }  // namespace
+
+bool is_hdf5_file(const std::filesystem::path& path) {
+  constexpr std::string_view signature("\x89HDF\r\n\x1a\n", 8);
+  char first[signature.size()] = {};
+  std::ifstream(path, std::ios::binary).read(first, sizeof first);
+  return std::string_view(first, sizeof first) == signature;
+}
 
 std::unique_ptr<Recording> Recording::open(const std::filesystem::path& path) {
   check_in_child(path.string(), [&] { FileRecording(path).walk(); });

@@ -12,6 +12,9 @@
 
 namespace vitrine {
 
+/// Whether the file begins as HDF5 files do; false where it cannot be read.
+bool is_hdf5_file(const std::filesystem::path& path);
+
 /// A recording read back. Opening checks every shape and type against FORMAT.md, first in a child process, whose death
 /// is the error message (libhdf5 itself can fall over a hostile file). One thread uses a recording at a time.
 class Recording {
@@ -40,6 +43,8 @@ class Recording {
     std::string name;       ///< "blocks.3.attn"
     std::size_t block = 0;
     std::size_t heads = 0, kv_heads = 0, head_dim = 0;
+    ScoreRule score;        ///< as the model asks
+    PatternRule rule;       ///< as the kernel applied
   };
   virtual std::span<const Module> modules() const = 0;  ///< in block order
 

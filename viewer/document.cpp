@@ -8,17 +8,16 @@ namespace vitrine {
 
 Document open_document(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  char first[8] = {};
-  file.read(first, sizeof first);
-  if (!file.is_open() || file.gcount() == 0) {
+  const int first = file.get();
+  if (!file.is_open() || !file) {
     throw Error({path.string(), "a recording or a study.json", file.is_open() ? "an empty file" : "no such file", ""});
   }
   Document document{.path = path, .recording = nullptr, .study = {}};
-  if (std::string_view(first, sizeof first) == std::string_view("\x89HDF\r\n\x1a\n", 8)) {
+  if (is_hdf5_file(path)) {
     document.recording = Recording::open(path);
     return document;
   }
-  if (first[0] != '{') throw Error({path.string(), "a recording (HDF5) or a study.json", "another kind of file", ""});
+  if (first != '{') throw Error({path.string(), "a recording (HDF5) or a study.json", "another kind of file", ""});
   file.clear();
   file.seekg(0);
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

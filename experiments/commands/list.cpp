@@ -72,8 +72,8 @@ void run(const std::string& kind) {
   if (kind == "analyses") return print(all_head_scores());
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
-  if (kind == "metrics") return print(std::span<const Metric* const>(metrics()));
-  if (kind == "panels") return print(std::span<const Metric* const>(panels()));
+  if (kind == "metrics") return print(metrics());
+  if (kind == "panels") return print(panels());
   if (kind == "commands") return print(all_commands());
   throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
 }

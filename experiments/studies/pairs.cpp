@@ -1,8 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
@@ -42,13 +40,6 @@ struct ScoredPair {
   double unigram = 0.0;  // what the counts of the set's own tokens alone would say
   double total() const { return more - less; }
 };
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({"--data " + path, "a readable file, or templates", "none", ""});
-  return text;
-}
 
 /// Tokens that a protocol feeds: the text's own, with or without the BOS.
 std::vector<TokenId> encode(const Tokenizer& tokenizer, const std::string& text, bool bos) {
@@ -330,7 +321,7 @@ PairSet load(const Options& options, std::string& hash) {
     for (const SentencePair& pair : set.pairs) all += pair.more + "\n" + pair.less + "\n";
     hash = sha256(all);
   } else {
-    const std::string text = read_file(options.data);
+    const std::string text = read_file("--data", options.data, "a readable file, or templates");
     set = read_pairs(text, options.data, options.map);
     set.name = std::filesystem::path(options.data).filename().string();
     hash = sha256(text);

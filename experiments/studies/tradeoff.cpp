@@ -1,8 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 
@@ -72,9 +70,7 @@ std::vector<std::string> document_texts(const Options& options) {
     }
     return texts;
   }
-  std::ifstream file(options.file, std::ios::binary);
-  const std::string all((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({"--file " + options.file, "a readable file", "none", ""});
+  const std::string all = read_file("--file", options.file);
   for (std::size_t begin = 0; begin < all.size() && texts.size() < options.documents;) {
     const std::size_t end = std::min(all.find("\n\n", begin), all.size());
     if (end > begin) texts.push_back(all.substr(begin, end - begin));

@@ -6,14 +6,7 @@
 namespace vitrine {
 namespace {
 
-void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
-  for (std::size_t r = 0; r < band.weights.extent(0); ++r) {
-    const auto& earlier = band.earlier[band.first_row + r];
-    if (!earlier) continue;
-    sum.total += band.weights(r, *earlier);
-    sum.count += 1.0;
-  }
-}
+void accumulate(const PatternBand& band, HeadScore::Sum& sum) { add_weights_at_copies(band, 0, sum); }
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -95,13 +96,12 @@ void run_tokenizer(std::string_view bytes) {
 }
 
 std::vector<std::string> tokenizer_seeds() {
-  return {R"({"added_tokens": [{"id": 8, "content": "<s>", "special": true}], "pre_tokenizer": {"type": "ByteLevel", "use_regex": true},
-             "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]},
-             "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})",
-          R"({"normalizer": {"type": "BertNormalizer", "lowercase": true}, "model": {"type": "WordPiece", "continuing_subword_prefix": "##",
-             "vocab": {"[UNK]": 0, "h": 1, "##e": 2, "[CLS]": 3, "[SEP]": 4}}})",
-          R"({"normalizer": {"type": "Prepend", "prepend": "\u2581"}, "model": {"type": "BPE", "byte_fallback": true,
-             "vocab": {"<unk>": 0, "<0x41>": 1, "\u2581": 2, "h": 3, "\u2581h": 4}, "merges": ["\u2581 h"]}})"};
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds")) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  std::vector<std::string> seeds;
+  for (const fs::path& path : paths) seeds.push_back(read(path));
+  return seeds;
 }
 
 }  // namespace

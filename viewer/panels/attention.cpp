@@ -47,7 +47,7 @@ class AttentionView : public PanelView {
   };
   void load_sequence(const Selection& selection);
   void load_head(const Selection& selection);
-  void work_on_thumbnails(const Selection& selection, Clock::time_point deadline);
+  void work_on_thumbnails(Clock::time_point deadline);
   void work_on_map(Clock::time_point deadline);
   float thumbnail_pixels(ImVec2 room) const;
   void draw_grid(Selection& selection);
@@ -122,7 +122,7 @@ void AttentionView::load_head(const Selection& selection) {
   statistics_ = text;
 }
 
-void AttentionView::work_on_thumbnails(const Selection&, Clock::time_point deadline) {
+void AttentionView::work_on_thumbnails(Clock::time_point deadline) {
   const std::size_t columns = most_heads_ * thumbnail_cells;
   const bool was_busy = thumbnail_ < total_heads_;
   for (; thumbnail_ < total_heads_ && Clock::now() < deadline; ++thumbnail_) {
@@ -176,7 +176,7 @@ void AttentionView::draw(Selection& selection) {
   load_head(selection);
   const Clock::time_point deadline = Clock::now() + frame_budget;
   work_on_map(deadline);
-  work_on_thumbnails(selection, deadline);
+  work_on_thumbnails(deadline);
   draw_header(selection);
   const float thumbnail = thumbnail_pixels(ImGui::GetContentRegionAvail());
   ImGui::BeginChild("heads", {std::max(190.0f, grid_margin + 8.0f + thumbnail * static_cast<float>(most_heads_)), 0});
