@@ -86,15 +86,17 @@ class CpuOps : public Ops {
     }
   }
 
-  void store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) override {
+  bool store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) override {
     VITRINE_CHECK(dtype_info(type).compress != nullptr);
+    bool fits = true;
     for (std::size_t r = 0; r < rows.extent(0); ++r) {
       if (type == DType::f16) {
-        store_f16_row(row_of(rows, r), reinterpret_cast<std::uint16_t*>(target + r * target_row_bytes));
+        fits &= store_f16_row(row_of(rows, r), reinterpret_cast<std::uint16_t*>(target + r * target_row_bytes));
         continue;
       }
       dtype_info(type).compress(&rows(r, 0), target + r * target_row_bytes, rows.extent(1));
     }
+    return fits;
   }
 
   void map_rows(const MapRows& rows, TensorView<float, 2> tile) override {

@@ -31,6 +31,11 @@ void write_scalar(hid_t object, const char* name, const Scalar& scalar) {
 
 }  // namespace
 
+std::recursive_mutex& Library::mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
 void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
 std::string last_reason() {
@@ -106,15 +111,11 @@ void write_attribute(hid_t object, const char* name, std::uint64_t value) {
   write_scalar(object, name, {H5T_STD_U64LE, H5T_NATIVE_UINT64, &value});
 }
 
-void make_groups(hid_t file, std::string_view path, std::string_view where) {
-  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    const std::string prefix(path.substr(0, end));
-    if (H5Lexists(file, prefix.c_str(), H5P_DEFAULT) <= 0) {
-      const Handle group(H5Gcreate2(file, prefix.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-      require(group, where, "create the group " + prefix);
-    }
-    if (end == std::string_view::npos) return;
-  }
+void make_group(hid_t file, const std::string& path, std::string_view where) {
+  const Handle properties(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
+  H5Pset_attr_phase_change(properties, 64, 32);  // a dozen attributes need no heap of their own
+  const Handle group(H5Gcreate2(file, path.c_str(), H5P_DEFAULT, properties, H5P_DEFAULT), H5Gclose);
+  require(group, where, "create the group " + path);
 }
 
 }  // namespace vitrine::h5

@@ -2,6 +2,7 @@
 
 #include <hdf5.h>
 
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,17 @@
 // What the recorder and the recording share of HDF5: handles that close themselves, types, small reads and writes.
 
 namespace vitrine::h5 {
+
+/// Holds the library, which several threads must not use at once (Debian's build has no lock of its own). May be held
+/// again by the thread that holds it.
+class Library {
+ public:
+  Library() : lock_(mutex()) {}
+
+ private:
+  static std::recursive_mutex& mutex();
+  std::lock_guard<std::recursive_mutex> lock_;
+};
 
 /// An HDF5 identifier that closes itself.
 class Handle {
@@ -60,7 +72,7 @@ void write_attribute(hid_t object, const char* name, std::string_view text);
 void write_attribute(hid_t object, const char* name, double value);
 void write_attribute(hid_t object, const char* name, std::uint64_t value);
 
-/// Creates the groups of a path ("/attention/blocks.0.attn") that do not exist yet.
-void make_groups(hid_t file, std::string_view path, std::string_view where);
+/// Creates a group below one that exists.
+void make_group(hid_t file, const std::string& path, std::string_view where);
 
 }  // namespace vitrine::h5

@@ -66,20 +66,23 @@ void write_attention_attributes(hid_t file, const std::string& group, const Atte
   number("rule_top_k", rule.top_k);
 }
 
-void write_axis_labels(hid_t file, const std::string& name) {
-  if (name.starts_with("/sequences/") || name.starts_with("/tokens/bytes")) return;
-  const h5::Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
-  const h5::Handle space(H5Dget_space(dataset), H5Sclose);
-  const int rank = H5Sget_simple_extent_ndims(space);
+std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {
+  if (name.starts_with("/sequences/") || name.starts_with("/tokens/bytes")) return {};
   const bool by_head = rank == 3 || name.starts_with("/attention/");
-  const char* labels[] = {"pos", by_head ? "head" : "feature", "d_head"};
+  std::vector<const char*> labels{"pos", by_head ? "head" : "feature", "d_head"};
+  labels.resize(rank);
+  return labels;
+}
+
+void write_axis_labels(hid_t dataset, const std::vector<const char*>& labels, std::string_view where) {
+  if (labels.empty()) return;
   const h5::Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type, H5T_VARIABLE);
-  const hsize_t count = static_cast<hsize_t>(rank);
+  const hsize_t count = labels.size();
   const h5::Handle axes(H5Screate_simple(1, &count, nullptr), H5Sclose);
   const h5::Handle attribute(H5Acreate2(dataset, "DIMENSION_LABELS", type, axes, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  h5::require(attribute, name, "label the axes");
-  h5::require(H5Awrite(attribute, type, labels), name, "label the axes");
+  h5::require(attribute, where, "label the axes");
+  h5::require(H5Awrite(attribute, type, labels.data()), where, "label the axes");
 }
 
 }  // namespace vitrine

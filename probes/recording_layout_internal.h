@@ -33,6 +33,8 @@ std::vector<ResidualLink> residual_links(const ModelSpec& spec);
 void write_root_attributes(hid_t file, const RecorderSource& source, const Json& provenance);
 void write_attention_attributes(hid_t file, const std::string& group, const AttentionSpec& spec, const PatternRule& rule);
 /// DIMENSION_LABELS, as h5py shows them in `dataset.dims[0].label`.
-void write_axis_labels(hid_t file, const std::string& dataset);
+void write_axis_labels(hid_t dataset, const std::vector<const char*>& labels, std::string_view where);
+/// The names of the axes of a dataset of rows; none for borders and bytes, which are no rows of tokens.
+std::vector<const char*> axis_labels(std::string_view name, std::size_t rank);
 
 }  // namespace vitrine

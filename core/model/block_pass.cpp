@@ -188,8 +188,12 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
       const auto flat = [&](TensorView<float, 3> x) {
         return TensorView<const float, 2>(&x(first, 0, 0), {count, width}, {x.stride(0), 1});
       };
-      context_.ops.store(flat(k), cache.type(), cache.key_row(block, start), stride);
-      context_.ops.store(flat(v), cache.type(), cache.value_row(block, start), stride);
+      const bool keys_fit = context_.ops.store(flat(k), cache.type(), cache.key_row(block, start), stride);
+      const bool values_fit = context_.ops.store(flat(v), cache.type(), cache.value_row(block, start), stride);
+      if (!keys_fit || !values_fit) {
+        throw Error({"block " + std::to_string(index), std::string(keys_fit ? "values" : "keys") + " up to 65504, for a cache in F16",
+                     "larger ones", "use --kv f32"});
+      }
       problem.k = cache.keys(block, start + count);
       problem.v = cache.values(block, start + count);
     }

@@ -10,7 +10,7 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t logit_rows = 32;      // rows of logits that exist at once: 6 MB for 49,152 tokens
+constexpr std::size_t logit_rows = 128;     // rows of logits that exist at once: 25 MB for 49,152 tokens
 constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
 constexpr std::size_t selected_slot = 33;
 

@@ -62,7 +62,8 @@ class Ops {
   virtual void gather(const Weight& table, std::span<const std::int32_t> ids, float scale, TensorView<float, 2> out) = 0;
 
   /// Rows to another type (f32, f16, bf16): the KV cache. `target` row i starts at target + i * target_row_bytes.
-  virtual void store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) = 0;
+  /// Returns whether every finite number has a finite place in that type (f16: up to 65,504).
+  virtual bool store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) = 0;
 
   /// A tile of one head's map, of the pattern rule that the kernel applied. May be called by several threads at once.
   struct MapRows {

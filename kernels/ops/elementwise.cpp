@@ -138,20 +138,39 @@ void rotate(RopeKind kind, const RotateRow& row) {
   });
 }
 
-void store_f16(std::span<const float> x, std::uint16_t* out) {
+bool store_f16(std::span<const float> x, std::uint16_t* out) {
+  constexpr float largest = 65504.0f;
+  bool fits = true;
   std::size_t i = 0;
 #if HWY_TARGET <= HWY_AVX2
+  const Lanes f;
+  auto too_large = hn::Lt(hn::Zero(f), hn::Zero(f));
   for (; i + lanes <= x.size(); i += lanes) {
-    const auto half = hn::DemoteTo(HalfLanes(), hn::LoadU(Lanes(), x.data() + i));
-    hn::StoreU(half, HalfLanes(), reinterpret_cast<hwy::float16_t*>(out + i));
+    const auto numbers = hn::LoadU(f, x.data() + i), size = hn::Abs(numbers);
+    too_large = hn::Or(too_large, hn::And(hn::Gt(size, hn::Set(f, largest)), hn::Lt(size, hn::Inf(f))));
+    hn::StoreU(hn::DemoteTo(HalfLanes(), numbers), HalfLanes(), reinterpret_cast<hwy::float16_t*>(out + i));
   }
+  fits = hn::AllFalse(f, too_large);
 #endif
-  for (; i < x.size(); ++i) out[i] = f16_from_f32(x[i]);
+  for (; i < x.size(); ++i) {
+    fits = fits && !(std::abs(x[i]) > largest && std::isfinite(x[i]));
+    out[i] = f16_from_f32(x[i]);
+  }
+  return fits;
+}
+
+float largest_of(std::span<const float> x) {
+  Vector largest = hn::Set(Lanes(), x[0]);
+  std::size_t i = 0;
+  for (; i + lanes <= x.size(); i += lanes) largest = hn::Max(largest, hn::LoadU(Lanes(), x.data() + i));
+  float top = hn::GetLane(hn::MaxOfLanes(Lanes(), largest));
+  for (; i < x.size(); ++i) top = std::max(top, x[i]);
+  return top;
 }
 
 double log_sum(std::span<const float> x) {
   constexpr std::size_t block = 256;  // f32 sums of this many, then doubles
-  const float top = *std::max_element(x.begin(), x.end());
+  const float top = largest_of(x);
   double total = 0.0;
   for (std::size_t begin = 0; begin < x.size(); begin += block) {
     const float* from = x.data() + begin;
@@ -192,7 +211,7 @@ void add_row(std::span<const float> a, const float* b, float* out) { HWY_DYNAMIC
 
 void rotate_row(RopeKind kind, const RotateRow& row) { HWY_DYNAMIC_DISPATCH(rotate)(kind, row); }
 
-void store_f16_row(std::span<const float> x, std::uint16_t* out) { HWY_DYNAMIC_DISPATCH(store_f16)(x, out); }
+bool store_f16_row(std::span<const float> x, std::uint16_t* out) { return HWY_DYNAMIC_DISPATCH(store_f16)(x, out); }
 
 double log_sum_exp(std::span<const float> x) { return HWY_DYNAMIC_DISPATCH(log_sum)(x); }
 

@@ -39,8 +39,8 @@ struct RotateRow {
 };
 void rotate_row(RopeKind kind, const RotateRow& row);
 
-/// To binary16, nearest even.
-void store_f16_row(std::span<const float> x, std::uint16_t* out);
+/// To binary16, nearest even. False where a finite number is past 65,504, the largest finite half.
+bool store_f16_row(std::span<const float> x, std::uint16_t* out);
 
 /// log of the sum of exp(x), the sum in double.
 double log_sum_exp(std::span<const float> x);

@@ -145,13 +145,26 @@ TEST_P(Elementwise, HalvesRoundLikeTheDefinition) {
   }
   for (const float number : {65519.9f, 65520.0f, 1e30f, -1e30f, 1e-8f, 2.9802322e-8f}) x.push_back(number);
   std::vector<std::uint16_t> out(x.size());
-  store_f16_row(x, out.data());
+  EXPECT_FALSE(store_f16_row(x, out.data()));
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (std::isnan(x[i])) {
       ASSERT_TRUE(std::isnan(f32_from_f16(out[i])));
     } else {
       ASSERT_EQ(out[i], f16_from_f32(x[i])) << x[i];
     }
+  }
+}
+
+TEST_P(Elementwise, HalvesSayWhatHasNoPlace) {
+  std::uint16_t out[37];
+  std::vector<float> x(37, -65504.0f);
+  x[3] = INFINITY;
+  x[30] = NAN;
+  EXPECT_TRUE(store_f16_row(x, out));
+  for (const std::size_t at : {0u, 15u, 16u, 31u, 36u}) {
+    std::vector<float> large = x;
+    large[at] = -65505.0f;
+    EXPECT_FALSE(store_f16_row(large, out)) << at;
   }
 }
 

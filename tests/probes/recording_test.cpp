@@ -173,6 +173,7 @@ TEST(Recording, AKilledRunOpens) {
     auto recorder = record(tiny, two_texts, options_for(tiny, file.path));
     std::this_thread::sleep_for(std::chrono::milliseconds(2100));  // a commit is due
     recorder->end_sequence();
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // the writer does it
     std::raise(SIGKILL);
   }
   int status = 0;

@@ -1,0 +1,161 @@
+#include "probes/recording_file_internal.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/base/error.h"
+#include "probes/recording.h"
+
+namespace vitrine {
+namespace {
+
+/// Only a recording or an empty file may be replaced: a mistyped -o must not cost anyone a checkpoint.
+void refuse_other_files(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  if (std::filesystem::is_regular_file(path, ignored) && std::filesystem::file_size(path, ignored) == 0) return;
+  if (is_hdf5_file(path)) return;
+  throw Error({path.string(), "a new file or a recording to replace", "another kind of file", "choose another name"});
+}
+
+std::string summary_name(std::string_view statistic) { return "/summary/" + std::string(statistic); }
+
+}  // namespace
+
+RowDataset& RecordingFile::plan(RowDataset::Shape shape) {
+  names_.insert(shape.name);
+  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_));
+  return *datasets_.back();
+}
+
+void RecordingFile::plan_link(const std::string& name, const std::string& existing) {
+  if (names_.insert(name).second) links_.emplace_back(name, existing);
+}
+
+void RecordingFile::create() {
+  h5::silence();
+  refuse_other_files(path_);
+  std::error_code ignored;
+  // A file that goes away instead of being emptied stays whole for whoever reads it now; and emptying one makes some file
+  // systems wait for the disk when it is closed.
+  if (!std::filesystem::is_symlink(path_, ignored)) std::filesystem::remove(path_, ignored);
+  const h5::Handle access = h5::access_properties();
+  file_ = {H5Fcreate(where_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+  h5::require(file_, where_, "create the file");
+}
+
+void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
+  try {
+    fill_all(source, provenance);
+  } catch (...) {  // nothing is in it yet
+    close();
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+    throw;
+  }
+}
+
+void RecordingFile::fill_all(const RecorderSource& source, const Json& provenance) {
+  write_root_attributes(file_, source, provenance);
+  std::set<std::string> groups{"/tokens", "/sequences", "/activations"};
+  for (const auto& dataset : datasets_) groups.insert(dataset->shape().name.substr(0, dataset->shape().name.rfind('/')));
+  if (!modules_.empty()) groups.insert({"/attention", "/summary"});
+  for (const std::string& group : groups) {
+    if (!group.empty()) h5::make_group(file_, group, where_);
+  }
+  for (const Module& module : modules_) write_attention_attributes(file_, attention_group(module.block), *module.spec, module.rule);
+  create_committed();
+  if (!modules_.empty()) create_summaries(source.model.spec);
+  for (const auto& dataset : datasets_) dataset->create(file_);
+  for (const auto& [name, existing] : links_) make_link(name, existing);
+  h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
+  commit(0);
+}
+
+void RecordingFile::create_committed() {
+  const hsize_t one = 1;
+  const h5::Handle space(H5Screate_simple(1, &one, nullptr), H5Sclose);
+  committed_ = {H5Dcreate2(file_, "/sequences/committed", H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose};
+  h5::require(committed_, where_, "create a dataset");
+}
+
+/// Not numbers until the file is finished: SWMR writing forbids new datasets, not new values.
+void RecordingFile::create_summaries(const ModelSpec& spec) {
+  std::size_t heads = 0;
+  for (const BlockSpec& block : spec.blocks) heads = std::max(heads, block.attention.heads);
+  const hsize_t shape[] = {spec.blocks.size(), heads};
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  const h5::Handle space(H5Screate_simple(2, shape, nullptr), H5Sclose), properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &none);
+  H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+  for (const std::string_view statistic : row_statistics) {
+    const h5::Handle dataset(H5Dcreate2(file_, summary_name(statistic).c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
+    h5::require(dataset, where_, "create a summary");
+    write_axis_labels(dataset, {"block", "head"}, where_);
+  }
+}
+
+void RecordingFile::make_link(const std::string& name, const std::string& existing) {
+  h5::require(H5Lcreate_hard(file_, existing.c_str(), file_, name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_, "link " + name);
+}
+
+void RecordingFile::commit(std::uint64_t rows) {
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+  h5::require(H5Dwrite(committed_, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &rows), where_, "commit");
+  h5::require(H5Dflush(committed_), where_, "commit");
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+}
+
+void RecordingFile::reopen(RowDataset& dataset, unsigned flags) {
+  const h5::Handle access = h5::access_properties();
+  dataset.close();
+  committed_.reset();
+  h5::require(file_.reset() ? 0 : -1, where_, "close the file");
+  file_ = {H5Fopen(where_.c_str(), flags, access), H5Fclose};
+  h5::require(file_, where_, "open the file again");
+  dataset.open(file_);
+}
+
+std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t rows) {
+  for (auto& each : datasets_) {
+    if (each.get() != &dataset) each->close();
+  }
+  reopen(dataset, H5F_ACC_RDWR);
+  std::vector<std::byte> chunk = dataset.promote(file_, rows);
+  for (const auto& [name, existing] : links_) {
+    if (existing != dataset.shape().name) continue;
+    h5::require(H5Ldelete(file_, name.c_str(), H5P_DEFAULT), where_, "replace a link");
+    make_link(name, existing);
+  }
+  reopen(dataset, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
+  for (auto& each : datasets_) each->open(file_);
+  committed_ = {H5Dopen2(file_, "/sequences/committed", H5P_DEFAULT), H5Dclose};
+  h5::require(committed_, where_, "open a dataset");
+  return chunk;
+}
+
+void RecordingFile::finish(const Summaries& summaries) {
+  for (std::size_t i = 0; i < summaries.size() && !modules_.empty(); ++i) {
+    const h5::Handle dataset(H5Dopen2(file_, summary_name(row_statistics[i]).c_str(), H5P_DEFAULT), H5Dclose);
+    h5::require(dataset, where_, "open a summary");
+    h5::require(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, summaries[i].data()), where_, "write a summary");
+  }
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+  {
+    const std::uint64_t one = 1;
+    const h5::Handle finished(H5Aopen_by_name(file_, "/", "finished", H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    h5::require(finished, where_, "finish the file");
+    h5::require(H5Awrite(finished, H5T_NATIVE_UINT64, &one), where_, "finish the file");
+  }
+  for (auto& each : datasets_) each->close();
+  committed_.reset();
+  h5::require(file_.reset() ? 0 : -1, where_, "close the file");
+}
+
+void RecordingFile::close() {
+  for (auto& each : datasets_) each->close();
+  committed_.reset();
+  file_.reset();
+}
+
+}  // namespace vitrine

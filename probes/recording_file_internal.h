@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "probes/recording_layout_internal.h"
+#include "probes/row_dataset_internal.h"
+
+namespace vitrine {
+
+/// The HDF5 file of a recording. Planned by the thread that sees the values, before anything is written; made and
+/// written by the writer thread alone.
+class RecordingFile {
+ public:
+  explicit RecordingFile(std::filesystem::path path) : path_(std::move(path)), where_(path_.string()) {}
+
+  // Planning.
+  RowDataset& plan(RowDataset::Shape shape);
+  void plan_attention(int block, const AttentionSpec& spec, const PatternRule& rule) { modules_.push_back({block, &spec, rule}); }
+  void plan_link(const std::string& name, const std::string& existing);
+  bool planned(const std::string& name) const { return names_.contains(name); }
+  const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
+
+  // Writing.
+  /// Makes the file, or replaces a recording. @throws Error where that cannot be
+  void create();
+  /// Makes everything that was planned and starts SWMR writing; takes the file away where that fails.
+  void fill(const RecorderSource& source, const Json& provenance);
+  /// Rows before `rows` exist from now on.
+  void commit(std::uint64_t rows);
+  /// RowDataset::promote with everything around it: SWMR forbids new datasets, so it ends for a moment; readers that
+  /// follow the file open it anew (FORMAT.md).
+  std::vector<std::byte> promote(RowDataset& dataset, std::size_t rows);
+  /// Means over all rows, [block * heads] each, in the order of row_statistics.
+  using Summaries = std::array<std::vector<double>, row_statistics.size()>;
+  void finish(const Summaries& summaries);
+  void close();
+  bool is_open() const { return file_.valid(); }
+
+ private:
+  struct Module {
+    int block;
+    const AttentionSpec* spec;
+    PatternRule rule;
+  };
+  void fill_all(const RecorderSource& source, const Json& provenance);
+  void create_committed();
+  void create_summaries(const ModelSpec& spec);
+  void make_link(const std::string& name, const std::string& existing);
+  void reopen(RowDataset& dataset, unsigned flags);
+
+  std::filesystem::path path_;
+  std::string where_;
+  std::vector<std::unique_ptr<RowDataset>> datasets_;
+  std::vector<std::pair<std::string, std::string>> links_;  // name, existing
+  std::vector<Module> modules_;
+  std::set<std::string> names_;
+  h5::Handle file_, committed_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,99 @@
+#include "probes/row_buffer_internal.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t rows_apiece = 128;  // that one thread converts at a time
+
+}  // namespace
+
+std::byte* RowBuffer::place(std::vector<std::byte>& chunk, std::size_t head, std::size_t row) const {
+  return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.width() * dataset_.item();
+}
+
+/// The chunk at hand; padding of a chunk that does not arrive whole is zero.
+std::vector<std::byte>& RowBuffer::chunk_for(std::size_t rows) {
+  if (!chunk_) {
+    chunk_ = writer_.buffer(dataset_.chunk_bytes());
+    if (rows < dataset_.chunk_rows()) std::ranges::fill(*chunk_, std::byte{0});
+  }
+  return *chunk_;
+}
+
+/// False where a number does not fit; the chunk then holds rubbish behind the rows it had.
+bool RowBuffer::convert(TensorView<const float, 3> values, std::vector<std::byte>& chunk, Ops& ops) const {
+  const std::size_t first = rows_ % dataset_.chunk_rows(), count = values.extent(0), width = values.extent(2);
+  const std::size_t pieces = (count + rows_apiece - 1) / rows_apiece;
+  const DType type = dataset_.shape().type;
+  std::atomic<bool> fits{true};
+  ops.pool().run(values.extent(1) * pieces, [&](std::size_t index, std::size_t) {
+    const std::size_t h = index / pieces, begin = index % pieces * rows_apiece, rows = std::min(rows_apiece, count - begin);
+    TensorView<const float, 2> part{&values(begin, h, 0), {rows, width}, {values.stride(0), 1}};
+    std::vector<float> packed;
+    if (values.stride(2) != 1) {
+      packed.resize(rows * width);
+      for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(begin + i / width, h, i % width);
+      part = {packed.data(), {rows, width}};
+    }
+    if (!ops.store(part, type, place(chunk, h, first + begin), width * dataset_.item())) fits.store(false, std::memory_order_relaxed);
+  });
+  return fits.load();
+}
+
+std::size_t RowBuffer::append(TensorView<const float, 3> values, Ops& ops) {
+  const std::size_t count = values.extent(0);
+  VITRINE_CHECK(values.extent(1) == dataset_.heads() && values.extent(2) == dataset_.width());
+  for (std::size_t done = 0; done < count;) {
+    const std::size_t part = std::min(count - done, dataset_.chunk_rows() - rows_ % dataset_.chunk_rows());
+    if (!convert(values.slice(done, part), chunk_for(part), ops)) return done;
+    advance(part);
+    done += part;
+  }
+  return count;
+}
+
+void RowBuffer::append_raw(std::span<const std::byte> items) {
+  const std::size_t row_bytes = dataset_.width() * dataset_.item();
+  VITRINE_CHECK(dataset_.heads() == 1 && items.size() % row_bytes == 0);
+  while (!items.empty()) {
+    const std::size_t row = rows_ % dataset_.chunk_rows(), part = std::min(items.size() / row_bytes, dataset_.chunk_rows() - row);
+    std::memcpy(place(chunk_for(part), 0, row), items.data(), part * row_bytes);
+    items = items.subspan(part * row_bytes);
+    advance(part);
+  }
+}
+
+void RowBuffer::advance(std::size_t rows) {
+  rows_ += rows;
+  dirty_ = true;
+  if (rows_ % dataset_.chunk_rows() != 0) return;
+  dirty_ = false;
+  send(std::exchange(chunk_, nullptr));
+}
+
+void RowBuffer::flush_tail() {
+  if (!dirty_) return;
+  WriterThread::Bytes copy = writer_.buffer(chunk_->size());
+  std::memcpy(copy->data(), chunk_->data(), chunk_->size());
+  dirty_ = false;
+  send(std::move(copy));
+}
+
+void RowBuffer::send(WriterThread::Bytes chunk) {
+  const std::size_t bytes = chunk->size();
+  writer_.post([&dataset = dataset_, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, *chunk); }, bytes);
+}
+
+void RowBuffer::adopt(std::vector<std::byte> chunk) {
+  const bool whole = rows_ % dataset_.chunk_rows() == 0;
+  chunk_ = whole ? nullptr : std::make_shared<std::vector<std::byte>>(std::move(chunk));
+  dirty_ = false;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,107 @@
+#include "probes/writer_thread_internal.h"
+
+#include <utility>
+
+#include "probes/hdf5_internal.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{32} << 20;
+
+}  // namespace
+
+/// Buffers that nobody owns, by size. A recording has a handful of sizes, one a kind of dataset.
+struct WriterThread::Spare {
+  std::mutex mutex;
+  std::map<std::size_t, std::vector<std::unique_ptr<std::vector<std::byte>>>> buffers;
+};
+
+WriterThread::WriterThread() : spare_(std::make_shared<Spare>()), thread_([this] { loop(); }) {}
+
+WriterThread::~WriterThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  posted_.notify_one();
+  thread_.join();
+}
+
+void WriterThread::rethrow(std::unique_lock<std::mutex>& lock) {
+  if (!failure_) return;
+  const std::exception_ptr failure = failure_;
+  lock.unlock();
+  std::rethrow_exception(failure);
+}
+
+void WriterThread::post(Job job, std::size_t bytes) {
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [&] { return bytes_ == 0 || bytes_ + bytes <= most_bytes; });
+  rethrow(lock);
+  jobs_.push_back({std::move(job), bytes});
+  bytes_ += bytes;
+  lock.unlock();
+  posted_.notify_one();
+}
+
+void WriterThread::wait() {
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [&] { return jobs_.empty(); });
+  rethrow(lock);
+}
+
+void WriterThread::call(Job job) {
+  post(std::move(job));
+  wait();
+}
+
+WriterThread::Bytes WriterThread::buffer(std::size_t size) {
+  std::unique_ptr<std::vector<std::byte>> memory;
+  {
+    const std::lock_guard lock(spare_->mutex);
+    auto& same = spare_->buffers[size];
+    if (!same.empty()) {
+      memory = std::move(same.back());
+      same.pop_back();
+    }
+  }
+  if (!memory) memory = std::make_unique<std::vector<std::byte>>(size);
+  return {memory.release(), [spare = spare_](std::vector<std::byte>* bytes) {
+            const std::lock_guard lock(spare->mutex);
+            spare->buffers[bytes->size()].emplace_back(bytes);
+          }};
+}
+
+void WriterThread::perform(const Job& job) {
+  try {
+    const h5::Library library;
+    job();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+  }
+}
+
+void WriterThread::loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    posted_.wait(lock, [&] { return stop_ || !jobs_.empty(); });
+    if (jobs_.empty()) return;
+    Entry& entry = jobs_.front();  // stays where it is while others are posted behind it
+    if (!failure_) {
+      lock.unlock();
+      perform(entry.job);
+      lock.lock();
+    }
+    bytes_ -= entry.bytes;
+    Entry finished = std::move(entry);
+    jobs_.pop_front();
+    lock.unlock();
+    finished.job = nullptr;  // gives its memory back before anybody waits for that
+    done_.notify_all();
+    lock.lock();
+  }
+}
+
+}  // namespace vitrine

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace vitrine {
+
+/// The one thread that writes a recording: jobs run on it in the order in which they were posted, each while it holds the
+/// HDF5 library (h5::Library), so that the forward pass need not wait for the file. It sleeps where there is nothing to
+/// do. The first exception of a job drops those behind it and is thrown again by whoever posts or waits next.
+class WriterThread {
+ public:
+  using Job = std::function<void()>;
+  using Bytes = std::shared_ptr<std::vector<std::byte>>;
+
+  WriterThread();
+  /// Finishes what was posted.
+  ~WriterThread();
+  WriterThread(const WriterThread&) = delete;
+  WriterThread& operator=(const WriterThread&) = delete;
+
+  /// @param bytes  that the job keeps in memory; waits while more than 32 MiB are on their way
+  void post(Job job, std::size_t bytes = 0);
+  /// Waits until everything posted is done.
+  void wait();
+  /// Runs a job behind all others and waits for it.
+  void call(Job job);
+
+  /// Memory of exactly `size` bytes for a job, used again once the last owner lets go. Contents are unspecified.
+  Bytes buffer(std::size_t size);
+
+ private:
+  struct Spare;
+  struct Entry {
+    Job job;
+    std::size_t bytes;
+  };
+  void loop();
+  void perform(const Job& job);
+  void rethrow(std::unique_lock<std::mutex>& lock);
+
+  std::shared_ptr<Spare> spare_;  // buffers may outlive the thread
+  std::mutex mutex_;
+  std::condition_variable posted_, done_;
+  std::deque<Entry> jobs_;  // the first is being done
+  std::size_t bytes_ = 0;
+  bool stop_ = false;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+}  // namespace vitrine
