@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -25,7 +27,9 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::fprintf(stderr, "vitrine: %s; see `vitrine --help`\n", error.what());
+    // The parser repeats what it could not read, which may be a list of a thousand ids with line breaks.
+    const std::string line = quoted(std::string(error.what()), 300);
+    std::fprintf(stderr, "vitrine: %s; see `vitrine --help`\n", line.substr(1, line.size() - 2).c_str());
     return 2;
   }
   actions.at(app.get_subcommands().front())();
@@ -36,6 +40,9 @@ int run(int argc, char** argv) {
 }  // namespace vitrine
 
 int main(int argc, char** argv) {
+  // A heap of a thread's own grows by single pages, each a system call that holds up the page faults of all threads: 2,000
+  // of them while a recording of 512 tokens is written. The kernels do not allocate, so nobody fights over one heap.
+  mallopt(M_ARENA_MAX, 1);
   try {
     return vitrine::run(argc, argv);
   } catch (const vitrine::Error& error) {

@@ -28,8 +28,9 @@ class Run:
         self.finished = bool(self.file.attrs["finished"])
         self.provenance = json.loads(self.file.attrs["provenance"])
         self.rows = int(self.file["sequences/committed"][0])  # rows behind it do not exist
-        borders = np.minimum(self.file["sequences/offset"][:], self.rows)
-        self.borders = np.unique(borders).astype(int)
+        borders = self.file["sequences/offset"][:].astype(int)
+        begun = max(int(np.searchsorted(borders, self.rows, "left")), 0)  # sequences that begin before the last row
+        self.borders = np.minimum(borders[: begun + 1], self.rows)
 
     def names(self):
         """Every activation of the file."""
