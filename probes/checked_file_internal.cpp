@@ -20,6 +20,7 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 }  // namespace
 
 CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
+  const h5::Library library;
   h5::silence();
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path_, ignored)) throw Error({path_, "a recording", "no such file", "see `vitrine record`"});
@@ -32,11 +33,17 @@ CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
   throw Error({path_, "an HDF5 file", h5::last_reason(), "make it anew with `vitrine record`"});
 }
 
+CheckedFile::~CheckedFile() {
+  const h5::Library library;
+  file_.reset();
+}
+
 void CheckedFile::fail(const std::string& object, std::string expected, std::string found) const {
   throw Error({path_ + ", " + object, std::move(expected), std::move(found), "the recording is damaged or of another kind"});
 }
 
 bool CheckedFile::has(const std::string& name) const {
+  const h5::Library library;
   for (std::size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
     if (H5Lexists(file_, name.substr(0, end).c_str(), H5P_DEFAULT) <= 0) return false;
     if (end == std::string::npos) return true;
@@ -44,6 +51,7 @@ bool CheckedFile::has(const std::string& name) const {
 }
 
 std::vector<std::string> CheckedFile::members(const std::string& group) const {
+  const h5::Library library;
   std::vector<std::string> names;
   if (!has(group)) return names;
   const h5::Handle object(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), H5Gclose);
@@ -69,6 +77,7 @@ h5::Handle CheckedFile::open_dataset(const std::string& name) const {
 }
 
 CheckedFile::Info CheckedFile::info(const std::string& name) const {
+  const h5::Library library;
   const h5::Handle dataset = open_dataset(name);
   const h5::Handle type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose),
       properties(H5Dget_create_plist(dataset), H5Pclose);
@@ -93,6 +102,7 @@ CheckedFile::Info CheckedFile::info(const std::string& name) const {
 }
 
 void CheckedFile::walk_chunks(const std::string& name) const {
+  const h5::Library library;
   const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose),
                    properties(H5Dget_create_plist(dataset), H5Pclose);
   if (H5Pget_layout(properties) != H5D_CHUNKED) return;
@@ -124,6 +134,7 @@ h5::Handle CheckedFile::open_attribute(const std::string& object, const char* na
 }
 
 std::string CheckedFile::text(const std::string& object, const char* name) const {
+  const h5::Library library;
   const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
   if (H5Tget_class(type) != H5T_STRING) fail(object, std::string("text in ") + name, "another type");
   if (H5Tis_variable_str(type) > 0) {
@@ -144,6 +155,7 @@ std::string CheckedFile::text(const std::string& object, const char* name) const
 }
 
 std::uint64_t CheckedFile::count(const std::string& object, const char* name, std::uint64_t most) const {
+  const h5::Library library;
   const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
   std::uint64_t value = 0;
   if (H5Tget_class(type) != H5T_INTEGER || H5Aread(attribute, H5T_NATIVE_UINT64, &value) < 0) {
@@ -154,6 +166,7 @@ std::uint64_t CheckedFile::count(const std::string& object, const char* name, st
 }
 
 double CheckedFile::number(const std::string& object, const char* name) const {
+  const h5::Library library;
   const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
   double value = 0.0;
   if (H5Tget_class(type) != H5T_FLOAT || H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) < 0) {
@@ -163,6 +176,7 @@ double CheckedFile::number(const std::string& object, const char* name) const {
 }
 
 void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, void* values) const {
+  const h5::Library library;
   const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose);
   const std::vector<hsize_t> begin(box.begin.begin(), box.begin.end()), count(box.count.begin(), box.count.end());
   const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);

@@ -12,9 +12,11 @@
 namespace vitrine {
 
 /// A stranger's HDF5 file: nothing is believed before it was checked, every error names file, dataset, expected, found.
+/// Each call holds the library, so a recording may be read while another is written.
 class CheckedFile {
  public:
   explicit CheckedFile(std::string path);
+  ~CheckedFile();
 
   struct Info {
     std::string type;                ///< "f32", "f16", "bf16", "i32", "u64", "u8", "f64"

@@ -1,6 +1,11 @@
 #include "probes/hdf5_internal.h"
 
+#include <pthread.h>
+
+#include <new>
+
 #include "core/base/error.h"
+
 
 namespace vitrine::h5 {
 namespace {
@@ -29,11 +34,19 @@ void write_scalar(hid_t object, const char* name, const Scalar& scalar) {
   require(H5Awrite(attribute, scalar.memory_type, scalar.value), name, "write an attribute");
 }
 
+/// The child's one thread has another number than the thread that locked in the parent, so a recursive mutex can't be
+/// unlocked there: it is made anew.
+std::recursive_mutex& mutex_across_forks() {
+  static std::recursive_mutex mutex;
+  pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { new (&mutex) std::recursive_mutex; });
+  return mutex;
+}
+
 }  // namespace
 
 std::recursive_mutex& Library::mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
+  static std::recursive_mutex& held = mutex_across_forks();
+  return held;
 }
 
 void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }

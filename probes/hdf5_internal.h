@@ -16,7 +16,7 @@
 namespace vitrine::h5 {
 
 /// Holds the library, which several threads must not use at once (Debian's build has no lock of its own). May be held
-/// again by the thread that holds it.
+/// again by the thread that holds it. A fork waits for it, so that a child meets the library between two calls.
 class Library {
  public:
   Library() : lock_(mutex()) {}

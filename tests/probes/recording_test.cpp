@@ -4,11 +4,13 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <cmath>
 #include <csignal>
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <thread>
 
 #include "core/base/error.h"
 #include "probes/analysis.h"
@@ -152,6 +154,25 @@ TEST(Recording, WhatDoesNotFitIntoF16BecomesF32) {
     EXPECT_EQ(recording->activation(dataset, {two_texts[0].size() + 3, 1})[0], 70000.0f);
   }
   EXPECT_TRUE(found);
+}
+
+/// The writer's thread is in the library again and again while this one opens (a fork) and reads.
+TEST(Recording, OneIsReadWhileAnotherIsWritten) {
+  TinyModel reading("llama"), writing("llama");
+  const ScratchFile finished("finished"), live("live");
+  record(reading, two_texts, options_for(reading, finished.path), nullptr)->finish();
+  const auto expected = Recording::open(finished.path)->token_texts(1);
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    while (!stop) record(writing, two_texts, options_for(writing, live.path), nullptr)->finish();
+  });
+  for (int i = 0; i < 20; ++i) {
+    const auto recording = Recording::open(finished.path);
+    EXPECT_EQ(recording->token_texts(1), expected);
+    for (const Recording::Dataset& dataset : recording->activations()) EXPECT_FALSE(recording->activation(dataset, {0, 1}).empty());
+  }
+  stop = true;
+  writer.join();
 }
 
 TEST(Recording, AStoppedRunKeepsItsWholeRows) {
