@@ -54,7 +54,8 @@ class Session {
   KvCache new_cache() const { return KvCache(model_.spec, kv_type_); }
   /// Runs forward() over one sequence; a bidirectional model gets no cache.
   void run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t sequence = 0);
-  /// Runs forward() over sequences that share a pass; sequence i is called `first + i` in RowRef.
+  /// Runs forward() over sequences that share a pass; sequence i is called `first + i` in RowRef. Under fast precision the
+  /// last digits of a row depend on how many rows share its pass (kernels choose products by that), under exact they do not.
   void run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t first = 0);
   /// Precision, kernel, cache type, instruction set, threads, seed, version: what makes a number repeatable.
   Json signature() const;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "core/base/error.h"
 #include "probes/hdf5_internal.h"
@@ -47,14 +48,27 @@ void write_column(hid_t file, const TableColumn& column, const std::string& wher
   h5::require(H5Dwrite(dataset, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()), where, "write a column");
 }
 
+/// The attribute `columns`: names of the datasets in the table's order, which a group does not keep.
+void write_order(hid_t file, std::span<const TableColumn> columns, const std::string& where) {
+  std::vector<std::string> names;
+  std::vector<const char*> texts;
+  for (const TableColumn& column : columns) names.push_back(dataset_name(column.name));
+  for (const std::string& name : names) texts.push_back(name.c_str());
+  const hsize_t count = texts.size();
+  const h5::Handle type = text_type(), space(count > 0 ? H5Screate_simple(1, &count, nullptr) : H5Screate(H5S_NULL), H5Sclose);
+  const h5::Handle attribute(H5Acreate2(file, "columns", type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  h5::require(attribute, where, "write an attribute");
+  if (count > 0) h5::require(H5Awrite(attribute, type, texts.data()), where, "write an attribute");
+}
+
 void write_file(const std::string& path, const TableFile& table) {
   const h5::Library library;
   h5::silence();
-  const h5::Handle access = h5::access_properties(), creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-  h5::Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose);
+  const h5::Handle access = h5::access_properties();
+  h5::Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   h5::require(file, path, "create the file");
   for (const auto& [name, text] : table.attributes) h5::write_attribute(file, name.c_str(), std::string_view(text));
+  write_order(file, table.columns, path);
   for (const TableColumn& column : table.columns) write_column(file, column, path);
   h5::require(H5Fflush(file, H5F_SCOPE_LOCAL), path, "write to the disk");
   h5::require(file.reset() ? 0 : -1, path, "close the file");

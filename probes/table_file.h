@@ -20,9 +20,9 @@ struct TableFile {
 };
 
 /// Writes an HDF5 file that plain h5py reads: the dataset of a column is [rows], f64 or UTF-8 text of variable length, and
-/// carries its name in the attribute `name`; a "/" in the name, which would make a group, is "_" in the dataset's. Datasets
-/// are listed in the order of the columns. A text ends at its first zero byte. The file appears in one step, in the place of
-/// one that was there. @throws Error where it cannot be written
+/// carries its name in the attribute `name`; a "/" in the name, which would make a group, is "_" in the dataset's. The file's
+/// attribute `columns` lists the datasets in the order of the columns. A text ends at its first zero byte. The file appears
+/// in one step, in the place of one that was there. @throws Error where it cannot be written
 void write_table_file(const std::filesystem::path& path, const TableFile& table);
 
 }  // namespace vitrine
