@@ -1,26 +1,32 @@
 #include "experiments/scoring.h"
 
 #include "core/base/error.h"
+#include "probes/top_logits.h"
 
 namespace vitrine {
 namespace {
 
-constexpr std::size_t batch_rows = 512;
+using Sequences = std::span<const std::vector<TokenId>>;
 
-using Scores = std::vector<std::optional<double>>;
+/// @param logits  [vocabulary]
+TokenScore score_of(Ops& ops, std::span<const float> logits, TokenId next, std::size_t likeliest) {
+  TokenScore score{ops.log_probability(logits, static_cast<std::size_t>(next)), {}};
+  if (likeliest == 0) return score;
+  std::vector<std::int32_t> ids(likeliest);
+  std::vector<float> values(likeliest);
+  largest_logits(logits, ids, values);
+  // log P(i) = logit_i - log_sum_exp, and the token itself tells what that is.
+  const double log_sum_exp = logits[static_cast<std::size_t>(next)] - *score.log_probability;
+  for (std::size_t k = 0; k < likeliest; ++k) score.likeliest.push_back({ids[k], values[k] - log_sum_exp});
+  return score;
+}
 
-struct Progress {
-  std::string_view task;
+std::vector<std::vector<TokenScore>> scores_of(Session& session, Sequences sequences, const ScoreRequest& request) {
+  std::vector<std::vector<TokenScore>> scores;
   std::size_t done = 0, total = 0;  // rows
-};
-
-void score_batch(Session& session, std::span<const std::vector<TokenId>> sequences, std::span<Scores> scores, Progress& progress) {
-  std::vector<KvCache> caches;
-  caches.reserve(sequences.size());
-  std::vector<Segment> segments;
-  for (std::size_t s = 0; s < sequences.size(); ++s) {
-    caches.push_back(session.new_cache());
-    segments.push_back({.sequence = static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}, .cache = &caches.back()});
+  for (const auto& ids : sequences) {
+    scores.emplace_back(ids.size());
+    total += ids.size();
   }
   ForwardSinks sinks;
   sinks.logit_rows = LogitRows::all;
@@ -29,13 +35,24 @@ void score_batch(Session& session, std::span<const std::vector<TokenId>> sequenc
       const std::vector<TokenId>& ids = sequences[rows[r].sequence];
       const std::size_t next = rows[r].position + 1;
       if (next >= ids.size()) return;
-      scores[rows[r].sequence][next] = session.ops().log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(ids[next]));
+      scores[rows[r].sequence][next] = score_of(session.ops(), {&logits(r, 0), logits.extent(1)}, ids[next], request.likeliest);
     });
-    progress.done += rows.size();
-    session.run().step(progress.task, progress.done, progress.total);
+    done += rows.size();
+    session.run().step(request.task, done, total);
   };
-  const TapPlan taps;
-  forward({session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps}, segments, sinks);
+  std::size_t begin = 0;
+  for (const std::size_t end : batch_ends(sequences)) {
+    session.run_batch(sequences.subspan(begin, end - begin), {}, sinks, static_cast<std::uint32_t>(begin));
+    begin = end;
+  }
+  return scores;
+}
+
+/// Where the windows of a sequence begin.
+std::vector<std::size_t> window_begins(std::size_t tokens, const Windows& windows) {
+  std::vector<std::size_t> begins;
+  for (std::size_t begin = 0; begin == 0 || begin + windows.window - windows.stride < tokens; begin += windows.stride) begins.push_back(begin);
+  return begins;
 }
 
 }  // namespace
@@ -45,35 +62,36 @@ void require_next_token_model(const Model& model) {
   throw Error({model.path.string(), "a model that predicts the next token", model.spec.architecture, ""});
 }
 
-std::vector<Scores> token_log_probabilities(Session& session, std::span<const std::vector<TokenId>> sequences, std::string_view task) {
-  std::vector<Scores> scores;
-  Progress progress{.task = task};
-  for (const auto& ids : sequences) {
-    scores.emplace_back(ids.size());
-    progress.total += ids.size();
+std::vector<std::vector<std::optional<double>>> token_log_probabilities(Session& session, Sequences sequences, std::string_view task) {
+  std::vector<std::vector<std::optional<double>>> result;
+  for (const auto& scores : scores_of(session, sequences, {.task = task})) {
+    auto& numbers = result.emplace_back();
+    for (const TokenScore& score : scores) numbers.push_back(score.log_probability);
   }
-  for (std::size_t begin = 0; begin < sequences.size();) {
-    std::size_t end = begin, rows = 0;
-    while (end < sequences.size() && (end == begin || rows + sequences[end].size() <= batch_rows)) rows += sequences[end++].size();
-    score_batch(session, sequences.subspan(begin, end - begin), std::span(scores).subspan(begin, end - begin), progress);
-    begin = end;
-  }
-  return scores;
+  return result;
 }
 
-std::vector<std::optional<double>> windowed_log_probabilities(Session& session, std::span<const TokenId> ids, const Windows& windows) {
+std::vector<std::vector<TokenScore>> windowed_scores(Session& session, Sequences sequences, const Windows& windows,
+                                                     const ScoreRequest& request) {
   VITRINE_CHECK(windows.window > 1 && windows.stride > 0 && windows.stride < windows.window);
   std::vector<std::vector<TokenId>> pieces;
-  for (std::size_t begin = 0; begin == 0 || begin + windows.window - windows.stride < ids.size(); begin += windows.stride) {
-    const auto piece = ids.subspan(begin, std::min(windows.window, ids.size() - begin));
-    pieces.emplace_back(piece.begin(), piece.end());
+  for (const std::vector<TokenId>& ids : sequences) {
+    for (const std::size_t begin : window_begins(ids.size(), windows)) {
+      const auto piece = std::span(ids).subspan(begin, std::min(windows.window, ids.size() - begin));
+      pieces.emplace_back(piece.begin(), piece.end());
+    }
   }
-  const auto scores = token_log_probabilities(session, pieces, "score");
-  Scores result(ids.size());
-  for (std::size_t w = 0; w < pieces.size(); ++w) {
-    for (std::size_t i = 1; i < pieces[w].size(); ++i) {
-      std::optional<double>& place = result[w * windows.stride + i];
-      if (!place) place = scores[w][i];
+  auto scores = scores_of(session, pieces, request);
+  std::vector<std::vector<TokenScore>> result;
+  std::size_t piece = 0;
+  for (const std::vector<TokenId>& ids : sequences) {
+    auto& whole = result.emplace_back(ids.size());
+    for (const std::size_t begin : window_begins(ids.size(), windows)) {
+      for (std::size_t i = 1; i < scores[piece].size(); ++i) {
+        TokenScore& place = whole[begin + i];
+        if (!place.log_probability) place = std::move(scores[piece][i]);
+      }
+      ++piece;
     }
   }
   return result;

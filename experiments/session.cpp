@@ -5,8 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
@@ -35,14 +33,16 @@ DType parse_kv(const std::string& word, Precision precision) {
   return word == "f32" ? DType::f32 : DType::f16;
 }
 
-}  // namespace
-
-std::string read_file(const std::string& flag, const std::string& path, const std::string& expected) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({flag + " " + path, expected, "none", ""});
-  return text;
+void set_format(CommonOptions& options, const std::string& word, const std::string& known) {
+  if (word != "table" && word != "json" && !(word == "csv" && options.prints_rows)) {
+    throw Error({"--format", known, quoted(word), ""}, Fault::usage);
+  }
+  if (options.json && word != "json") throw Error({"--json", "no other --format beside it", quoted(word), ""}, Fault::usage);
+  options.json = word == "json";
+  options.csv = word == "csv";
 }
+
+}  // namespace
 
 Run::Report progress_bar(bool quiet) {
   if (quiet || !isatty(STDERR_FILENO)) return {};
@@ -66,14 +66,14 @@ void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
   app.add_option("--seed", options.seed, "of everything random");
   app.add_flag("--quiet", options.quiet, "no progress");
-  app.add_flag("--json", options.json, "print JSON");
+  app.add_flag("--json", options.json, "short for --format json");
+  const std::string known = options.prints_rows ? "table (default), csv or json" : "table (default) or json";
+  app.add_option_function<std::string>("--format", [&options, known](const std::string& word) { set_format(options, word, known); }, known);
 }
 
-void declare_text(CLI::App& app, TextOptions& options) {
-  app.add_option("--text", options.text, "the text itself (may be empty)");
-  app.add_option("--file", options.file, "a file with the text");
-  app.add_option("--ids", options.ids, "token ids, used as they are")->delimiter(',');
-  app.add_option("--bos", options.bos, "auto (what the tokenizer declares), yes or no");
+void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
+  options.prints_rows = true;
+  declare_common(app, options);
 }
 
 Session::Session(const CommonOptions& options)
@@ -92,38 +92,24 @@ Session::Session(const CommonOptions& options)
 Session::~Session() { running = nullptr; }
 
 InputText Session::read(const TextOptions& options) const {
-  InputText input;
-  const int given = (options.text ? 1 : 0) + (options.file.empty() ? 0 : 1) + (options.ids.empty() ? 0 : 1);
-  if (given != 1) {
-    throw Error({"input", "exactly one of --text, --file, --ids", std::to_string(given) + " of them", ""}, Fault::usage);
-  }
-  for (const int id : options.ids) input.tokens.push_back({id, 0, 0});
-  if (!input.tokens.empty()) {
+  VITRINE_CHECK(!options.many());
+  return std::move(read_all(options).front());
+}
+
+std::vector<InputText> Session::read_all(const TextOptions& options) const {
+  require_one_source(options);
+  if (!options.ids.empty()) {
+    InputText input;
+    for (const int id : options.ids) input.tokens.push_back({id, 0, 0});
     input.bos_rule = "ids as given";
-    return input;
+    return {std::move(input)};
   }
   if (!model_.tokenizer) {
     throw Error({options_.model, "a tokenizer", "none", "give token ids with --ids"}, Fault::usage);
   }
-  if (options.bos != "auto" && options.bos != "yes" && options.bos != "no") {
-    throw Error({"--bos", "auto, yes or no", quoted(options.bos), ""}, Fault::usage);
-  }
-  input.text = options.text ? *options.text : read_file("--file", options.file);
-  const SpecialTokens& special = model_.tokenizer->special();
-  input.tokens = model_.tokenizer->encode(input.text, {});
-  input.bos_added = special.adds_bos && special.bos && !input.tokens.empty() && input.tokens.front().id == *special.bos;
-  input.bos_rule = options.bos;
-  if (options.bos == "no" && input.bos_added) {
-    input.tokens.erase(input.tokens.begin());
-    input.bos_added = false;
-  }
-  if (options.bos == "yes" && !input.bos_added) {
-    if (!special.bos) throw Error({"--bos yes", "a BOS token in the tokenizer", "none", ""}, Fault::usage);
-    input.tokens.insert(input.tokens.begin(), {*special.bos, 0, 0});
-    input.bos_added = true;
-    input.bos_rule = "yes (the tokenizer adds none)";
-  }
-  return input;
+  std::vector<InputText> inputs;
+  for (std::string& text : texts_of(options)) inputs.push_back(encode_text(*model_.tokenizer, std::move(text), options.bos));
+  return inputs;
 }
 
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
@@ -136,6 +122,19 @@ void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, co
   forward(context, {&segment, 1}, sinks);
 }
 
+void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks,
+                        std::uint32_t first) {
+  const bool causal = model_.spec.causal();
+  std::vector<KvCache> caches;
+  caches.reserve(sequences.size());
+  std::vector<Segment> segments;
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    if (causal) caches.push_back(new_cache());
+    segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}, .cache = causal ? &caches.back() : nullptr});
+  }
+  forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+}
+
 Json Session::signature() const {
   Json json;
   json.set("precision", options_.precision).set("kernel", std::string(kernel_.kernel->name));
@@ -144,6 +143,29 @@ Json Session::signature() const {
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
   return json;
+}
+
+std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequences) {
+  std::vector<std::size_t> ends;
+  std::size_t rows = 0;
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    if (rows > 0 && rows + sequences[s].size() > max_rows) {
+      ends.push_back(s);
+      rows = 0;
+    }
+    rows += sequences[s].size();
+  }
+  if (!sequences.empty()) ends.push_back(sequences.size());
+  return ends;
+}
+
+void require_context(const Model& model, std::span<const InputText> inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (model.spec.context == 0 || inputs[i].tokens.size() <= model.spec.context) continue;
+    throw Error({"text " + std::to_string(i) + " (counted from 0)",
+                 "at most " + std::to_string(model.spec.context) + " tokens (the model's context)",
+                 std::to_string(inputs[i].tokens.size()), "shorten the text"});
+  }
 }
 
 std::vector<TokenId> ids_of(std::span<const Token> tokens) {

@@ -7,6 +7,7 @@
 
 #include "core/base/json.h"
 #include "core/model/forward.h"
+#include "experiments/texts.h"
 
 namespace CLI {
 class App;
@@ -25,24 +26,12 @@ struct CommonOptions {
   std::uint64_t seed = 0;
   bool quiet = false;
   bool json = false;
+  bool csv = false;         ///< asked for with --format csv
+  bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
-
-/// Where a text comes from.
-struct TextOptions {
-  std::optional<std::string> text;
-  std::string file;
-  std::vector<int> ids;
-  std::string bos = "auto";
-};
-void declare_text(CLI::App& app, TextOptions& options);
-
-struct InputText {
-  std::string text;           ///< empty where ids were given
-  std::vector<Token> tokens;  ///< with a BOS where asked for
-  bool bos_added = false;     ///< the first token is a BOS
-  std::string bos_rule;       ///< "auto", "yes (the tokenizer adds none)", ...
-};
+/// declare_common of a command whose results are rows, so that --format csv is valid too.
+void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 
 /// A model with everything that runs it.
 class Session {
@@ -58,11 +47,16 @@ class Session {
   Run& run() { return run_; }
   Workspace& workspace() { return workspace_; }
 
-  /// @throws Error (usage) where no text is given or the model has no tokenizer
+  /// The one text. @throws Error (usage) where no text is given or the model has no tokenizer
   InputText read(const TextOptions& options) const;
+  /// One text, or those of a file of many in its order. @throws Error as read()
+  std::vector<InputText> read_all(const TextOptions& options) const;
   KvCache new_cache() const { return KvCache(model_.spec, kv_type_); }
   /// Runs forward() over one sequence; a bidirectional model gets no cache.
   void run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t sequence = 0);
+  /// Runs forward() over sequences that share a pass; sequence i is called `first + i` in RowRef. Under fast precision the
+  /// last digits of a row depend on how many rows share its pass (kernels choose products by that), under exact they do not.
+  void run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t first = 0);
   /// Precision, kernel, cache type, instruction set, threads, seed, version: what makes a number repeatable.
   Json signature() const;
 
@@ -78,8 +72,10 @@ class Session {
   Run run_;
 };
 
-/// A whole file. @param flag  names it in the error, as "--file"  @throws Error  @param expected  what should be there
-std::string read_file(const std::string& flag, const std::string& path, const std::string& expected = "a readable file");
+/// Cuts sequences into batches of at most 512 rows (a longer sequence stands alone): the end of each batch.
+std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequences);
+/// @throws Error naming the first text that the model's context does not hold
+void require_context(const Model& model, std::span<const InputText> inputs);
 /// Progress on stderr; none when that is no terminal or `quiet`.
 Run::Report progress_bar(bool quiet);
 /// @throws Error (usage) where the number is absurd

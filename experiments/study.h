@@ -50,8 +50,9 @@ struct StudyResult {
 
 Json to_json(const StudyResult& result);
 
-/// Writes study.json, items.csv, items_long.csv, report.html, figures/*.svg and LICENSES.txt. The folder appears in one
-/// step; an older study of the same name is replaced. @throws Error where the folder is something else
+/// Writes study.json, items.csv, items_long.csv, items.h5 (the columns of items.csv, probes/table_file.h), report.html,
+/// figures/*.svg and LICENSES.txt. The folder appears in one step; an older study of the same name is replaced.
+/// @throws Error where the folder is something else
 void write_study(const StudyResult& result, const std::filesystem::path& folder);
 
 /// Refuses a folder that write_study would refuse, before any work is done.

@@ -1,33 +1,24 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "experiments/data/csv.h"
 #include "experiments/study.h"
+#include "probes/table_file.h"
 
 namespace vitrine {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A field of a CSV file (RFC 4180).
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string field = "\"";
-  for (const char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return field + "\"";
-}
-
 std::string csv(const StudyTable& table) {
-  std::string text;
-  const auto line = [&](const std::vector<std::string>& cells) {
-    for (std::size_t i = 0; i < cells.size(); ++i) text += (i > 0 ? "," : "") + csv_field(cells[i]);
-    text += "\r\n";
-  };
-  line(table.header);
-  for (const auto& row : table.rows) line(row);
+  std::string text = csv_line(table.header);
+  for (const auto& row : table.rows) text += csv_line(row);
   return text;
 }
 
@@ -47,6 +38,28 @@ std::string long_csv(const StudyResult& result) {
     }
   }
   return csv(table);
+}
+
+/// A column is numbers where every cell is a number or empty, and one at least is a number.
+TableColumn column_of(const StudyTable& table, std::size_t place) {
+  std::vector<std::string> texts;
+  for (const auto& row : table.rows) texts.push_back(row[place]);
+  const auto empty = [](const std::string& text) { return text.empty(); };
+  const bool numbers = std::all_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty() || is_number(text); }) &&
+                       !std::all_of(texts.begin(), texts.end(), empty);
+  if (!numbers) return {table.header[place], std::move(texts)};
+  std::vector<double> values;
+  for (const std::string& text : texts) {
+    values.push_back(text.empty() ? std::numeric_limits<double>::quiet_NaN() : std::strtod(text.c_str(), nullptr));
+  }
+  return {table.header[place], std::move(values)};
+}
+
+/// items.csv as columns; the attributes say which study and program made them.
+TableFile items_file(const StudyResult& result) {
+  TableFile file{{{"study", result.study}, {"title", result.title}, {"program_version", VITRINE_VERSION}}, {}};
+  for (std::size_t c = 0; c < result.items.header.size(); ++c) file.columns.push_back(column_of(result.items, c));
+  return file;
 }
 
 void write_file(const fs::path& path, std::string_view text) {
@@ -94,6 +107,7 @@ void write_study(const StudyResult& result, const fs::path& folder) {
     write_file(part / "study.json", to_json(result).dump(2) + "\n");
     write_file(part / "items.csv", csv(result.items));
     write_file(part / "items_long.csv", long_csv(result));
+    write_table_file(part / "items.h5", items_file(result));
     write_file(part / "report.html", report_html(result));
     write_file(part / "LICENSES.txt", result.licenses + "\n");
     const std::vector<std::string> units = units_of(result.estimates);

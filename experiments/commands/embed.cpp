@@ -4,7 +4,9 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
+#include "experiments/data/csv.h"
 #include "experiments/embedding.h"
+#include "experiments/output.h"
 
 namespace vitrine {
 namespace {
@@ -24,28 +26,68 @@ Pooling parse_pooling(const std::string& word, const ModelSpec& spec) {
   throw Error({"--pooling", "auto, mean, cls or last", quoted(word), ""}, Fault::usage);
 }
 
+Json result_of(const Options& options, Pooling pooling, std::span<const double> embedding, std::size_t tokens) {
+  Json values = Json::array(), json;
+  for (const double value : embedding) values.push(value);
+  json.set("embedding", tokens > 0 ? values : Json());
+  if (tokens == 0) json.set("reason", "the text has no token");
+  json.set("pooling", pooling == Pooling::mean ? "mean" : pooling == Pooling::cls ? "cls" : "last");
+  return json.set("normalized", !options.no_normalize).set("tokens", static_cast<std::uint64_t>(tokens));
+}
+
+/// One row a text: its number of tokens and the numbers of its vector.
+void print_csv(std::span<const Json> results, std::size_t width) {
+  std::vector<std::string> columns{"id", "tokens"};
+  for (std::size_t c = 0; c < width; ++c) columns.push_back("value_" + std::to_string(c));
+  std::vector<std::string> cells(columns);
+  std::fputs(csv_line(columns).c_str(), stdout);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Json& values = results[i]["embedding"];
+    cells[0] = std::to_string(i);
+    cells[1] = results[i]["tokens"].dump();
+    for (std::size_t c = 0; c < width; ++c) cells[c + 2] = values.is_array() ? values.items()[c].dump() : "";
+    std::fputs(csv_line(cells).c_str(), stdout);
+  }
+}
+
+void print_table(std::span<const Json> results) {
+  std::puts("    id  tokens  values");
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    std::printf("%6zu %7s ", i, results[i]["tokens"].dump().c_str());
+    const Json& values = results[i]["embedding"];
+    for (std::size_t c = 0; values.is_array() && c < values.items().size(); ++c) std::printf(" %.9g", values.items()[c].number());
+    std::puts(values.is_array() ? "" : " -");
+  }
+}
+
 void run(const Options& options) {
+  require_one_source(options.text);
   Session session(options.common);
-  const Pooling pooling = parse_pooling(options.pooling, session.model().spec);
-  const InputText input = session.read(options.text);
-  if (input.tokens.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
-  const std::vector<double> embedding = sequence_embedding(session, ids_of(input.tokens), pooling, !options.no_normalize);
+  const ModelSpec& spec = session.model().spec;
+  const EmbeddingRequest request{parse_pooling(options.pooling, spec), !options.no_normalize};
+  const std::vector<InputText> inputs = session.read_all(options.text);
+  const bool many = options.text.many();
+  if (!many && inputs.front().tokens.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
+  require_context(session.model(), inputs);
+  std::vector<std::vector<TokenId>> sequences;
+  for (const InputText& input : inputs) sequences.push_back(ids_of(input.tokens));
+  const auto embeddings = sequence_embeddings(session, sequences, request);
+  std::vector<Json> results;
+  for (std::size_t i = 0; i < embeddings.size(); ++i) results.push_back(result_of(options, request.pooling, embeddings[i], sequences[i].size()));
   if (options.common.json) {
-    Json values = Json::array();
-    for (const double value : embedding) values.push(value);
-    Json json;
-    json.set("embedding", values).set("pooling", pooling == Pooling::mean ? "mean" : pooling == Pooling::cls ? "cls" : "last");
-    json.set("normalized", !options.no_normalize).set("tokens", static_cast<std::uint64_t>(input.tokens.size()));
-    std::puts(json.set("signature", session.signature()).dump(2).c_str());
+    const Json json = many ? sequences_of(std::move(results), session.signature()) : results.front().set("signature", session.signature());
+    std::puts(json.dump(2).c_str());
     return;
   }
-  for (const double value : embedding) std::printf("%.9g\n", value);
+  if (options.common.csv) return print_csv(results, spec.width);
+  if (many) return print_table(results);
+  for (const double value : embeddings.front()) std::printf("%.9g\n", value);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_common(app, options->common);
-  declare_text(app, options->text);
+  declare_common_with_rows(app, options->common);
+  declare_texts(app, options->text);
   app.add_option("--pooling", options->pooling, "mean, cls or last; auto = what the model declares, else mean");
   app.add_flag("--no-normalize", options->no_normalize, "do not divide by the vector's length");
   return [options] { run(*options); };

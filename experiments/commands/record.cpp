@@ -1,6 +1,7 @@
 #include "probes/recorder.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
+#include "experiments/output.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -38,7 +40,7 @@ std::string command_line() {
   return words;
 }
 
-RecorderOptions recorder_options(const Session& session, const Options& options, const InputText& input) {
+RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs) {
   RecorderOptions result;
   result.path = options.output;
   result.attention = choice<AttentionStorage>("--attention", options.attention,
@@ -52,13 +54,27 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
   for (std::size_t block = 0; result.attention == AttentionStorage::dense && block < session.model().spec.blocks.size(); ++block) {
     result.points.push_back({.block = static_cast<int>(block), .site = Site::pattern});
   }
-  result.longest_sequence = input.tokens.size();
+  for (const InputText& input : inputs) {
+    result.longest_sequence = std::max(result.longest_sequence, input.tokens.size());
+    result.expected_rows += input.tokens.size();
+  }
   result.kv_type = session.kv_type();
-  result.expected_rows = input.tokens.size();
   result.provenance = session.signature();
-  result.provenance.set("command_line", command_line()).set("bos", input.bos_rule);
+  result.provenance.set("command_line", command_line()).set("bos", inputs.front().bos_rule);
   result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));
   return result;
+}
+
+/// Which rows of the recording each text has.
+Json rows_of(std::span<const InputText> inputs) {
+  Json list = Json::array();
+  std::uint64_t row = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::uint64_t tokens = inputs[i].tokens.size();
+    list.push(Json::object().set("id", static_cast<std::uint64_t>(i)).set("first_row", row).set("tokens", tokens));
+    row += tokens;
+  }
+  return list;
 }
 
 Json result_of(const Recorder& recorder, const Options& options, double seconds) {
@@ -86,36 +102,62 @@ Json result_of(const Recorder& recorder, const Options& options, double seconds)
   return json.set("datasets", datasets);
 }
 
-void run(const Options& options) {
-  Session session(options.common);
-  const InputText input = session.read(options.text);
-  if (input.tokens.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
-  const RecorderOptions wanted = recorder_options(session, options, input);
-  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, wanted);
-  Observer* observers[] = {recorder.get()};
+/// Every text is a sequence of the one recording, an empty one too.
+void record(Session& session, Recorder& recorder, std::span<const InputText> inputs) {
+  Observer* observers[] = {&recorder};
   const TapPlan taps(session.model().spec, observers);
+  std::vector<std::vector<TokenId>> sequences;
+  for (const InputText& input : inputs) sequences.push_back(ids_of(input.tokens));
+  std::size_t begin = 0;
+  for (const std::size_t end : batch_ends(sequences)) {
+    for (std::size_t s = begin; s < end; ++s) recorder.begin_sequence(inputs[s].tokens);
+    session.run_batch(std::span(sequences).subspan(begin, end - begin), taps, {}, static_cast<std::uint32_t>(begin));
+    recorder.end_sequence();
+    session.run().step("record", end, sequences.size());
+    begin = end;
+  }
+}
+
+void print_csv(const Json& datasets) {
+  std::vector<Json> rows;
+  for (const Json& dataset : datasets.items()) {
+    std::string shape;
+    for (const Json& extent : dataset["shape"].items()) shape += (shape.empty() ? "" : "x") + extent.dump();
+    rows.push_back(Json(dataset).set("shape", shape));
+  }
+  std::fputs(csv_of(rows, std::vector<std::string>{"name", "type", "shape", "bytes"}).c_str(), stdout);
+}
+
+void run(const Options& options) {
+  require_one_source(options.text);
+  Session session(options.common);
+  const std::vector<InputText> inputs = session.read_all(options.text);
+  require_context(session.model(), inputs);
+  const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
+  if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
+  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs));
   const auto start = std::chrono::steady_clock::now();
-  recorder->begin_sequence(input.tokens);
-  session.run_sequence(ids_of(input.tokens), taps, {});
-  recorder->end_sequence();
+  record(session, *recorder, inputs);
   recorder->finish();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const Json json = result_of(*recorder, options, seconds);
+  Json json = result_of(*recorder, options, seconds);
+  if (options.common.csv) return print_csv(json["datasets"]);
+  if (options.text.many()) json.set("sequences", rows_of(inputs));
   if (options.common.json) {
     std::puts(json.dump(2).c_str());
     return;
   }
-  std::printf("%s: %s tokens, %zu datasets, %.1f MB in %.2f s, of which %.2f s recording\n", options.output.c_str(),
-              json["rows"].dump().c_str(), json["datasets"].items().size(), json["file_bytes"].number() / 1e6, seconds,
-              json["seconds_recording"].number());
+  std::printf("%s: %zu text%s, %s tokens, %zu datasets, %.1f MB in %.2f s, of which %.2f s recording\n", options.output.c_str(), inputs.size(),
+              inputs.size() == 1 ? "" : "s", json["rows"].dump().c_str(), json["datasets"].items().size(), json["file_bytes"].number() / 1e6,
+              seconds, json["seconds_recording"].number());
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_common(app, options->common);
-  declare_text(app, options->text);
+  declare_common_with_rows(app, options->common);
+  declare_texts(app, options->text);
   app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
-  app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',');
+  app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
   app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
   app.add_option("--compress", options->compress, "none");

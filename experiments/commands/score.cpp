@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
+#include "experiments/continuation.h"
+#include "experiments/output.h"
 #include "experiments/scoring.h"
 
 namespace vitrine {
@@ -14,7 +16,16 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::size_t window = 0, stride = 0;
+  std::size_t window = 0, stride = 0, top = 0;
+  std::vector<std::string> continuations;
+};
+
+/// A text, what it continues with, and what the model says of them.
+struct Item {
+  InputText input;
+  std::vector<InputText> joined;  // the text with each continuation behind it
+  std::vector<TokenScore> scores;
+  std::vector<std::vector<TokenScore>> joined_scores;
 };
 
 /// The user's window, else the model's context; the stride defaults to half of it.
@@ -31,60 +42,213 @@ Windows windows_of(const Options& options, const ModelSpec& spec, std::size_t to
   return windows;
 }
 
-Json result_of(const Session& session, const InputText& input, std::span<const std::optional<double>> scores, const Windows& windows) {
+Json number(std::size_t value) { return static_cast<std::uint64_t>(value); }
+
+Json text_of(const Session& session, TokenId id) {
   const Tokenizer* tokenizer = session.model().tokenizer.get();
+  return tokenizer ? Json(tokenizer->piece(id)) : Json();
+}
+
+/// Sum and count of tokens as they are added.
+struct Tally {
   Json tokens = Json::array();
-  double sum = 0.0;
-  std::size_t scored = 0, bytes = 0, first_scored = 0;
-  for (std::size_t i = input.bos_added ? 1 : 0; i < input.tokens.size(); ++i) {
-    const Token& token = input.tokens[i];
-    Json row;
-    row.set("id", token.id).set("text", tokenizer ? Json(tokenizer->piece(token.id)) : Json());
-    row.set("logprob", scores[i] ? Json(*scores[i]) : Json());
-    if (!scores[i]) row.set("reason", "nothing stands before the first token");
-    tokens.push(row);
-    if (!scores[i]) continue;
-    if (scored++ == 0) first_scored = i;
-    sum += *scores[i];
-    bytes += token.end - token.begin;
+  double sum = 0.0;  // nats
+  std::size_t scored = 0, bytes = 0;
+};
+
+void add(Tally& tally, const Session& session, const Options& options, const Token& token, const TokenScore& score) {
+  Json row;
+  row.set("id", token.id).set("text", text_of(session, token.id));
+  row.set("logprob", score.log_probability ? Json(*score.log_probability) : Json());
+  if (!score.log_probability) row.set("reason", "nothing stands before the first token");
+  if (options.top > 0) {
+    Json top = Json::array();
+    for (const LikelyToken& likely : score.likeliest) {
+      top.push(Json::object().set("id", likely.id).set("text", text_of(session, likely.id)).set("logprob", likely.log_probability));
+    }
+    row.set("top", score.log_probability ? top : Json());
   }
-  const auto count = static_cast<double>(scored);
-  Json protocol;
-  protocol.set("bos", input.bos_rule).set("window", static_cast<std::uint64_t>(windows.window)).set("stride", static_cast<std::uint64_t>(windows.stride));
-  protocol.set("first_scored", static_cast<std::uint64_t>(first_scored)).set("unit", "token");
+  tally.tokens.push(row);
+  if (!score.log_probability) return;
+  ++tally.scored;
+  tally.sum += *score.log_probability;
+  tally.bytes += token.end - token.begin;
+}
+
+Json continuation_of(const Session& session, const Options& options, const Item& item, std::size_t index) {
+  const InputText& joined = item.joined[index];
+  const ContinuationTokens part = continuation_tokens(joined.tokens, item.input.text.size());
+  Tally tally;
+  for (std::size_t i = part.begin; i < part.end; ++i) add(tally, session, options, joined.tokens[i], item.joined_scores[index][i]);
   Json json;
-  json.set("tokens", tokens).set("sum", scored ? Json(sum) : Json());
-  json.set("perplexity", scored ? Json(std::exp(-sum / count)) : Json());
-  json.set("bits_per_byte", bytes ? Json(-sum / std::log(2.0) / static_cast<double>(bytes)) : Json());
-  if (scored == 0) json.set("reason", "no token has another before it");
-  return json.set("tokens_scored", static_cast<std::uint64_t>(scored)).set("protocol", protocol).set("signature", session.signature());
+  json.set("text", options.continuations[index]).set("sum", tally.scored ? Json(tally.sum) : Json());
+  if (tally.scored < part.end - part.begin) json.set("reason", "nothing stands before the first token, which the sum leaves out");
+  json.set("tokens_scored", number(tally.scored)).set("straddles", part.straddles);
+  return json.set("tokens", tally.tokens);
+}
+
+Json result_of(const Session& session, const Options& options, const Item& item, const Windows& windows) {
+  Tally tally;
+  std::size_t first_scored = 0;
+  for (std::size_t i = item.input.bos_added ? 1 : 0; i < item.input.tokens.size(); ++i) {
+    if (tally.scored == 0) first_scored = i;
+    add(tally, session, options, item.input.tokens[i], item.scores[i]);
+  }
+  const bool any = tally.scored > 0;
+  Json protocol;
+  protocol.set("bos", item.input.bos_rule).set("window", number(windows.window)).set("stride", number(windows.stride));
+  protocol.set("first_scored", any ? number(first_scored) : Json()).set("unit", "token");
+  Json json;
+  json.set("tokens", tally.tokens).set("sum", any ? Json(tally.sum) : Json());
+  json.set("perplexity", any ? Json(std::exp(-tally.sum / static_cast<double>(tally.scored))) : Json());
+  json.set("bits_per_byte", tally.bytes ? Json(-tally.sum / std::log(2.0) / static_cast<double>(tally.bytes)) : Json());
+  if (!any) json.set("reason", "no token has another before it");
+  json.set("tokens_scored", number(tally.scored)).set("protocol", protocol);
+  if (options.continuations.empty()) return json;
+  Json continuations = Json::array();
+  for (std::size_t c = 0; c < item.joined.size(); ++c) continuations.push(continuation_of(session, options, item, c));
+  return json.set("continuations", continuations);
+}
+
+std::vector<Item> items_of(const Session& session, const Options& options) {
+  std::vector<Item> items;
+  for (InputText& input : session.read_all(options.text)) {
+    items.push_back({.input = std::move(input), .joined = {}, .scores = {}, .joined_scores = {}});
+    for (const std::string& continuation : options.continuations) {
+      items.back().joined.push_back(encode_text(*session.model().tokenizer, items.back().input.text + continuation, options.text.bos));
+    }
+  }
+  return items;
+}
+
+/// Scores every text and every joined text in common passes. Returns the windows that were used.
+Windows score(Session& session, const Options& options, std::vector<Item>& items) {
+  std::vector<std::vector<TokenId>> sequences;
+  for (const Item& item : items) {
+    sequences.push_back(ids_of(item.input.tokens));
+    for (const InputText& joined : item.joined) sequences.push_back(ids_of(joined.tokens));
+  }
+  std::size_t longest = 0;
+  for (const auto& ids : sequences) longest = std::max(longest, ids.size());
+  const Windows windows = windows_of(options, session.model().spec, longest);
+  auto scores = windowed_scores(session, sequences, windows, {.likeliest = options.top});
+  std::size_t next = 0;
+  for (Item& item : items) {
+    item.scores = std::move(scores[next++]);
+    for (std::size_t c = 0; c < item.joined.size(); ++c) item.joined_scores.push_back(std::move(scores[next++]));
+  }
+  return windows;
+}
+
+/// "top_1", "top_1_logprob", ... beside the token's own columns.
+std::string tokens_csv(const Json& tokens, std::size_t top) {
+  std::vector<std::string> columns{"position", "id", "text", "logprob"};
+  for (std::size_t k = 1; k <= top; ++k) {
+    for (const char* part : {"", "_logprob"}) columns.push_back("top_" + std::to_string(k) + part);
+  }
+  std::vector<Json> rows;
+  for (const Json& token : tokens.items()) {
+    Json row = Json::object().set("position", number(rows.size()));
+    for (const auto& [name, value] : token.members()) row.set(name, value);
+    for (std::size_t k = 0; token["top"].is_array() && k < token["top"].items().size(); ++k) {
+      const Json& likely = token["top"].items()[k];
+      const std::string name = "top_" + std::to_string(k + 1);
+      row.set(name, likely["text"].is_null() ? likely["id"] : likely["text"]).set(name + "_logprob", likely["logprob"]);
+    }
+    rows.push_back(std::move(row));
+  }
+  return csv_of(rows, columns);
+}
+
+std::string readable(const Json& token) {
+  return token["text"].is_string() ? printable(token["text"].string()) : token["id"].dump();
+}
+
+std::string decimal(const Json& number) { return number.is_null() ? "-" : std::to_string(number.number()); }
+
+void print_tokens(const Json& result) {
+  for (const Json& row : result["tokens"].items()) {
+    std::printf("%10s  %s", decimal(row["logprob"]).c_str(), readable(row).c_str());
+    if (row["top"].is_array()) std::printf("   [");
+    for (std::size_t k = 0; row["top"].is_array() && k < row["top"].items().size(); ++k) {
+      const Json& likely = row["top"].items()[k];
+      const std::string text = likely["text"].is_string() ? quoted(likely["text"].string()) : likely["id"].dump();
+      std::printf("%s%s %.3f", k > 0 ? ", " : "", text.c_str(), likely["logprob"].number());
+    }
+    std::puts(row["top"].is_array() ? "]" : "");
+  }
+  std::printf("sum %s nats, perplexity %s per token over %s tokens (bos: %s)\n", result["sum"].dump().c_str(), result["perplexity"].dump().c_str(),
+              result["tokens_scored"].dump().c_str(), result["protocol"]["bos"].string().c_str());
+}
+
+/// One row a text, or one row a continuation of a text.
+void print_rows(const Options& options, std::span<const Json> results) {
+  std::vector<std::string> columns{"id", "sum", "perplexity", "bits_per_byte", "tokens_scored"};
+  if (!options.continuations.empty()) columns = {"id", "continuation", "text", "sum", "tokens_scored", "straddles"};
+  std::vector<Json> rows;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (options.continuations.empty()) rows.push_back(Json(results[i]).set("id", number(i)));
+    for (std::size_t c = 0; c < options.continuations.size(); ++c) {
+      rows.push_back(Json(results[i]["continuations"].items()[c]).set("id", number(i)).set("continuation", number(c)));
+    }
+  }
+  if (options.common.csv) {
+    std::fputs(csv_of(rows, columns).c_str(), stdout);
+    return;
+  }
+  const bool texts = options.continuations.empty();
+  std::printf("%6s %12s %12s %7s\n", "id", "sum [nats]", texts ? "perplexity" : "straddles", "tokens");
+  for (const Json& row : rows) {
+    std::printf("%6s %12s %12s %7s", row["id"].dump().c_str(), decimal(row["sum"]).c_str(),
+                texts ? decimal(row["perplexity"]).c_str() : row["straddles"].boolean() ? "yes" : "no", row["tokens_scored"].dump().c_str());
+    std::printf("%s\n", texts ? "" : ("  " + printable(row["text"].string())).c_str());
+  }
+}
+
+/// What is wrong with the options, before and after the model is known.
+void require_sense(const Options& options) {
+  require_one_source(options.text);
+  if (options.continuations.empty()) return;
+  if (!options.text.ids.empty()) throw Error({"--continuation", "a text to continue", "--ids", "give it with --text or --file"}, Fault::usage);
+  for (const std::string& continuation : options.continuations) {
+    if (continuation.empty()) throw Error({"--continuation", "at least one byte", "an empty text", ""}, Fault::usage);
+  }
 }
 
 void run(const Options& options) {
+  require_sense(options);
   Session session(options.common);
   require_next_token_model(session.model());
-  const InputText input = session.read(options.text);
-  const std::vector<TokenId> ids = ids_of(input.tokens);
-  const Windows windows = windows_of(options, session.model().spec, ids.size());
-  const Json json = result_of(session, input, windowed_log_probabilities(session, ids, windows), windows);
+  const std::size_t vocabulary = session.model().spec.vocabulary;
+  if (options.top > vocabulary) {
+    throw Error({"--top", "at most " + std::to_string(vocabulary) + " (the vocabulary)", std::to_string(options.top), ""}, Fault::usage);
+  }
+  std::vector<Item> items = items_of(session, options);
+  const Windows windows = score(session, options, items);
+  std::vector<Json> results;
+  for (const Item& item : items) results.push_back(result_of(session, options, item, windows));
   if (options.common.json) {
+    const Json json = options.text.many() ? sequences_of(std::move(results), session.signature())
+                                          : results.front().set("signature", session.signature());
     std::puts(json.dump(2).c_str());
-    return;
+  } else if (options.text.many() || !options.continuations.empty()) {
+    print_rows(options, results);
+  } else if (options.common.csv) {
+    std::fputs(tokens_csv(results.front()["tokens"], options.top).c_str(), stdout);
+  } else {
+    print_tokens(results.front());
   }
-  for (const Json& row : json["tokens"].items()) {
-    const std::string text = row["text"].is_string() ? printable(row["text"].string()) : row["id"].dump();
-    std::printf("%10s  %s\n", row["logprob"].is_null() ? "-" : std::to_string(row["logprob"].number()).c_str(), text.c_str());
-  }
-  std::printf("sum %s nats, perplexity %s per token over %s tokens (bos: %s)\n", json["sum"].dump().c_str(),
-              json["perplexity"].dump().c_str(), json["tokens_scored"].dump().c_str(), input.bos_rule.c_str());
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_common(app, options->common);
-  declare_text(app, options->text);
+  declare_common_with_rows(app, options->common);
+  declare_texts(app, options->text);
   app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows");
   app.add_option("--stride", options->stride, "tokens from window to window (half of it)");
+  app.add_option("--continuation", options->continuations, "text behind the text, whose sum given the text is wanted; may be repeated. A token that straddles the border counts with it")
+      ->allow_extra_args(false);
+  app.add_option("--top", options->top, "for each token, so many of the likeliest tokens at its place");
   return [options] { run(*options); };
 }
 

@@ -14,6 +14,7 @@ class Reader {
   }
   bool done() const { return at_ >= text_.size(); }
   std::size_t line() const { return line_; }
+  bool at_line_end() const { return text_[at_] == '\r' || text_[at_] == '\n'; }
 
   std::vector<std::string> record() {
     std::vector<std::string> fields;
@@ -74,12 +75,12 @@ class Reader {
 
 bool Csv::has(std::string_view name) const { return std::find(header.begin(), header.end(), name) != header.end(); }
 
-std::size_t Csv::column(std::string_view name, std::string_view where) const {
+std::size_t Csv::column(std::string_view name, std::string_view where, std::string_view advice) const {
   const auto found = std::find(header.begin(), header.end(), name);
   if (found != header.end()) return static_cast<std::size_t>(found - header.begin());
   std::string known;
   for (const std::string& each : header) known += (known.empty() ? "" : ", ") + quoted(each);
-  throw Error({std::string(where), "a column " + quoted(name), known, "name the columns with --map more=COL,less=COL"});
+  throw Error({std::string(where), "a column " + quoted(name), known, std::string(advice)});
 }
 
 Csv parse_csv(std::string_view text, std::string_view where) {
@@ -89,8 +90,9 @@ Csv parse_csv(std::string_view text, std::string_view where) {
   csv.header = reader.record();
   while (!reader.done()) {
     const std::size_t line = reader.line();
+    const bool blank = reader.at_line_end();
     std::vector<std::string> row = reader.record();
-    if (row.size() == 1 && row.front().empty()) continue;  // a blank line
+    if (blank) continue;
     if (row.size() != csv.header.size()) {
       throw Error({std::string(where) + ", line " + std::to_string(line), std::to_string(csv.header.size()) + " fields",
                    std::to_string(row.size()), ""});
@@ -99,6 +101,19 @@ Csv parse_csv(std::string_view text, std::string_view where) {
     csv.lines.push_back(line);
   }
   return csv;
+}
+
+std::string csv_line(std::span<const std::string> fields) {
+  std::string line;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) line += ',';
+    // An empty field that stands alone would be a blank line.
+    const bool plain = fields[i].find_first_of(",\"\r\n") == std::string::npos && !(fields.size() == 1 && fields[i].empty());
+    if (!plain) line += '"';
+    for (const char c : fields[i]) line += c == '"' ? std::string("\"\"") : std::string(1, c);
+    if (!plain) line += '"';
+  }
+  return line + "\r\n";
 }
 
 }  // namespace vitrine

@@ -35,7 +35,7 @@ PairSet read_pairs(std::string_view text, std::string_view where, std::string_vi
   const Csv csv = parse_csv(text, where);
   const Columns columns = columns_of(map, csv);
   std::map<std::string, std::size_t> place;
-  for (const auto& [role, name] : columns) place[role] = csv.column(name, where);
+  for (const auto& [role, name] : columns) place[role] = csv.column(name, where, "name the columns with --map more=COL,less=COL");
   PairSet set;
   set.cluster_unit = place.contains("cluster") ? columns.at("cluster") : "pair";
   set.license = "The data set was read from a file; its licence is its publisher's.";

@@ -24,6 +24,15 @@ TEST(Csv, ReadsQuotesAndLineBreaks) {
   EXPECT_EQ(csv.column("b", "test"), 1u);
 }
 
+TEST(Csv, ComesBackAsItWasWritten) {
+  const std::vector<std::vector<std::string>> records{{"a"}, {""}, {"x, \"y\"\r\nz"}, {"last"}};
+  std::string text;
+  for (const auto& record : records) text += csv_line(record);
+  const Csv csv = parse_csv(text, "test");
+  EXPECT_EQ(csv.header, records[0]);
+  EXPECT_EQ(csv.rows, (std::vector<std::vector<std::string>>(records.begin() + 1, records.end())));
+}
+
 TEST(Csv, RefusesBrokenFiles) {
   for (const char* text : {"", "a,b\n1\n", "a,b\n1,2,3\n", "a\n\"x\n", "a\n\"x\"y\n"}) {
     EXPECT_THROW(parse_csv(text, "test"), Error) << text;
@@ -83,7 +92,7 @@ TEST(StudyOutput, WritesEverythingInOneStep) {
   const auto folder = std::filesystem::temp_directory_path() / ("vitrine_study_" + std::to_string(getpid()));
   write_study(small_study(), folder);
   write_study(small_study(), folder);  // replaces the older one
-  for (const char* name : {"study.json", "items.csv", "items_long.csv", "report.html", "LICENSES.txt", "figures/estimates_1.svg"}) {
+  for (const char* name : {"study.json", "items.csv", "items_long.csv", "items.h5", "report.html", "LICENSES.txt", "figures/estimates_1.svg"}) {
     EXPECT_TRUE(std::filesystem::is_regular_file(folder / name)) << name;
   }
   std::ifstream file(folder / "study.json");

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/text/tokenizer.h"
+
+namespace CLI {
+class App;
+}
+
+namespace vitrine {
+
+/// Where a text, or a file of many, comes from (cli.md: Text, Many texts). A path "-" is the standard input.
+struct TextOptions {
+  std::optional<std::string> text;
+  std::string file;
+  std::vector<int> ids;
+  std::string bos = "auto";
+  std::string lines;          ///< a file of one text a line
+  std::string jsonl, field;   ///< a file of JSON objects, one a line, and the member that is the text
+  std::string csv, column;    ///< a file of comma-separated values and the column that is the text
+
+  /// Whether the texts are those of a file of many: results are then one row an item.
+  bool many() const { return !lines.empty() || !jsonl.empty() || !csv.empty(); }
+};
+
+/// --text, --file, --ids and --bos.
+void declare_text(CLI::App& app, TextOptions& options);
+/// These and --lines, --jsonl with --field, --csv with --column.
+void declare_texts(CLI::App& app, TextOptions& options);
+
+/// @throws Error (usage) unless exactly one source is named, with what it needs
+void require_one_source(const TextOptions& options);
+
+/// The texts as they are written: one, or those of the file of many in its order.
+/// @throws Error (usage) where ids or no text are given; Error where a file cannot be read, naming its line
+std::vector<std::string> texts_of(const TextOptions& options);
+
+struct InputText {
+  std::string text;           ///< empty where ids were given
+  std::vector<Token> tokens;  ///< with a BOS where asked for
+  bool bos_added = false;     ///< the first token is a BOS
+  std::string bos_rule;       ///< "auto", "yes (the tokenizer adds none)", ...
+};
+
+/// @param bos  "auto" (what the tokenizer declares), "yes" or "no"
+/// @throws Error (usage) for another word, or "yes" where the tokenizer has no BOS
+InputText encode_text(const Tokenizer& tokenizer, std::string text, const std::string& bos);
+
+/// A whole file, "-" for the standard input. @param flag  names it in the error, as "--file"  @throws Error
+/// @param expected  what should be there
+std::string read_file(const std::string& flag, const std::string& path, const std::string& expected = "a readable file");
+
+}  // namespace vitrine

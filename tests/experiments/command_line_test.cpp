@@ -1,0 +1,131 @@
+// The program itself, as a shell starts it.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "core/base/json.h"
+#include "probes/recording.h"
+#include "tests/experiments/tokenizing_model.h"
+
+namespace vitrine {
+namespace {
+
+struct Answer {
+  int code = -1;
+  std::string out;  // with what went to stderr, where the command says 2>&1
+};
+
+Answer run(const std::string& arguments) {
+  std::FILE* pipe = popen((std::string(VITRINE_PROGRAM) + " " + arguments).c_str(), "r");
+  Answer answer;
+  char block[4096];
+  for (std::size_t count; pipe && (count = std::fread(block, 1, sizeof block, pipe)) > 0;) answer.out.append(block, count);
+  const int status = pipe ? pclose(pipe) : -1;
+  answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return answer;
+}
+
+class CommandLine : public testing::Test {
+ protected:
+  Json json(const std::string& command, const std::string& rest) {
+    const Answer answer = run(command + " " + model.path() + " --json --precision exact --quiet " + rest);
+    EXPECT_EQ(answer.code, 0) << rest;
+    return answer.code == 0 ? parse_json(answer.out, "stdout") : Json();
+  }
+  void expect_refused(const std::string& command, int code, const std::string& words) {
+    const Answer answer = run(command + " 2>&1");
+    EXPECT_EQ(answer.code, code) << command;
+    EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;  // one line
+    EXPECT_NE(answer.out.find(words), std::string::npos) << answer.out;
+  }
+  TokenizingModel model;
+};
+
+TEST_F(CommandLine, ListsDoNotSwallowTheModel) {
+  EXPECT_EQ(run("score --ids 1,2,3 " + model.path() + " --quiet").code, 0);
+  const std::string file = model.write("run.h5", "");
+  EXPECT_EQ(run("record --points resid_mid,z " + model.path() + " --ids 1,2 -o " + file).code, 0);
+  EXPECT_EQ(run("score --continuation b " + model.path() + " --text a").code, 0);
+}
+
+TEST_F(CommandLine, ManyTextsGiveOneResultEachInTheirOrder) {
+  const std::string lines = model.write("lines.txt", "\xef\xbb\xbf" "abc ab\r\n\r\nca\n");
+  const std::string jsonl = model.write("texts.jsonl", "{\"t\": \"abc ab\"}\n{\"t\": \"\"}\n{\"t\": \"ca\"}\n");
+  const std::string csv = model.write("texts.csv", "n,t\n1,abc ab\n2,\n3,ca\n");
+  for (const std::string& source : {"--lines " + lines, "--lines - < " + lines, "--jsonl " + jsonl + " --field t", "--csv " + csv + " --column t"}) {
+    for (const char* command : {"score", "tokenize", "embed"}) {
+      const Json all = json(command, source);
+      const Json& sequences = all["sequences"];
+      ASSERT_TRUE(sequences.is_array() && sequences.items().size() == 3) << command << " " << source;
+      for (std::size_t i = 0; i < 3; ++i) {
+        const Json& item = sequences.items()[i];
+        EXPECT_EQ(item["id"].integer(), static_cast<std::int64_t>(i));
+        if (i == 1) continue;  // a single empty text has no embedding at all
+        const Json alone = json(command, i == 0 ? "--text 'abc ab'" : "--text ca");
+        for (const auto& [name, value] : item.members()) {
+          if (name == "id" || name == "protocol") continue;
+          EXPECT_EQ(value.dump(), alone[name].dump()) << command << " " << name;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(CommandLine, ManyTextsAreOneRecording) {
+  const std::string lines = model.write("lines.txt", "abc ab\n\nca\n"), file = model.write("many.h5", "");
+  const Json result = json("record", "--lines " + lines + " -o " + file);
+  EXPECT_EQ(result["sequences"].items().size(), 3u);
+  const auto recording = Recording::open(file);
+  ASSERT_EQ(recording->sequences(), 3u);
+  EXPECT_EQ(recording->token_ids(0), (std::vector<std::int32_t>{5, 3, 4}));
+  EXPECT_TRUE(recording->token_ids(1).empty());
+  EXPECT_EQ(recording->token_ids(2), (std::vector<std::int32_t>{2, 0}));
+  const double score = json("score", "--text ca")["sum"].number();
+  EXPECT_NEAR(recording->log_probabilities(2)[1], score, 1e-5);
+}
+
+TEST_F(CommandLine, AContinuationIsTheDifferenceOfTwoSums) {
+  const Json result = json("score", "--text 'abc ab' --continuation ' ab' --continuation c --bos yes");
+  const Json& first = result["continuations"].items()[0];
+  const double whole = json("score", "--text 'abc ab ab' --bos yes")["sum"].number();
+  EXPECT_NEAR(first["sum"].number(), whole - result["sum"].number(), 1e-9);
+  EXPECT_EQ(first["straddles"].dump(), "false");
+  EXPECT_EQ(first["tokens_scored"].integer(), 2);
+  const Json straddling = json("score", "--text 'ca' --continuation bc")["continuations"].items()[0];
+  EXPECT_EQ(straddling["straddles"].dump(), "true");  // "abc" is one token
+  EXPECT_EQ(straddling["tokens"].items().size(), 1u);
+  EXPECT_EQ(straddling["tokens"].items()[0]["text"].string(), "abc");
+}
+
+TEST_F(CommandLine, TopShowsTheLikeliestTokensOfAPlace) {
+  const Json result = json("score", "--text 'abc ab' --top 2");
+  EXPECT_TRUE(result["tokens"].items()[0]["top"].is_null());
+  const Json& top = result["tokens"].items()[1]["top"];
+  ASSERT_EQ(top.items().size(), 2u);
+  EXPECT_GE(top.items()[0]["logprob"].number(), top.items()[1]["logprob"].number());
+  EXPECT_EQ(run("score " + model.path() + " --text ab --top 2 --format csv").out.find("position,id,text,logprob,top_1,top_1_logprob,top_2,"), 0u);
+}
+
+TEST_F(CommandLine, MistakesAreOneLine) {
+  const std::string score = "score " + model.path(), bad = model.write("bad.jsonl", "{\"t\": \"a\"}\n{\"t\": 1}\n");
+  expect_refused(score + " --jsonl " + bad + " --field t", 1, "line 2, field 't': expected a string, found a number");
+  expect_refused(score + " --jsonl " + bad, 2, "--field");
+  expect_refused(score + " --text a --field t", 2, "--jsonl");
+  expect_refused(score + " --text a --column t", 2, "--csv");
+  expect_refused(score + " --text a --lines x", 2, "exactly one");
+  expect_refused(score + " --lines /nowhere", 1, "/nowhere");
+  expect_refused(score + " --lines /", 1, "a folder");
+  expect_refused(score + " --text a --format xml", 2, "table (default), csv or json");
+  expect_refused("info " + model.path() + " --format csv", 2, "table (default) or json");
+  expect_refused(score + " --ids 1,2 --continuation a", 2, "--ids");
+  expect_refused(score + " --text a --continuation ''", 2, "an empty text");
+  expect_refused(score + " --text ab --top 1000", 2, "the vocabulary");
+  const std::string tokens = model.write("long.txt", "a\n" + std::string(70, 'c') + "\n");
+  expect_refused("embed " + model.path() + " --lines " + tokens, 1, "text 1 (counted from 0): expected at most 64 tokens");
+}
+
+}  // namespace
+}  // namespace vitrine
