@@ -95,7 +95,7 @@ void FileRecording::read_sequences() {
   if (all.front() != 0) file_.fail("/sequences/offset", "0 first", std::to_string(all.front()));
   for (std::size_t i = 1; i < all.size(); ++i) {
     if (all[i] < all[i - 1]) file_.fail("/sequences/offset", "borders that never fall", std::to_string(all[i]));
-    if (all[i - 1] >= rows_ && rows_ > 0) break;  // nothing of this sequence was committed
+    if (!finished_ && all[i - 1] >= rows_ && rows_ > 0) break;  // nothing of this sequence was committed
     offsets_.push_back(std::min<std::uint64_t>(all[i], rows_));
   }
   if (offsets_.back() < rows_) file_.fail("/sequences/offset", "borders up to " + std::to_string(rows_), std::to_string(offsets_.back()));

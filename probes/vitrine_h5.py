@@ -29,7 +29,7 @@ class Run:
         self.provenance = json.loads(self.file.attrs["provenance"])
         self.rows = int(self.file["sequences/committed"][0])  # rows behind it do not exist
         borders = self.file["sequences/offset"][:].astype(int)
-        begun = max(int(np.searchsorted(borders, self.rows, "left")), 0)  # sequences that begin before the last row
+        begun = len(borders) - 1 if self.finished else int(np.searchsorted(borders, self.rows, "left"))  # before the last row
         self.borders = np.minimum(borders[: begun + 1], self.rows)
 
     def names(self):

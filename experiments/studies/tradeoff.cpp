@@ -401,7 +401,9 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--file", options->file, "texts, separated by blank lines; default: the project's own sentences");
   app.add_option("--documents", options->documents, "at most so many")->check(CLI::Range(2, 100000));
   app.add_option("--tokens", options->tokens, "at most so many of a document")->check(CLI::Range(16, 4096));
-  app.add_option("--weights", options->weights, "types to round the weights to; default Q8_0,Q4_0 for files of full precision")->delimiter(',');
+  app.add_option("--weights", options->weights, "types to round the weights to; default Q8_0,Q4_0 for files of full precision")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--margin", options->margin, "what counts as the same, in each row's unit (declared before the run)")->check(CLI::PositiveNumber);
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };

@@ -156,6 +156,16 @@ TEST(Recording, WhatDoesNotFitIntoF16BecomesF32) {
   EXPECT_TRUE(found);
 }
 
+TEST(Recording, EmptySequencesKeepTheirPlaces) {
+  TinyModel tiny("llama");
+  const ScratchFile file("empty");
+  const std::vector<std::vector<TokenId>> texts{{}, two_texts[0], {}, two_texts[1], {}, {}};
+  record(tiny, texts, options_for(tiny, file.path))->finish();
+  const auto recording = Recording::open(file.path);
+  ASSERT_EQ(recording->sequences(), texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(recording->token_ids(i), texts[i]);
+}
+
 /// The writer's thread is in the library again and again while this one opens (a fork) and reads.
 TEST(Recording, OneIsReadWhileAnotherIsWritten) {
   TinyModel reading("llama"), writing("llama");
