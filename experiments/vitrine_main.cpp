@@ -13,6 +13,16 @@
 namespace vitrine {
 namespace {
 
+/// The parser itself does not say which word it did not know.
+void require_command(int argc, char** argv) {
+  std::string known;
+  for (const Command* command : all_commands()) {
+    if (argc > 1 && (argv[1][0] == '-' || argv[1] == command->name)) return;
+    known += (known.empty() ? "" : ", ") + std::string(command->name);
+  }
+  throw Error({"command", known, argc > 1 ? quoted(std::string(argv[1]), 60) : "none", "see `vitrine --help`"}, Fault::usage);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Vitrine: run a language model, record it, look inside it, measure what each shortcut costs.", "vitrine");
   app.set_version_flag("--version", VITRINE_VERSION);
@@ -23,6 +33,7 @@ int run(int argc, char** argv) {
     sub->footer("Example:\n  " + std::string(command->example));
     actions[sub] = command->declare(*sub);
   }
+  require_command(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

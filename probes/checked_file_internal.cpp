@@ -21,7 +21,6 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 
 CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
   const h5::Library library;
-  h5::silence();
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path_, ignored)) throw Error({path_, "a recording", "no such file", "see `vitrine record`"});
   const h5::Handle access = h5::access_properties();
@@ -76,7 +75,7 @@ h5::Handle CheckedFile::open_dataset(const std::string& name) const {
   return dataset;
 }
 
-CheckedFile::Info CheckedFile::info(const std::string& name) const {
+CheckedFile::Info CheckedFile::info(const std::string& name, std::size_t rows) const {
   const h5::Library library;
   const h5::Handle dataset = open_dataset(name);
   const h5::Handle type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose),
@@ -92,7 +91,8 @@ CheckedFile::Info CheckedFile::info(const std::string& name) const {
   if (rank < 1 || rank > 3) fail(name, "1 to 3 axes", std::to_string(rank));
   info.bytes = H5Tget_size(type);
   for (int axis = 0; axis < rank; ++axis) {
-    info.shape.push_back(extents[static_cast<std::size_t>(axis)]);
+    const std::size_t extent = extents[static_cast<std::size_t>(axis)];
+    info.shape.push_back(axis == 0 ? std::min(extent, rows) : extent);
     if (__builtin_mul_overflow(info.bytes, info.shape.back(), &info.bytes)) fail(name, "a size that exists", shape_text(info.shape));
   }
   if (H5Pget_nfilters(properties) == 0 && H5Dget_storage_size(dataset) < info.bytes) {

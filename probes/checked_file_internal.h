@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,7 +30,8 @@ class CheckedFile {
   /// Names of the hard links in a group, sorted; none where there is no such group.
   std::vector<std::string> members(const std::string& group) const;
   /// Rank, type and storage are those that a recording may have, and the file holds every number.
-  Info info(const std::string& dataset) const;
+  /// @param rows  what lies behind them on the first axis does not count
+  Info info(const std::string& dataset, std::size_t rows = std::numeric_limits<std::size_t>::max()) const;
   /// Walks the dataset's chunk index, which is where damage makes the library fall.
   void walk_chunks(const std::string& dataset) const;
 

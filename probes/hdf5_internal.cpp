@@ -44,12 +44,16 @@ std::recursive_mutex& mutex_across_forks() {
 
 }  // namespace
 
+Library::Library() : lock_(mutex()) {
+  // We close what we open. On a full disk the library's own end would try to write the same rows for ever.
+  [[maybe_unused]] static const herr_t at_exit = H5dont_atexit();
+  [[maybe_unused]] thread_local const herr_t silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // each thread has its own
+}
+
 std::recursive_mutex& Library::mutex() {
   static std::recursive_mutex& held = mutex_across_forks();
   return held;
 }
-
-void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
 std::string last_reason() {
   std::string text;

@@ -15,11 +15,11 @@
 
 namespace vitrine::h5 {
 
-/// Holds the library, which several threads must not use at once (Debian's build has no lock of its own). May be held
-/// again by the thread that holds it. A fork waits for it, so that a child meets the library between two calls.
+/// Holds the library: builds differ in whether several threads may be in it, and a fork must not copy it in the middle of
+/// a call (it waits here, and the child gets a new lock). May be held again by the thread that holds it, and the library prints nothing on it.
 class Library {
  public:
-  Library() : lock_(mutex()) {}
+  Library();
 
  private:
   static std::recursive_mutex& mutex();
@@ -53,8 +53,6 @@ class Handle {
   Close close_ = nullptr;
 };
 
-/// The library prints nothing from here on.
-void silence();
 /// The deepest reason the library gives for its last failure ("No space left on device").
 std::string last_reason();
 /// @throws Error naming the file, what was tried and the library's reason, where `status` is negative

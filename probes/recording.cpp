@@ -39,6 +39,9 @@ class FileRecording : public Recording {
   void read_sequences();
   void read_modules();
   void read_activations();
+  /// Of a dataset below /tokens, /attention or /activations, without what an unfinished file holds behind its commit: a
+  /// full disk may have stopped it between the extent and the numbers.
+  CheckedFile::Info committed_info(const std::string& name) const;
   /// Info of a dataset with one row a token; the extents behind the rows must be `width`.
   CheckedFile::Info rows_dataset(const std::string& name, const std::vector<std::size_t>& width) const;
 
@@ -46,7 +49,7 @@ class FileRecording : public Recording {
   CheckedFile file_;
   Json provenance_;
   bool finished_ = false;
-  std::size_t rows_ = 0;                   // committed
+  std::size_t rows_ = 0, text_bytes_ = 0;  // committed
   std::vector<std::uint64_t> offsets_{0};  // [sequences + 1], inside the committed rows
   std::vector<Module> modules_;
   std::vector<Dataset> activations_;
@@ -71,8 +74,14 @@ void FileRecording::read_root() {
   provenance_.set("provenance", parse_json(file_.text("/", "provenance"), path_.string() + ", provenance"));
 }
 
+CheckedFile::Info FileRecording::committed_info(const std::string& name) const {
+  if (finished_) return file_.info(name);
+  if (name == "/tokens/bytes_offset") return file_.info(name, rows_ + 1);
+  return file_.info(name, name == "/tokens/bytes" ? text_bytes_ : rows_);
+}
+
 CheckedFile::Info FileRecording::rows_dataset(const std::string& name, const std::vector<std::size_t>& width) const {
-  CheckedFile::Info info = file_.info(name);
+  CheckedFile::Info info = committed_info(name);
   if (info.shape.size() != width.size() + 1 || !std::equal(width.begin(), width.end(), info.shape.begin() + 1)) {
     std::string expected = "[pos";
     for (const std::size_t extent : width) expected += ", " + std::to_string(extent);
@@ -87,9 +96,11 @@ void FileRecording::read_sequences() {
   rows_ = file_.read<std::uint64_t>("/sequences/committed", {{0}, {1}})[0];
   if (rows_ > most_rows) file_.fail("/sequences/committed", "a possible number of rows", std::to_string(rows_));
   for (const char* name : {"/tokens/id", "/tokens/begin", "/tokens/end"}) rows_dataset(name, {});
-  if (file_.info("/tokens/bytes").shape.size() != 1) file_.fail("/tokens/bytes", "one axis", "more");
-  const CheckedFile::Info borders = file_.info("/tokens/bytes_offset"), offset = file_.info("/sequences/offset");
+  const CheckedFile::Info borders = committed_info("/tokens/bytes_offset"), offset = file_.info("/sequences/offset");
+  if (!finished_ && rows_ == 0) return;  // its writer was stopped before the first commit
   if (borders.shape.size() != 1 || borders.shape[0] < rows_ + 1) file_.fail("/tokens/bytes_offset", "one border more than rows", "fewer");
+  text_bytes_ = file_.read<std::uint64_t>("/tokens/bytes_offset", {{rows_}, {1}})[0];
+  if (committed_info("/tokens/bytes").shape.size() != 1) file_.fail("/tokens/bytes", "one axis", "more");
   if (offset.shape.size() != 1 || offset.shape[0] < 1) file_.fail("/sequences/offset", "at least one border", "none");
   const auto all = file_.read<std::uint64_t>("/sequences/offset", {{0}, {offset.shape[0]}});
   if (all.front() != 0) file_.fail("/sequences/offset", "0 first", std::to_string(all.front()));
@@ -136,7 +147,7 @@ void FileRecording::read_activations() {
   for (const std::string& name : file_.members("/activations")) names.push_back("/activations/" + name);
   if (file_.has("/logits")) names.push_back("/logits");
   for (const std::string& name : names) {
-    const CheckedFile::Info info = file_.info(name);
+    const CheckedFile::Info info = committed_info(name);
     if (info.shape.size() < 2 || info.shape[0] < rows_) file_.fail(name, "[pos, ...] with every row", "another shape");
     activations_.push_back({name, info.type, info.shape, info.bytes});
   }
@@ -149,7 +160,7 @@ void FileRecording::walk() const {
     for (const std::string& name : file_.members("/attention/" + module.name)) names.push_back("/attention/" + module.name + "/" + name);
   }
   for (const std::string& name : names) {
-    const CheckedFile::Info info = file_.info(name);
+    const CheckedFile::Info info = committed_info(name);
     file_.walk_chunks(name);
     if (info.bytes == 0) continue;
     const std::vector<std::size_t> ones(info.shape.size(), 1), first(info.shape.size(), 0);
@@ -174,7 +185,7 @@ std::vector<std::int32_t> FileRecording::token_ids(std::size_t sequence) const {
 std::vector<std::string> FileRecording::token_texts(std::size_t sequence) const {
   const Rows rows = rows_of(sequence);
   const auto borders = file_.read<std::uint64_t>("/tokens/bytes_offset", {{rows.begin}, {rows.count + 1}});
-  const std::size_t stored = file_.info("/tokens/bytes").shape[0];
+  const std::size_t stored = committed_info("/tokens/bytes").shape[0];
   if (!std::is_sorted(borders.begin(), borders.end()) || borders.back() > stored) {
     file_.fail("/tokens/bytes_offset", "rising borders up to " + std::to_string(stored), "others");
   }

@@ -33,7 +33,6 @@ void RecordingFile::plan_link(const std::string& name, const std::string& existi
 }
 
 void RecordingFile::create() {
-  h5::silence();
   refuse_other_files(path_);
   std::error_code ignored;
   // A file that goes away instead of being emptied stays whole for whoever reads it now; and emptying one makes some file

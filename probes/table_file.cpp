@@ -63,7 +63,6 @@ void write_order(hid_t file, std::span<const TableColumn> columns, const std::st
 
 void write_file(const std::string& path, const TableFile& table) {
   const h5::Library library;
-  h5::silence();
   const h5::Handle access = h5::access_properties();
   h5::Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   h5::require(file, path, "create the file");

@@ -64,6 +64,9 @@ void run(const Options& options) {
   if (recording->modules().empty()) {
     throw Error({options.recording, "attention factors", "none", "record with --attention factors"});
   }
+  if (recording->sequences() == 0) {
+    throw Error({options.recording, "recorded tokens", recording->finished() ? "none" : "none: it is unfinished, and nothing was committed", "record anew"});
+  }
   if (!recording->finished()) std::fprintf(stderr, "vitrine: %s is unfinished: only its committed rows are counted\n", options.recording.c_str());
   ThreadPool pool(checked_threads(options.threads));
   Run progress(progress_bar(options.quiet));

@@ -18,8 +18,9 @@ struct Answer {
   std::string out;  // with what went to stderr, where the command says 2>&1
 };
 
-Answer run(const std::string& arguments) {
-  std::FILE* pipe = popen((std::string(VITRINE_PROGRAM) + " " + arguments).c_str(), "r");
+/// @param before  what the shell does first
+Answer run(const std::string& arguments, const std::string& before = "") {
+  std::FILE* pipe = popen((before + VITRINE_PROGRAM + " " + arguments).c_str(), "r");
   Answer answer;
   char block[4096];
   for (std::size_t count; pipe && (count = std::fread(block, 1, sizeof block, pipe)) > 0;) answer.out.append(block, count);
@@ -125,6 +126,23 @@ TEST_F(CommandLine, MistakesAreOneLine) {
   expect_refused(score + " --text ab --top 1000", 2, "the vocabulary");
   const std::string tokens = model.write("long.txt", "a\n" + std::string(70, 'c') + "\n");
   expect_refused("embed " + model.path() + " --lines " + tokens, 1, "text 1 (counted from 0): expected at most 64 tokens");
+}
+
+/// A limit on the file's size fails writes as a full disk does; the library's own end must stay quiet too.
+TEST_F(CommandLine, AFullDiskIsOneLineAndLeavesAnUnfinishedFile) {
+  const std::string file = model.write("full.h5", "");
+  std::string ids = "1";
+  for (int i = 1; i < 60; ++i) ids += ",2";
+  const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1", "trap '' XFSZ; ulimit -f 100; ");
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
+  EXPECT_NE(answer.out.find("File too large"), std::string::npos) << answer.out;
+  expect_refused("heads " + file, 1, "nothing was committed");
+}
+
+TEST_F(CommandLine, AnUnknownCommandIsNamed) {
+  expect_refused("scor " + model.path(), 2, "found 'scor'");
+  expect_refused("", 2, "found none");
 }
 
 }  // namespace
