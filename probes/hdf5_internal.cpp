@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include <new>
+#include <mutex>
 
 #include "core/base/error.h"
 
@@ -34,26 +34,28 @@ void write_scalar(hid_t object, const char* name, const Scalar& scalar) {
   require(H5Awrite(attribute, scalar.memory_type, scalar.value), name, "write an attribute");
 }
 
-/// The child's one thread has another number than the thread that locked in the parent, so a recursive mutex can't be
-/// unlocked there: it is made anew.
-std::recursive_mutex& mutex_across_forks() {
-  static std::recursive_mutex mutex;
-  pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { new (&mutex) std::recursive_mutex; });
-  return mutex;
+std::mutex library_mutex;
+thread_local int library_depth = 0;  // a recursive mutex could not be unlocked by a forked child, whose thread has another number
+
+void lock_library() {
+  if (library_depth++ == 0) library_mutex.lock();
+}
+
+void unlock_library() {
+  if (--library_depth == 0) library_mutex.unlock();
 }
 
 }  // namespace
 
-Library::Library() : lock_(mutex()) {
+Library::Library() {
+  [[maybe_unused]] static const int at_fork = pthread_atfork(lock_library, unlock_library, unlock_library);
+  lock_library();
   // We close what we open. On a full disk the library's own end would try to write the same rows for ever.
   [[maybe_unused]] static const herr_t at_exit = H5dont_atexit();
   [[maybe_unused]] thread_local const herr_t silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // each thread has its own
 }
 
-std::recursive_mutex& Library::mutex() {
-  static std::recursive_mutex& held = mutex_across_forks();
-  return held;
-}
+Library::~Library() { unlock_library(); }
 
 std::string last_reason() {
   std::string text;

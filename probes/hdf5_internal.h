@@ -2,7 +2,6 @@
 
 #include <hdf5.h>
 
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,10 +19,9 @@ namespace vitrine::h5 {
 class Library {
  public:
   Library();
-
- private:
-  static std::recursive_mutex& mutex();
-  std::lock_guard<std::recursive_mutex> lock_;
+  ~Library();
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
 };
 
 /// An HDF5 identifier that closes itself.
