@@ -12,49 +12,33 @@
 namespace vitrine {
 namespace {
 
-struct Row {
-  std::string name, verdict, detail;
-  double value = 0.0, low = 0.0, high = 0.0;
-  std::optional<double> null_value;
-};
-
 struct Group {
   std::string unit;
-  std::vector<Row> rows;
+  std::vector<Estimate> rows;
 };
 
 std::string text_of(const Json& json) { return json.is_string() ? json.string() : ""; }
 
-/// An estimate of the file; nothing where its numbers are missing (the reason is then all there is to it).
-Row row_of(const Json& json) {
-  Row row{text_of(json["name"]), text_of(json["verdict"]), "", NAN, NAN, NAN, {}};
-  if (json["value"].is_number()) row.value = json["value"].number();
-  if (json["low"].is_number() && json["high"].is_number()) {
-    row.low = json["low"].number();
-    row.high = json["high"].number();
-  }
-  if (json["null"].is_number()) row.null_value = json["null"].number();
-  char numbers[96] = "no value";
-  if (std::isfinite(row.value)) std::snprintf(numbers, sizeof numbers, "%.3g  [%.3g, %.3g]", row.value, row.low, row.high);
-  row.detail = numbers;
-  if (json["n"].is_integer()) row.detail += "  n=" + std::to_string(json["n"].integer());
-  return row;
+/// Value, interval, count and verdict in words.
+std::string detail_of(const Estimate& row) {
+  char text[128] = "no value";
+  if (std::isfinite(row.value)) std::snprintf(text, sizeof text, "%.3g  [%.3g, %.3g]  n=%zu", row.value, row.low, row.high, row.n);
+  return std::string(text) + "  " + std::string(verdict_name(row.verdict));
 }
 
-ImU32 color_of(const std::string& verdict) {
-  if (verdict == "differs") return IM_COL32(255, 150, 70, 255);
-  if (verdict == "equivalent" || verdict == "trivial") return IM_COL32(90, 190, 255, 255);
+ImU32 color_of(Verdict verdict) {
+  if (verdict == Verdict::differs) return IM_COL32(255, 150, 70, 255);
+  if (verdict == Verdict::equivalent || verdict == Verdict::trivial) return IM_COL32(90, 190, 255, 255);
   return IM_COL32(190, 190, 195, 255);
 }
 
 class BiasView : public PanelView {
  public:
   explicit BiasView(const Document& document) : study_(document.study) {
-    for (const Json& each : study_["estimates"].items()) {
-      const std::string unit = text_of(each["unit"]);
-      auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.unit == unit; });
-      if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{unit, {}});
-      group->rows.push_back(row_of(each));
+    for (const Estimate& each : document.estimates) {
+      auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.unit == each.unit; });
+      if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{each.unit, {}});
+      group->rows.push_back(each);
     }
   }
 
@@ -78,7 +62,7 @@ class BiasView : public PanelView {
     std::vector<double> places;
     std::vector<const char*> names;
     for (std::size_t i = 0; i < group.rows.size(); ++i) {
-      const Row& row = group.rows[i];
+      const Estimate& row = group.rows[i];
       places.push_back(count - static_cast<double>(i));  // first row on top
       names.push_back(row.name.c_str());
       for (const double each : {row.low, row.high, row.value, row.null_value.value_or(row.value)}) {
@@ -100,7 +84,7 @@ class BiasView : public PanelView {
     ImPlot::EndPlot();
   }
 
-  static void draw_row(const Row& row, double place, double text_x) {
+  static void draw_row(const Estimate& row, double place, double text_x) {
     ImDrawList* list = ImPlot::GetPlotDrawList();
     const ImU32 color = color_of(row.verdict);
     if (row.null_value) {
@@ -117,7 +101,7 @@ class BiasView : public PanelView {
       list->AddCircleFilled(at, 5.0f, color);
     }
     const ImVec2 at = ImPlot::PlotToPixels(text_x, place);
-    list->AddText({at.x, at.y - ImGui::GetTextLineHeight() / 2}, color, (row.detail + "  " + row.verdict).c_str());
+    list->AddText({at.x, at.y - ImGui::GetTextLineHeight() / 2}, color, detail_of(row).c_str());
   }
 
   Json study_;
