@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <imgui.h>
 #include <limits>
 #include <numeric>
@@ -53,8 +54,11 @@ class AttentionView : public PanelView {
   void draw_grid(Selection& selection);
   void draw_header(Selection& selection);
   void draw_map(Selection& selection);
-  void draw_labels(const Area& area, ImVec2 safe);
+  void draw_labels(const Area& area, ImVec2 safe, const Selection& selection);
   void draw_color_bar(const Area& area);
+  void read_query(const Selection& selection);
+  void draw_query(const Area& area, ImVec2 end, const Selection& selection);
+  std::string query_line(std::size_t query, float width) const;
   void draw_marks(const Area& area, const Selection& selection);
   void navigate(const Area& area);
   void hover(const Area& area, Selection& selection);
@@ -67,6 +71,7 @@ class AttentionView : public PanelView {
   const Recording& recording_;
   std::optional<std::size_t> sequence_;
   std::vector<std::string> labels_;
+  float label_pixels_ = 0.0f;  // of the longest
   std::size_t tokens_ = 0, most_heads_ = 0, total_heads_ = 0;
 
   std::size_t thumbnail_ = 0;  // next head to look at
@@ -80,6 +85,8 @@ class AttentionView : public PanelView {
   bool map_done_ = false, detail_done_ = false;
   std::string statistics_;
   ColorScale scale_;
+  std::optional<std::size_t> read_;                   // the query whose row is in strongest_
+  std::vector<std::pair<float, std::size_t>> strongest_;  // weight and key, largest first
   float left_ = 0.0f, top_ = 0.0f, span_ = 1.0f;  // what is seen: first key, first query, tokens on each axis
 };
 
@@ -91,6 +98,9 @@ void AttentionView::load_sequence(const Selection& selection) {
   const auto ids = recording_.token_ids(selection.sequence);
   tokens_ = ids.size();
   for (std::size_t i = 0; i < tokens_; ++i) labels_.push_back(texts[i].empty() ? "#" + std::to_string(ids[i]) : token_label(texts[i]));
+  label_pixels_ = 0.0f;
+  for (const std::string& each : labels_) label_pixels_ = std::max(label_pixels_, ImGui::CalcTextSize(each.c_str()).x);
+  label_pixels_ += ImGui::CalcTextSize((std::to_string(tokens_) + " ").c_str()).x;
   most_heads_ = total_heads_ = thumbnail_ = 0;
   for (const auto& each : recording_.modules()) most_heads_ = std::max(most_heads_, each.heads);
   total_heads_ = recording_.modules().size() * most_heads_;
@@ -109,6 +119,7 @@ void AttentionView::load_head(const Selection& selection) {
   head_ = recording_.head(module(selection), selection.head, *sequence_);
   map_ = std::make_unique<MapBuilder>(head_, MapRegion{0, 0, tokens_, tokens_, 1}, map_cells);
   detail_.reset();
+  read_.reset();
   map_done_ = detail_done_ = false;
   const std::size_t heads = module(selection).heads;
   double means[3] = {};
@@ -118,7 +129,7 @@ void AttentionView::load_head(const Selection& selection) {
     for (std::size_t row = 0; row < tokens_; ++row) means[s] += values[row * heads + selection.head] / static_cast<double>(tokens_);
   }
   char text[160];
-  std::snprintf(text, sizeof text, "entropy %.2f nats   distance %.1f tokens   first token %.2f", means[0], means[1], means[2]);
+  std::snprintf(text, sizeof text, "means: entropy %.2f nats, distance %.1f tokens, first token %.2f", means[0], means[1], means[2]);
   statistics_ = text;
 }
 
@@ -219,7 +230,7 @@ void AttentionView::draw_grid(Selection& selection) {
   const ImVec2 from{origin.x + grid_margin, origin.y + 2 * line};
   const ImVec2 extent{size * static_cast<float>(most_heads_), size * static_cast<float>(layers)};
   ImDrawList* list = ImGui::GetWindowDrawList();
-  list->AddText(origin, dim, "layer x head; click to open");
+  list->AddText(origin, dim, "layer (down) x head (across)");
   grid_.draw({from.x, from.y}, {from.x + extent.x, from.y + extent.y}, {0.0f, 1.0f, true});
   const auto every = static_cast<std::size_t>(std::ceil(22.0f / size));
   for (std::size_t h = 0; h <= most_heads_; ++h) {
@@ -251,7 +262,9 @@ void AttentionView::draw_map(Selection& selection) {
   ImGui::Text("Layer %zu, head %zu", module(selection).block, selection.head);
   ImGui::PopStyleColor();
   ImGui::SameLine();
-  ImGui::Text("   %s", statistics_.c_str());
+  ImGui::PushTextWrapPos();
+  ImGui::Text(" %s", statistics_.c_str());
+  ImGui::PopTextWrapPos();
   ImGui::Checkbox("square-root colours", &scale_.square_root);
   ImGui::SameLine();
   ImGui::SetNextItemWidth(100.0f);
@@ -266,7 +279,7 @@ void AttentionView::draw_map(Selection& selection) {
   step > 1 ? ImGui::TextDisabled("cell = largest of %zu x %zu", step, step) : ImGui::TextDisabled("cell = one pair");
 
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  const float left_margin = 132.0f, top_margin = 118.0f, bar = 92.0f;
+  const float left_margin = std::max(118.0f, label_pixels_ + 10.0f), top_margin = std::max(48.0f, label_pixels_ + 12.0f), bar = 116.0f;
   const float size = std::floor(std::max(64.0f, std::min(room.x - left_margin - bar, room.y - top_margin - 4.0f)));
   const Area area{{origin.x + left_margin, origin.y + top_margin}, {origin.x + left_margin + size, origin.y + top_margin + size}};
   ImGui::SetCursorScreenPos(area.from);
@@ -282,8 +295,9 @@ void AttentionView::draw_map(Selection& selection) {
   if (detail_ && detail_done_) place(detail_->image(), detail_texture_);
   draw_marks(area, selection);
   ImGui::PopClipRect();
-  draw_labels(area, origin);
+  draw_labels(area, origin, selection);
   draw_color_bar(area);
+  draw_query(area, {origin.x + room.x, origin.y + room.y}, selection);
   hover(area, selection);
 }
 
@@ -307,45 +321,114 @@ void AttentionView::navigate(const Area& area) {
   top_ = std::clamp(top_, 0.0f, all - span_);
 }
 
-void AttentionView::draw_labels(const Area& area, ImVec2 safe) {
+void AttentionView::draw_labels(const Area& area, ImVec2 safe, const Selection& selection) {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const float pixels = cell_pixels(area), line = ImGui::GetTextLineHeight();
   const auto every = static_cast<std::size_t>(std::max(1.0f, std::ceil((line + 1.0f) / pixels)));
   const auto first = [&](float start) { return (static_cast<std::size_t>(start) + every - 1) / every * every; };
-  for (std::size_t i = first(top_); i < tokens_ && static_cast<float>(i) < top_ + span_; i += every) {
+  // Where tokens are left out, positions say so.
+  const auto name = [&](std::size_t token) { return every > 1 ? std::to_string(token) + " " + label(token) : label(token); };
+  const auto row_label = [&](std::size_t i, ImU32 color) {
     const float y = area.from.y + (static_cast<float>(i) - top_ + 0.5f) * pixels;
-    if (y < area.from.y + 2 || y > area.to.y - 2) continue;
-    const std::string text = label(i);
+    if (y < area.from.y + 2 || y > area.to.y - 2) return;
+    const std::string text = name(i);
     const ImVec2 size = ImGui::CalcTextSize(text.c_str());
-    list->AddText({area.from.x - 6 - size.x, y - size.y / 2}, bright, text.c_str());
+    list->AddText({area.from.x - 6 - size.x, y - size.y / 2}, color, text.c_str());
+  };
+  for (std::size_t i = first(top_); i < tokens_ && static_cast<float>(i) < top_ + span_; i += every) {
+    // The chosen query's own label comes in place of those beside it.
+    const std::size_t apart = selection.query ? std::max(i, *selection.query) - std::min(i, *selection.query) : every;
+    if (apart >= every) row_label(i, bright);
   }
+  if (selection.query && *selection.query < tokens_) row_label(*selection.query, mark);
   for (std::size_t j = first(left_); j < tokens_ && static_cast<float>(j) < left_ + span_; j += every) {
     const float x = area.from.x + (static_cast<float>(j) - left_ + 0.5f) * pixels;
     if (x < area.from.x + 2 || x > area.to.x - 2) continue;
-    upward_text({x - line / 2, area.from.y - 6}, safe, bright, label(j));
+    upward_text({x - line / 2, area.from.y - 6}, safe, bright, name(j));
   }
-  list->AddText({area.from.x - 128, area.from.y - line - 8}, dim, "query (reads)");
-  list->AddText({area.from.x - 128, area.from.y - 2 * line - 10}, dim, "key (is read) >");
+  list->AddText({safe.x, area.from.y - 2 * line - 8}, dim, "keys (are read) \u2192");
+  list->AddText({safe.x, area.from.y - line - 6}, dim, "queries (read) \u2193");
 }
 
 void AttentionView::draw_color_bar(const Area& area) {
   ImDrawList* list = ImGui::GetWindowDrawList();
-  const float x = area.to.x + 12.0f, height = std::min(area.height(), 320.0f);
+  const float x = area.to.x + 12.0f, height = std::min(area.height(), 320.0f), line = ImGui::GetTextLineHeight();
+  list->AddText({x, area.from.y - 2 * line - 8}, bright, "weight (each");
+  list->AddText({x, area.from.y - line - 8}, bright, "row sums to 1)");
   constexpr int strips = 64;
   for (int i = 0; i < strips; ++i) {
     const auto [r, g, b] = viridis((static_cast<float>(i) + 0.5f) / strips);
     const float y = area.from.y + height * (1.0f - static_cast<float>(i + 1) / strips);
     list->AddRectFilled({x, y}, {x + 14, y + height / strips + 1}, ImGui::GetColorU32(ImVec4(r, g, b, 1.0f)));
   }
-  for (const float t : {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}) {
+  // Round shares of the brightest weight, where the colours put them.
+  const std::initializer_list<float> rooted{0.0f, 0.05f, 0.2f, 0.5f, 1.0f}, even{0.0f, 0.25f, 0.5f, 0.75f, 1.0f};
+  for (const float share : scale_.square_root ? rooted : even) {
+    const float y = area.from.y + height * (1.0f - (scale_.square_root ? std::sqrt(share) : share));
     char text[32];
-    std::snprintf(text, sizeof text, "%.3g", (scale_.square_root ? t * t : t) * scale_.high);
-    list->AddText({x + 19, area.from.y + height * (1.0f - t) - (t == 0.0f ? 14.0f : t == 1.0f ? 0.0f : 7.0f)}, bright, text);
+    std::snprintf(text, sizeof text, "%.3g", share * scale_.high);
+    list->AddLine({x + 14, y}, {x + 18, y}, dim);
+    list->AddText({x + 22, y - (share == 0.0f ? line : share == 1.0f ? 0.0f : line / 2)}, bright, text);
   }
   list->AddRectFilled({x, area.from.y + height + 10}, {x + 14, area.from.y + height + 24}, IM_COL32(33, 33, 38, 255));
   list->AddRect({x, area.from.y + height + 10}, {x + 14, area.from.y + height + 24}, dim);
-  list->AddText({x + 19, area.from.y + height + 9}, dim, "not seen");
-  list->AddText({x, area.from.y + height + 28}, dim, "weight");
+  list->AddText({x + 22, area.from.y + height + 9}, dim, "masked");
+}
+
+/// The chosen query's row, largest weights first.
+void AttentionView::read_query(const Selection& selection) {
+  if (read_ == selection.query) return;
+  read_ = selection.query;
+  strongest_.clear();
+  std::vector<float> row(tokens_);
+  pattern_tile(head_->factors, *read_, 0, {row.data(), {1, tokens_}});
+  for (std::size_t key = 0; key < tokens_; ++key) {
+    if (visible(head_->factors.score, head_->factors.rule, head_->factors.q_start + *read_, key)) strongest_.emplace_back(row[key], key);
+  }
+  const std::size_t kept = std::min<std::size_t>(strongest_.size(), 12);
+  std::partial_sort(strongest_.begin(), strongest_.begin() + static_cast<std::ptrdiff_t>(kept), strongest_.end(), std::greater<>());
+  strongest_.resize(kept);
+}
+
+std::string AttentionView::query_line(std::size_t query, float width) const {
+  std::string text = "query " + std::to_string(query) + " " + label(query) + " reads most: ";
+  for (const auto& [share, key] : strongest_) {
+    char number[16];
+    std::snprintf(number, sizeof number, " %.3f   ", static_cast<double>(share));
+    const std::string longer = text + label(key) + number;
+    if (ImGui::CalcTextSize(longer.c_str()).x > width) break;
+    text = longer;
+  }
+  return text;
+}
+
+/// What the chosen query reads: below the colours, or in one line below the map where that is too low.
+void AttentionView::draw_query(const Area& area, ImVec2 end, const Selection& selection) {
+  if (!selection.query || *selection.query >= tokens_) return;
+  read_query(selection);
+  ImDrawList* list = ImGui::GetWindowDrawList();
+  const float line = ImGui::GetTextLineHeight(), x = area.to.x + 12.0f, bottom = area.to.y;
+  float y = area.from.y + std::min(area.height(), 320.0f) + 40.0f;
+  const auto write = [&](ImU32 color, const std::string& text) {
+    list->AddText({x, y}, color, text.c_str());
+    y += line + 2.0f;
+  };
+  if (y + 5 * line > bottom) {
+    const float left = ImGui::GetWindowPos().x;
+    if (area.to.y + 4 + line < end.y) list->AddText({left, area.to.y + 4}, mark, query_line(*selection.query, end.x - left).c_str());
+    return;
+  }
+  list->PushClipRect({x, area.from.y}, {end.x, bottom}, true);
+  write(mark, "query " + std::to_string(*selection.query));
+  write(mark, label(*selection.query));
+  write(dim, "reads most:");
+  for (const auto& [share, key] : strongest_) {
+    if (y + line > bottom) break;
+    char text[24];
+    std::snprintf(text, sizeof text, "%.3f ", static_cast<double>(share));
+    write(bright, text + label(key) + (end.x - x > 220.0f ? "  (key " + std::to_string(key) + ")" : ""));
+  }
+  list->PopClipRect();
 }
 
 void AttentionView::draw_marks(const Area& area, const Selection& selection) {
@@ -367,6 +450,8 @@ void AttentionView::hover(const Area& area, Selection& selection) {
   const auto query = static_cast<std::size_t>(std::max(0.0f, top_ + (mouse.y - area.from.y) / pixels));
   const auto key = static_cast<std::size_t>(std::max(0.0f, left_ + (mouse.x - area.from.x) / pixels));
   if (query >= tokens_ || key >= tokens_) return;
+  const ImVec2 cell{area.from.x + (static_cast<float>(key) - left_) * pixels, area.from.y + (static_cast<float>(query) - top_) * pixels};
+  ImGui::GetWindowDrawList()->AddRect({cell.x - 1, cell.y - 1}, {cell.x + pixels + 1, cell.y + pixels + 1}, bright, 0.0f, 0, 1.5f);
   if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && ImGui::GetMouseDragDelta().x == 0.0f) selection.query = query;
   ImGui::BeginTooltip();
   ImGui::Text("query %zu   %s", query, label(query).c_str());
@@ -374,7 +459,7 @@ void AttentionView::hover(const Area& area, Selection& selection) {
   if (visible(head_->factors.score, head_->factors.rule, query, key)) {
     ImGui::Text("weight %.6g", static_cast<double>(weight(query, key)));
   } else {
-    ImGui::TextUnformatted("not seen: the mask hides this key");
+    ImGui::TextUnformatted("masked: the query cannot see this key");
   }
   ImGui::EndTooltip();
 }
