@@ -227,7 +227,8 @@ class Tradeoff {
     estimate.control = control_mean;
     estimate.verdict = judged.verdict;
     estimate.margin = options_.margin;
-    estimate.reason = "difference to the control " + text_of(judged.value, "%.3g") + " [" + text_of(judged.low, "%.3g") + ", " + text_of(judged.high, "%.3g") + "]";
+    estimate.reason = "difference to the control " + text_of(judged.value, "%.3g") + (std::isfinite(judged.low) && std::isfinite(judged.high)
+        ? " [" + text_of(judged.low, "%.3g") + ", " + text_of(judged.high, "%.3g") + "]" : ", so few documents exclude nothing");
     estimate.null_value.reset();
     return estimate;
   }
