@@ -98,7 +98,7 @@ std::string shortened(const std::string& name) {
 
 /// Round numbers that fall between the ends: 1, 2 or 5 times a power of ten apart.
 std::vector<double> ticks(const Scale& scale) {
-  const double rough = (scale.high - scale.low) / 8.0, power = std::pow(10.0, std::floor(std::log10(rough)));
+  const double rough = (scale.high - scale.low) / 7.0, power = std::pow(10.0, std::floor(std::log10(rough)));
   const double step = rough / power < 2.0 ? 2.0 * power : rough / power < 5.0 ? 5.0 * power : 10.0 * power;
   std::vector<double> result;
   for (double at = std::ceil(scale.low / step) * step; at <= scale.high; at += step) result.push_back(std::abs(at) < step / 1e6 ? 0.0 : at);

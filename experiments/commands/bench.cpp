@@ -8,7 +8,9 @@ namespace {
 
 std::function<void()> declare(CLI::App& app) {
   app.prefix_command();
-  return [&app] { become_program_beside("vitrine-bench", app.remaining(), "configure with -DVITRINE_BENCH=ON and build"); };
+  return [&app] {
+    become_program_beside("vitrine-bench", app.remaining(), "configure with -DVITRINE_BENCH=ON and build");
+  };
 }
 
 }  // namespace

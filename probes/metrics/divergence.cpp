@@ -21,7 +21,8 @@ Row divergence(std::span<const float> reference, std::span<const float> variant)
     const double log_p = reference[v] - reference_sum, log_q = variant[v] - variant_sum;
     const double p = std::exp(log_p), q = std::exp(log_q), middle = (p + q) / 2.0;
     row.kl += p * (log_p - log_q);
-    if (middle > 0.0) row.jsd += (p > 0.0 ? p * std::log2(p / middle) : 0.0) / 2.0 + (q > 0.0 ? q * std::log2(q / middle) : 0.0) / 2.0;
+    if (middle > 0.0)
+      row.jsd += (p > 0.0 ? p * std::log2(p / middle) : 0.0) / 2.0 + (q > 0.0 ? q * std::log2(q / middle) : 0.0) / 2.0;
   }
   return row;
 }
@@ -30,7 +31,8 @@ void measure(const TextRuns& runs, std::span<MetricValue> values) {
   const std::size_t tokens = runs.ids.size(), vocabulary = runs.reference.logits.size() / tokens;
   std::vector<Row> rows(tokens);
   runs.pool.run(tokens, [&](std::size_t i, std::size_t) {
-    rows[i] = divergence(runs.reference.logits.subspan(i * vocabulary, vocabulary), runs.variant.logits.subspan(i * vocabulary, vocabulary));
+    rows[i] = divergence(runs.reference.logits.subspan(i * vocabulary, vocabulary),
+                         runs.variant.logits.subspan(i * vocabulary, vocabulary));
   });
   for (const Row& row : rows) {
     values[0].variant += row.kl / static_cast<double>(tokens);
@@ -44,8 +46,13 @@ const Metric& metric_divergence() {
   static const MetricColumn columns[] = {
       {"kl", "KL nats/token", "KL to the reference", "nats/token", Judged::against_control},
       {"jsd", "JSD bits/token", "", "bits/token"}};
-  static const Metric metric{"divergence", "Kullback-Leibler and Jensen-Shannon divergence of the predictions from the reference's",
-                             "Kullback & Leibler 1951; Lin 1991", "nats a token, bits a token", Compared::predictions, columns, measure};
+  static const Metric metric{"divergence",
+                             "Kullback-Leibler and Jensen-Shannon divergence of the predictions from the reference's",
+                             "Kullback & Leibler 1951; Lin 1991",
+                             "nats a token, bits a token",
+                             Compared::predictions,
+                             columns,
+                             measure};
   return metric;
 }
 

@@ -21,9 +21,15 @@ void measure(const TextRuns& runs, std::span<MetricValue> values) {
 }  // namespace
 
 const Metric& metric_embedding_drift() {
-  static const MetricColumn columns[] = {{"embedding_drift", "embedding drift", "embedding drift", "relative", Judged::against_control}};
-  static const Metric metric{"embedding_drift", "distance of the mean-pooled embedding from the reference's, relative to its length",
-                             "Reimers & Gurevych 2019, arXiv:1908.10084 (mean pooling)", "relative", Compared::embedding, columns, measure};
+  static const MetricColumn columns[] = {
+      {"embedding_drift", "embedding drift", "embedding drift", "relative", Judged::against_control}};
+  static const Metric metric{"embedding_drift",
+                             "distance of the mean-pooled embedding from the reference's, relative to its length",
+                             "Reimers & Gurevych 2019, arXiv:1908.10084 (mean pooling)",
+                             "relative",
+                             Compared::embedding,
+                             columns,
+                             measure};
   return metric;
 }
 

@@ -3,8 +3,8 @@
 #include "probes/metrics/metric.h"
 #include "probes/statistics/log_normalizer.h"
 
-// The mean of ln P(token | all before it) over tokens 2..n of a text: the first one has nothing before it. Perplexity is
-// exp of minus its mean over the scored tokens of all texts (Jelinek et al. 1977).
+// The mean of ln P(token | all before it) over tokens 2..n of a text: the first one has nothing before it. Perplexity
+// is exp of minus its mean over the scored tokens of all texts (Jelinek et al. 1977).
 
 namespace vitrine {
 namespace {
@@ -39,10 +39,16 @@ double perplexity(std::span<const double> values, std::span<const std::size_t> t
 }  // namespace
 
 const Metric& metric_likelihood() {
-  static const MetricColumn columns[] = {{"loglikelihood", "perplexity", "log-likelihood change", "nats/token (likelihood)", Judged::as_change,
-                                          Direction::higher, "%.4f", perplexity}};
-  static const Metric metric{"likelihood", "log-likelihood of the text, first token not scored; pooled as perplexity",
-                             "Jelinek et al. 1977", "nats a token", Compared::predictions, columns, measure};
+  static const MetricColumn columns[] = {{"loglikelihood", "perplexity", "log-likelihood change",
+                                          "nats/token (likelihood)", Judged::as_change, Direction::higher, "%.4f",
+                                          perplexity}};
+  static const Metric metric{"likelihood",
+                             "log-likelihood of the text, first token not scored; pooled as perplexity",
+                             "Jelinek et al. 1977",
+                             "nats a token",
+                             Compared::predictions,
+                             columns,
+                             measure};
   return metric;
 }
 

@@ -28,7 +28,7 @@ struct HeadMaps {
 struct TextRuns {
   std::span<const std::int32_t> ids;
   TextOutput reference, variant;
-  std::size_t heads = 0;                            ///< of all blocks
+  std::size_t heads = 0;                           ///< of all blocks
   std::function<HeadMaps(std::size_t head)> maps;  ///< rebuilt on each call; any thread may call it
   ThreadPool& pool;
 };

@@ -1,7 +1,8 @@
+#include <imgui.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <imgui.h>
 #include <limits>
 #include <numeric>
 
@@ -20,10 +21,11 @@ using Clock = std::chrono::steady_clock;
 constexpr auto frame_budget = std::chrono::milliseconds(12);
 constexpr std::size_t thumbnail_cells = 24, map_cells = 512;
 constexpr float grid_margin = 30.0f;  // layer numbers, in pixels
-constexpr ImU32 bright = IM_COL32(235, 235, 240, 255), dim = IM_COL32(150, 150, 160, 255), mark = IM_COL32(255, 120, 60, 255);
+constexpr ImU32 bright = IM_COL32(235, 235, 240, 255), dim = IM_COL32(150, 150, 160, 255),
+                mark = IM_COL32(255, 120, 60, 255);
 
-/// Text that reads upwards. ImGui drops glyphs outside the clip rectangle before they are turned, so the text is laid out
-/// at `safe`, a place inside it, and then moved.
+/// Text that reads upwards. ImGui drops glyphs outside the clip rectangle before they are turned, so the text is laid
+/// out at `safe`, a place inside it, and then moved.
 void upward_text(ImVec2 at, ImVec2 safe, ImU32 color, const std::string& text) {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const int first = list->VtxBuffer.Size;
@@ -38,7 +40,9 @@ class AttentionView : public PanelView {
  public:
   explicit AttentionView(const Document& document) : recording_(*document.recording) {}
   void draw(Selection& selection) override;
-  bool busy() const override { return thumbnail_ < total_heads_ || (map_ && !map_->done()) || (detail_ && !detail_->done()); }
+  bool busy() const override {
+    return thumbnail_ < total_heads_ || (map_ && !map_->done()) || (detail_ && !detail_->done());
+  }
 
  private:
   struct Area {
@@ -85,9 +89,9 @@ class AttentionView : public PanelView {
   bool map_done_ = false, detail_done_ = false;
   std::string statistics_;
   ColorScale scale_;
-  std::optional<std::size_t> read_;                   // the query whose row is in strongest_
+  std::optional<std::size_t> read_;                       // the query whose row is in strongest_
   std::vector<std::pair<float, std::size_t>> strongest_;  // weight and key, largest first
-  float left_ = 0.0f, top_ = 0.0f, span_ = 1.0f;  // what is seen: first key, first query, tokens on each axis
+  float left_ = 0.0f, top_ = 0.0f, span_ = 1.0f;          // what is seen: first key, first query, tokens on each axis
 };
 
 void AttentionView::load_sequence(const Selection& selection) {
@@ -97,7 +101,8 @@ void AttentionView::load_sequence(const Selection& selection) {
   const auto texts = recording_.token_texts(selection.sequence);
   const auto ids = recording_.token_ids(selection.sequence);
   tokens_ = ids.size();
-  for (std::size_t i = 0; i < tokens_; ++i) labels_.push_back(texts[i].empty() ? "#" + std::to_string(ids[i]) : token_label(texts[i]));
+  for (std::size_t i = 0; i < tokens_; ++i)
+    labels_.push_back(texts[i].empty() ? "#" + std::to_string(ids[i]) : token_label(texts[i]));
   label_pixels_ = 0.0f;
   for (const std::string& each : labels_) label_pixels_ = std::max(label_pixels_, ImGui::CalcTextSize(each.c_str()).x);
   label_pixels_ += ImGui::CalcTextSize((std::to_string(tokens_) + " ").c_str()).x;
@@ -126,10 +131,12 @@ void AttentionView::load_head(const Selection& selection) {
   const char* names[] = {"entropy", "distance", "first_key"};
   for (std::size_t s = 0; s < 3; ++s) {
     const auto values = recording_.row_statistic(module(selection), names[s], *sequence_);
-    for (std::size_t row = 0; row < tokens_; ++row) means[s] += values[row * heads + selection.head] / static_cast<double>(tokens_);
+    for (std::size_t row = 0; row < tokens_; ++row)
+      means[s] += values[row * heads + selection.head] / static_cast<double>(tokens_);
   }
   char text[160];
-  std::snprintf(text, sizeof text, "means: entropy %.2f nats, distance %.1f tokens, first token %.2f", means[0], means[1], means[2]);
+  std::snprintf(text, sizeof text, "means: entropy %.2f nats, distance %.1f tokens, first token %.2f", means[0],
+                means[1], means[2]);
   statistics_ = text;
 }
 
@@ -163,9 +170,11 @@ void AttentionView::work_on_map(Clock::time_point deadline) {
   // Closer than the overview can show: the visible part at full resolution.
   const bool close = map_->image().step > 1 && span_ < static_cast<float>(tokens_) * 0.999f;
   if (!map_done_ || !close) return detail_.reset();
-  const auto first_row = static_cast<std::size_t>(std::max(0.0f, top_)), first_col = static_cast<std::size_t>(std::max(0.0f, left_));
+  const auto first_row = static_cast<std::size_t>(std::max(0.0f, top_)),
+             first_col = static_cast<std::size_t>(std::max(0.0f, left_));
   const auto extent = static_cast<std::size_t>(span_) + 2;
-  const MapRegion region{first_row, first_col, std::min(extent, tokens_ - first_row), std::min(extent, tokens_ - first_col), 1};
+  const MapRegion region{first_row, first_col, std::min(extent, tokens_ - first_row),
+                         std::min(extent, tokens_ - first_col), 1};
   const bool same = detail_ && detail_->image().row == region.row && detail_->image().col == region.col &&
                     detail_->image().rows == (region.rows + detail_->image().step - 1) / detail_->image().step;
   if (!same) {
@@ -202,7 +211,8 @@ void AttentionView::draw(Selection& selection) {
 
 /// As large as lets every layer be seen without scrolling, within reason.
 float AttentionView::thumbnail_pixels(ImVec2 room) const {
-  const float by_height = (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(recording_.modules().size());
+  const float by_height =
+      (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(recording_.modules().size());
   const float by_width = (0.4f * room.x - grid_margin) / static_cast<float>(most_heads_);
   return std::clamp(std::min(by_height, std::max(by_width, 14.0f)), 14.0f, 72.0f);
 }
@@ -226,7 +236,9 @@ void AttentionView::draw_header(Selection& selection) {
 void AttentionView::draw_grid(Selection& selection) {
   const std::size_t layers = recording_.modules().size();
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  const float size = std::min((room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(layers), std::min(72.0f, (room.x - grid_margin) / static_cast<float>(most_heads_))), line = ImGui::GetTextLineHeight();
+  const float size = std::min((room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(layers),
+                              std::min(72.0f, (room.x - grid_margin) / static_cast<float>(most_heads_))),
+              line = ImGui::GetTextLineHeight();
   const ImVec2 from{origin.x + grid_margin, origin.y + 2 * line};
   const ImVec2 extent{size * static_cast<float>(most_heads_), size * static_cast<float>(layers)};
   ImDrawList* list = ImGui::GetWindowDrawList();
@@ -242,9 +254,11 @@ void AttentionView::draw_grid(Selection& selection) {
     const float y = from.y + static_cast<float>(l) * size;
     list->AddLine({from.x, y}, {from.x + extent.x, y}, IM_COL32(18, 18, 22, 255), 2.0f);
     const std::size_t every_line = size < line ? 2 : 1;
-    if (l < layers && l % every_line == 0) list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(recording_.modules()[l].block).c_str());
+    if (l < layers && l % every_line == 0)
+      list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(recording_.modules()[l].block).c_str());
   }
-  const ImVec2 chosen{from.x + static_cast<float>(selection.head) * size, from.y + static_cast<float>(selection.layer) * size};
+  const ImVec2 chosen{from.x + static_cast<float>(selection.head) * size,
+                      from.y + static_cast<float>(selection.layer) * size};
   list->AddRect({chosen.x - 1, chosen.y - 1}, {chosen.x + size + 1, chosen.y + size + 1}, mark, 0.0f, 0, 2.5f);
   ImGui::SetCursorScreenPos(from);
   ImGui::InvisibleButton("grid", extent);
@@ -279,17 +293,21 @@ void AttentionView::draw_map(Selection& selection) {
   step > 1 ? ImGui::TextDisabled("cell = largest of %zu x %zu", step, step) : ImGui::TextDisabled("cell = one pair");
 
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  const float left_margin = std::max(118.0f, label_pixels_ + 10.0f), top_margin = std::max(48.0f, label_pixels_ + 12.0f), bar = 116.0f;
+  const float left_margin = std::max(118.0f, label_pixels_ + 10.0f),
+              top_margin = std::max(48.0f, label_pixels_ + 12.0f), bar = 116.0f;
   const float size = std::floor(std::max(64.0f, std::min(room.x - left_margin - bar, room.y - top_margin - 4.0f)));
-  const Area area{{origin.x + left_margin, origin.y + top_margin}, {origin.x + left_margin + size, origin.y + top_margin + size}};
+  const Area area{{origin.x + left_margin, origin.y + top_margin},
+                  {origin.x + left_margin + size, origin.y + top_margin + size}};
   ImGui::SetCursorScreenPos(area.from);
   ImGui::InvisibleButton("pairs", {size, size});
   navigate(area);
   ImGui::PushClipRect(area.from, area.to, true);
   const auto place = [&](const MapImage& image, const HeatMap& texture) {
     const float pixels = cell_pixels(area), cell = static_cast<float>(image.step) * pixels;
-    const ImVec2 at{area.from.x + (static_cast<float>(image.col) - left_) * pixels, area.from.y + (static_cast<float>(image.row) - top_) * pixels};
-    texture.draw({at.x, at.y}, {at.x + cell * static_cast<float>(image.cols), at.y + cell * static_cast<float>(image.rows)}, scale_);
+    const ImVec2 at{area.from.x + (static_cast<float>(image.col) - left_) * pixels,
+                    area.from.y + (static_cast<float>(image.row) - top_) * pixels};
+    texture.draw({at.x, at.y},
+                 {at.x + cell * static_cast<float>(image.cols), at.y + cell * static_cast<float>(image.rows)}, scale_);
   };
   place(map_->image(), map_texture_);
   if (detail_ && detail_done_) place(detail_->image(), detail_texture_);
@@ -327,7 +345,9 @@ void AttentionView::draw_labels(const Area& area, ImVec2 safe, const Selection& 
   const auto every = static_cast<std::size_t>(std::max(1.0f, std::ceil((line + 1.0f) / pixels)));
   const auto first = [&](float start) { return (static_cast<std::size_t>(start) + every - 1) / every * every; };
   // Where tokens are left out, positions say so.
-  const auto name = [&](std::size_t token) { return every > 1 ? std::to_string(token) + " " + label(token) : label(token); };
+  const auto name = [&](std::size_t token) {
+    return every > 1 ? std::to_string(token) + " " + label(token) : label(token);
+  };
   const auto row_label = [&](std::size_t i, ImU32 color) {
     const float y = area.from.y + (static_cast<float>(i) - top_ + 0.5f) * pixels;
     if (y < area.from.y + 2 || y > area.to.y - 2) return;
@@ -383,10 +403,12 @@ void AttentionView::read_query(const Selection& selection) {
   std::vector<float> row(tokens_);
   pattern_tile(head_->factors, *read_, 0, {row.data(), {1, tokens_}});
   for (std::size_t key = 0; key < tokens_; ++key) {
-    if (visible(head_->factors.score, head_->factors.rule, head_->factors.q_start + *read_, key)) strongest_.emplace_back(row[key], key);
+    if (visible(head_->factors.score, head_->factors.rule, head_->factors.q_start + *read_, key))
+      strongest_.emplace_back(row[key], key);
   }
   const std::size_t kept = std::min<std::size_t>(strongest_.size(), 12);
-  std::partial_sort(strongest_.begin(), strongest_.begin() + static_cast<std::ptrdiff_t>(kept), strongest_.end(), std::greater<>());
+  std::partial_sort(strongest_.begin(), strongest_.begin() + static_cast<std::ptrdiff_t>(kept), strongest_.end(),
+                    std::greater<>());
   strongest_.resize(kept);
 }
 
@@ -415,7 +437,8 @@ void AttentionView::draw_query(const Area& area, ImVec2 end, const Selection& se
   };
   if (y + 5 * line > bottom) {
     const float left = ImGui::GetWindowPos().x;
-    if (area.to.y + 4 + line < end.y) list->AddText({left, area.to.y + 4}, mark, query_line(*selection.query, end.x - left).c_str());
+    if (area.to.y + 4 + line < end.y)
+      list->AddText({left, area.to.y + 4}, mark, query_line(*selection.query, end.x - left).c_str());
     return;
   }
   list->PushClipRect({x, area.from.y}, {end.x, bottom}, true);
@@ -434,7 +457,8 @@ void AttentionView::draw_query(const Area& area, ImVec2 end, const Selection& se
 void AttentionView::draw_marks(const Area& area, const Selection& selection) {
   if (!selection.query || *selection.query >= tokens_) return;
   const float pixels = cell_pixels(area), y = area.from.y + (static_cast<float>(*selection.query) - top_) * pixels;
-  ImGui::GetWindowDrawList()->AddRect({area.from.x, y - 1}, {area.to.x, y + std::max(pixels, 2.0f) + 1}, mark, 0.0f, 0, 1.5f);
+  ImGui::GetWindowDrawList()->AddRect({area.from.x, y - 1}, {area.to.x, y + std::max(pixels, 2.0f) + 1}, mark, 0.0f, 0,
+                                      1.5f);
 }
 
 float AttentionView::weight(std::size_t query, std::size_t key) const {
@@ -450,8 +474,10 @@ void AttentionView::hover(const Area& area, Selection& selection) {
   const auto query = static_cast<std::size_t>(std::max(0.0f, top_ + (mouse.y - area.from.y) / pixels));
   const auto key = static_cast<std::size_t>(std::max(0.0f, left_ + (mouse.x - area.from.x) / pixels));
   if (query >= tokens_ || key >= tokens_) return;
-  const ImVec2 cell{area.from.x + (static_cast<float>(key) - left_) * pixels, area.from.y + (static_cast<float>(query) - top_) * pixels};
-  ImGui::GetWindowDrawList()->AddRect({cell.x - 1, cell.y - 1}, {cell.x + pixels + 1, cell.y + pixels + 1}, bright, 0.0f, 0, 1.5f);
+  const ImVec2 cell{area.from.x + (static_cast<float>(key) - left_) * pixels,
+                    area.from.y + (static_cast<float>(query) - top_) * pixels};
+  ImGui::GetWindowDrawList()->AddRect({cell.x - 1, cell.y - 1}, {cell.x + pixels + 1, cell.y + pixels + 1}, bright,
+                                      0.0f, 0, 1.5f);
   if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && ImGui::GetMouseDragDelta().x == 0.0f) selection.query = query;
   ImGui::BeginTooltip();
   ImGui::Text("query %zu   %s", query, label(query).c_str());
@@ -468,7 +494,8 @@ void AttentionView::keys(Selection& selection) {
   if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_ChildWindows) || ImGui::GetIO().WantTextInput) return;
   const std::size_t layers = recording_.modules().size();
   if (ImGui::IsKeyPressed(ImGuiKey_RightArrow)) selection.head = (selection.head + 1) % module(selection).heads;
-  if (ImGui::IsKeyPressed(ImGuiKey_LeftArrow)) selection.head = (selection.head + module(selection).heads - 1) % module(selection).heads;
+  if (ImGui::IsKeyPressed(ImGuiKey_LeftArrow))
+    selection.head = (selection.head + module(selection).heads - 1) % module(selection).heads;
   if (ImGui::IsKeyPressed(ImGuiKey_DownArrow)) selection.layer = (selection.layer + 1) % layers;
   if (ImGui::IsKeyPressed(ImGuiKey_UpArrow)) selection.layer = (selection.layer + layers - 1) % layers;
   selection.head = std::min(selection.head, module(selection).heads - 1);
@@ -477,9 +504,10 @@ void AttentionView::keys(Selection& selection) {
 }  // namespace
 
 const Panel& panel_attention() {
-  static const Panel panel{"attention", "every head as a thumbnail, the chosen one as a map",
-                           [](const Document& document) { return document.recording != nullptr; },
-                           [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<AttentionView>(document); }};
+  static const Panel panel{
+      "attention", "every head as a thumbnail, the chosen one as a map",
+      [](const Document& document) { return document.recording != nullptr; },
+      [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<AttentionView>(document); }};
   return panel;
 }
 

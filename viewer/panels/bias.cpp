@@ -1,7 +1,8 @@
-#include <algorithm>
-#include <cmath>
 #include <imgui.h>
 #include <implot.h>
+
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "core/base/error.h"
@@ -22,7 +23,8 @@ std::string text_of(const Json& json) { return json.is_string() ? json.string() 
 /// Value, interval, count and verdict in words.
 std::string detail_of(const Estimate& row) {
   char text[128] = "no value";
-  if (std::isfinite(row.value)) std::snprintf(text, sizeof text, "%.3g  [%.3g, %.3g]  n=%zu", row.value, row.low, row.high, row.n);
+  if (std::isfinite(row.value))
+    std::snprintf(text, sizeof text, "%.3g  [%.3g, %.3g]  n=%zu", row.value, row.low, row.high, row.n);
   return std::string(text) + "  " + std::string(verdict_name(row.verdict));
 }
 
@@ -45,8 +47,10 @@ class BiasView : public PanelView {
   void draw(Selection&) override {
     ImGui::TextWrapped("Study %s   %s", text_of(study_["study"]).c_str(), text_of(study_["title"]).c_str());
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
-    ImGui::TextWrapped("points are estimates, bars their intervals, vertical lines the null, diamonds the control; colour: orange differs, "
-                       "blue equivalent or trivial, grey neither");
+    ImGui::TextWrapped(
+        "points are estimates, bars their intervals, vertical lines the null, diamonds the control; colour: orange "
+        "differs, "
+        "blue equivalent or trivial, grey neither");
     ImGui::PopStyleColor();
     ImGui::Separator();
     std::size_t rows = 0;
@@ -73,7 +77,8 @@ class BiasView : public PanelView {
   static std::pair<double, double> range_of(const Group& group) {
     double low = INFINITY, high = -INFINITY;
     for (const Estimate& row : group.rows) {
-      for (const double each : {row.low, row.high, row.value, row.null_value.value_or(row.value), row.control.value_or(row.value)}) {
+      for (const double each :
+           {row.low, row.high, row.value, row.null_value.value_or(row.value), row.control.value_or(row.value)}) {
         if (std::isfinite(each)) low = std::min(low, each), high = std::max(high, each);
       }
     }
@@ -86,7 +91,9 @@ class BiasView : public PanelView {
   static std::string fitted(const std::string& name, float width) {
     std::string front = name.substr(0, (name.size() + 1) / 2), back = name.substr(front.size());
     if (ImGui::CalcTextSize(name.c_str()).x <= width) return name;
-    const auto whole = [](const std::string& text) { return text.front() == ' ' || (static_cast<unsigned char>(text.front()) & 0xc0) != 0x80; };
+    const auto whole = [](const std::string& text) {
+      return text.front() == ' ' || (static_cast<unsigned char>(text.front()) & 0xc0) != 0x80;
+    };
     while (front.size() > 1 && back.size() > 1 && ImGui::CalcTextSize((front + "\u2026" + back).c_str()).x > width) {
       front.pop_back();
       while (front.size() > 1 && (static_cast<unsigned char>(front.back()) & 0x80) != 0) front.pop_back();
@@ -107,10 +114,14 @@ class BiasView : public PanelView {
       labels.push_back(fitted(row.name, 0.58f * width));
     }
     for (const std::string& label : labels) names.push_back(label.c_str());
-    const ImVec2 origin = ImGui::GetCursorScreenPos(), size{width, line * static_cast<float>(group.rows.size() + 2) + 16.0f};
+    const ImVec2 origin = ImGui::GetCursorScreenPos(),
+                 size{width, line * static_cast<float>(group.rows.size() + 2) + 16.0f};
     const std::string unit = group.unit.empty() ? "(no unit)" : group.unit;
-    if (!ImPlot::BeginPlot(("##" + unit).c_str(), size, ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoTitle)) return;
-    ImPlot::SetupAxes(unit.c_str(), nullptr, ImPlotAxisFlags_None, ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_NoTickMarks);
+    if (!ImPlot::BeginPlot(("##" + unit).c_str(), size,
+                           ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoTitle))
+      return;
+    ImPlot::SetupAxes(unit.c_str(), nullptr, ImPlotAxisFlags_None,
+                      ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_NoTickMarks);
     ImPlot::SetupAxesLimits(low, high, 0.3, count + 0.7, ImPlotCond_Once);
     ImPlot::SetupAxisTicks(ImAxis_Y1, places.data(), static_cast<int>(places.size()), names.data());
     ImPlot::PushPlotClipRect();
@@ -121,14 +132,16 @@ class BiasView : public PanelView {
     }
     ImPlot::PopPlotClipRect();
     ImPlot::EndPlot();
-    for (std::size_t i = 0; i < group.rows.size(); ++i) draw_detail(group.rows[i], {origin.x + width + 4.0f, heights[i]}, origin.x);
+    for (std::size_t i = 0; i < group.rows.size(); ++i)
+      draw_detail(group.rows[i], {origin.x + width + 4.0f, heights[i]}, origin.x);
   }
 
   static void draw_row(const Estimate& row, double place) {
     ImDrawList* list = ImPlot::GetPlotDrawList();
     const ImU32 color = color_of(row.verdict);
     if (row.null_value) {
-      const ImVec2 top = ImPlot::PlotToPixels(*row.null_value, place + 0.5), bottom = ImPlot::PlotToPixels(*row.null_value, place - 0.5);
+      const ImVec2 top = ImPlot::PlotToPixels(*row.null_value, place + 0.5),
+                   bottom = ImPlot::PlotToPixels(*row.null_value, place - 0.5);
       list->AddLine(top, bottom, IM_COL32(220, 220, 225, 140), 1.5f);
     }
     if (!std::isfinite(row.value)) return;
@@ -143,7 +156,8 @@ class BiasView : public PanelView {
     list->AddCircleFilled(at, 5.0f, color);
     if (!row.control) return;
     const ImVec2 middle = ImPlot::PlotToPixels(*row.control, place);
-    list->AddQuad({middle.x, middle.y - 7}, {middle.x + 7, middle.y}, {middle.x, middle.y + 7}, {middle.x - 7, middle.y}, IM_COL32(235, 235, 240, 255), 1.5f);
+    list->AddQuad({middle.x, middle.y - 7}, {middle.x + 7, middle.y}, {middle.x, middle.y + 7},
+                  {middle.x - 7, middle.y}, IM_COL32(235, 235, 240, 255), 1.5f);
   }
 
   /// The numbers beside a row; over the row, all that is known of them.
@@ -154,7 +168,8 @@ class BiasView : public PanelView {
     if (!ImGui::IsWindowHovered() || !ImGui::IsMouseHoveringRect({left, at.y - half}, end)) return;
     ImGui::BeginTooltip();
     ImGui::TextUnformatted(row.name.c_str());
-    ImGui::Text("%s, level %.0f%%, resampled: %s", row.method.empty() ? "no method" : row.method.c_str(), 100 * row.level, row.resampled_unit.c_str());
+    ImGui::Text("%s, level %.0f%%, resampled: %s", row.method.empty() ? "no method" : row.method.c_str(),
+                100 * row.level, row.resampled_unit.c_str());
     if (row.control) ImGui::Text("control %.3g", *row.control);
     if (row.margin) ImGui::Text("margin %.3g", *row.margin);
     if (!row.reason.empty()) ImGui::TextUnformatted(row.reason.c_str());
@@ -168,9 +183,10 @@ class BiasView : public PanelView {
 }  // namespace
 
 const Panel& panel_bias() {
-  static const Panel panel{"bias", "a study's estimates with their intervals and verdicts",
-                           [](const Document& document) { return document.study.is_object(); },
-                           [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<BiasView>(document); }};
+  static const Panel panel{
+      "bias", "a study's estimates with their intervals and verdicts",
+      [](const Document& document) { return document.study.is_object(); },
+      [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<BiasView>(document); }};
   return panel;
 }
 

@@ -24,7 +24,8 @@ std::vector<float> random_logits(std::uint64_t seed) {
 std::vector<float> map_of(std::size_t head) {
   std::vector<float> map(tokens * tokens, 0.0f);
   for (std::size_t i = 0; i < tokens; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) map[i * tokens + j] = head == 0 ? 1.0f / static_cast<float>(i + 1) : j == i ? 1.0f : 0.0f;
+    for (std::size_t j = 0; j <= i; ++j)
+      map[i * tokens + j] = head == 0 ? 1.0f / static_cast<float>(i + 1) : j == i ? 1.0f : 0.0f;
   }
   return map;
 }
@@ -32,7 +33,8 @@ std::vector<float> map_of(std::size_t head) {
 class Metrics : public testing::Test {
  protected:
   /// What every metric says of two runs, by column.
-  std::vector<std::pair<std::string, MetricValue>> measured(std::span<const float> variant, double moved, bool swapped) {
+  std::vector<std::pair<std::string, MetricValue>> measured(std::span<const float> variant, double moved,
+                                                            bool swapped) {
     const std::vector<double> embedding{3.0, 0.0, 4.0}, other{3.0, moved, 4.0};
     const auto maps = [&](std::size_t head) { return HeadMaps{map_of(head), map_of(swapped ? 1 - head : head), true}; };
     const TextRuns runs{ids, {logits_, embedding}, {variant, other}, heads, maps, pool_};
@@ -58,7 +60,8 @@ class Metrics : public testing::Test {
 TEST_F(Metrics, SayWhatTheyAre) {
   std::set<std::string_view> names, headings;
   for (const Metric* metric : all_metrics()) {
-    EXPECT_FALSE(metric->summary.empty() || metric->source.empty() || metric->unit.empty() || metric->columns.empty()) << metric->name;
+    EXPECT_FALSE(metric->summary.empty() || metric->source.empty() || metric->unit.empty() || metric->columns.empty())
+        << metric->name;
     for (const MetricColumn& column : metric->columns) {
       EXPECT_TRUE(names.insert(column.name).second) << "two columns " << column.name;
       EXPECT_TRUE(headings.insert(column.heading).second) << "two headings " << column.heading;
@@ -93,7 +96,8 @@ TEST_F(Metrics, MatchHandMadeDistributions) {
       entropy -= p * std::log(p);
     }
     kl += (std::log(vocabulary) - entropy) / tokens;
-    if (i + 1 < tokens) likelihood += (logits_[i * vocabulary + static_cast<std::size_t>(ids[i + 1])] - std::log(sum)) / (tokens - 1);
+    if (i + 1 < tokens)
+      likelihood += (logits_[i * vocabulary + static_cast<std::size_t>(ids[i + 1])] - std::log(sum)) / (tokens - 1);
   }
   EXPECT_NEAR(value_of(all, "kl").variant, kl, 1e-6);
   EXPECT_NEAR(value_of(all, "loglikelihood").variant, -std::log(vocabulary), 1e-12);
