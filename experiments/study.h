@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/base/json.h"
-#include "probes/metrics/estimate.h"
+#include "probes/statistics/estimate.h"
 
 namespace CLI {
 class App;

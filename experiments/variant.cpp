@@ -130,24 +130,18 @@ std::size_t Variant::kv_bytes_per_token() const {
   return bytes;
 }
 
-std::vector<std::vector<AttentionDrift>> attention_drift(const ModelSpec& spec, const AttentionCapture& reference,
-                                                         const AttentionCapture& variant, std::size_t tokens, ThreadPool& pool) {
-  std::vector<std::vector<AttentionDrift>> drift;
-  for (std::size_t block = 0; block < spec.blocks.size(); ++block) {
-    const AttentionSpec& attention = spec.blocks[block].attention;
-    drift.emplace_back(attention.heads);
-    pool.run(attention.heads, [&](std::size_t head, std::size_t) {
-      const std::vector<float> a = reference.map(block, head, tokens), b = variant.map(block, head, tokens);
-      const bool causal = attention.mask == Mask::causal;
-      const std::vector<bool> sink = sink_keys({a.data(), {tokens, tokens}}, causal ? 0 : tokens);
-      for (std::size_t i = causal ? fewest_visible_keys - 1 : 0; i < tokens; ++i) {
-        const std::size_t visible = causal ? i + 1 : tokens;
-        if (visible < fewest_visible_keys) continue;
-        add_row(drift[block][head], {a.data() + i * tokens, visible}, {b.data() + i * tokens, visible}, sink);
-      }
-    });
+TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,
+                   ThreadPool& pool) {
+  std::vector<std::pair<std::size_t, std::size_t>> heads;  // block, head
+  for (std::size_t block = 0; block < model.spec.blocks.size(); ++block) {
+    for (std::size_t head = 0; head < model.spec.blocks[block].attention.heads; ++head) heads.emplace_back(block, head);
   }
-  return drift;
+  const std::size_t count = heads.size(), tokens = ids.size();
+  const auto maps = [heads = std::move(heads), tokens, &model, &a = *reference.attention, &b = *variant.attention](std::size_t index) -> HeadMaps {
+    const auto [block, head] = heads[index];
+    return {a.map(block, head, tokens), b.map(block, head, tokens), model.spec.blocks[block].attention.mask == Mask::causal};
+  };
+  return {ids, {reference.logits, reference.embedding}, {variant.logits, variant.embedding}, count, maps, pool};
 }
 
 std::vector<WeightKey> block_matrices(const Model& model) {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/model/forward.h"
-#include "probes/metrics/attention_drift.h"
+#include "probes/metrics/metric.h"
 
 namespace vitrine {
 
@@ -69,9 +69,9 @@ class Variant {
   Run run_;
 };
 
-/// Drift of every head between two runs of one text, [block][head].
-std::vector<std::vector<AttentionDrift>> attention_drift(const ModelSpec& spec, const AttentionCapture& reference,
-                                                         const AttentionCapture& variant, std::size_t tokens, ThreadPool& pool);
+/// One text in two runs as metrics see it. Both outputs must outlive the result.
+TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,
+                   ThreadPool& pool);
 
 /// The matrices of the blocks (attention and MLP), which quantising touches.
 std::vector<WeightKey> block_matrices(const Model& model);

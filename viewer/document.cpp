@@ -12,7 +12,7 @@ Document open_document(const std::filesystem::path& path) {
   if (!file.is_open() || !file) {
     throw Error({path.string(), "a recording or a study.json", file.is_open() ? "an empty file" : "no such file", ""});
   }
-  Document document{.path = path, .recording = nullptr, .study = {}};
+  Document document{.path = path, .recording = nullptr, .study = {}, .estimates = {}};
   if (is_hdf5_file(path)) {
     document.recording = Recording::open(path);
     return document;
@@ -24,6 +24,10 @@ Document open_document(const std::filesystem::path& path) {
   document.study = parse_json(text, path.string());
   if (!document.study["estimates"].is_array()) {
     throw Error({path.string(), "a study with estimates", "other JSON", "see `vitrine study`"});
+  }
+  for (const Json& each : document.study["estimates"].items()) {
+    const std::string place = path.string() + ": estimate " + std::to_string(document.estimates.size() + 1);
+    document.estimates.push_back(estimate_from_json(each, each["name"].is_string() ? place + " " + quoted(each["name"].string()) : place));
   }
   return document;
 }

@@ -6,9 +6,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/json.h"
 #include "probes/recording.h"
+#include "probes/statistics/estimate.h"
 
 namespace vitrine {
 
@@ -17,6 +19,7 @@ struct Document {
   std::filesystem::path path;
   std::unique_ptr<Recording> recording;  ///< or null
   Json study;                            ///< or null
+  std::vector<Estimate> estimates;       ///< of the study
 };
 
 /// Recognises a file by its content. @throws Error with one clear line

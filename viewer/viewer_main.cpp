@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <imgui.h>
 #include <memory>
@@ -16,6 +17,7 @@ struct Options {
   std::string screenshot, size = "1600x1000", panel, go_to;
   std::size_t layer = 0, head = 0, sequence = 0;
   std::optional<std::size_t> query;
+  bool list_panels = false;
 };
 
 PixelSize parse_size(const std::string& text) {
@@ -30,25 +32,24 @@ PixelSize parse_size(const std::string& text) {
 
 /// "layer=3,head=8,query=17"
 void parse_go_to(Options& options) {
-  std::string_view rest = options.go_to;
-  while (!rest.empty()) {
-    const std::string word(rest.substr(0, rest.find(',')));
+  for (std::string_view rest = options.go_to; !rest.empty();) {
+    const std::string_view word = rest.substr(0, rest.find(','));
     rest.remove_prefix(std::min(rest.size(), word.size() + 1));
-    unsigned long value = 0;
-    char name[9] = {}, end = 0;
-    const bool parsed = std::sscanf(word.c_str(), "%8[a-z]=%lu%c", name, &value, &end) == 2;
-    const std::string_view which = name;
-    if (parsed && which == "layer") options.layer = value;
-    else if (parsed && which == "head") options.head = value;
-    else if (parsed && which == "query") options.query = value;
-    else if (parsed && which == "sequence") options.sequence = value;
-    else throw Error({"--goto", "layer=N, head=N, query=N, sequence=N", quoted(word), ""}, Fault::usage);
+    const std::string_view name = word.substr(0, word.find('=')), digits = word.substr(std::min(word.size(), name.size() + 1));
+    std::size_t value = 0;
+    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    const bool parsed = failure == std::errc() && end == digits.data() + digits.size();
+    if (parsed && name == "layer") options.layer = value;
+    else if (parsed && name == "head") options.head = value;
+    else if (parsed && name == "query") options.query = value;
+    else if (parsed && name == "sequence") options.sequence = value;
+    else throw Error({"--goto", "layer=N, head=N, query=N or sequence=N, with commas between them", quoted(word), ""}, Fault::usage);
   }
 }
 
-void refuse_past(const char* flag, std::size_t value, std::size_t count) {
+void refuse_past(const char* what, std::size_t value, std::size_t count) {
   if (value < count) return;
-  throw Error({flag, count == 0 ? "nothing: the recording has none" : "0 to " + std::to_string(count - 1), std::to_string(value), ""}, Fault::usage);
+  throw Error({what, count == 0 ? "nothing: the recording has none" : "0 to " + std::to_string(count - 1), std::to_string(value), ""}, Fault::usage);
 }
 
 /// The recording's layer and head that the flags name. @throws Error (usage) where it has no such thing
@@ -57,15 +58,26 @@ Selection select(const Options& options, std::span<const Document> documents) {
   for (const Document& document : documents) {
     if (!document.recording || document.recording->modules().empty()) continue;
     const auto modules = document.recording->modules();
-    refuse_past("--layer", options.layer, modules.back().block + 1);
+    refuse_past("layer", options.layer, modules.back().block + 1);
     while (selection.layer < modules.size() && modules[selection.layer].block != options.layer) ++selection.layer;
-    refuse_past("--layer", selection.layer, modules.size());
-    refuse_past("--head", options.head, modules[selection.layer].heads);
-    refuse_past("--sequence", options.sequence, document.recording->sequences());
-    if (options.query) refuse_past("--query", *options.query, document.recording->rows_of(options.sequence).count);
+    refuse_past("layer", selection.layer, modules.size());
+    refuse_past("head", options.head, modules[selection.layer].heads);
+    refuse_past("sequence", options.sequence, document.recording->sequences());
+    if (options.query) refuse_past("query", *options.query, document.recording->rows_of(options.sequence).count);
     break;
   }
   return selection;
+}
+
+std::string panel_names() {
+  std::string names;
+  for (const Panel* panel : all_panels()) names += (names.empty() ? "" : ", ") + std::string(panel->name);
+  return names;
+}
+
+/// As `vitrine list` prints its tables.
+void list_panels() {
+  for (const Panel* panel : all_panels()) std::printf("%-18s %s\n", std::string(panel->name).c_str(), std::string(panel->summary).c_str());
 }
 
 struct OpenPanel {
@@ -110,12 +122,14 @@ MakeFrame frame_maker(const Options& options, std::span<const Document> document
         shown->panels.push_back({std::string(panel->name) + ": " + document.path.filename().string(), panel->make(document)});
       }
     }
-    if (shown->panels.empty()) throw Error({"--panel", "a panel that shows this file", quoted(options.panel), "attention or bias"}, Fault::usage);
+    if (shown->panels.empty()) throw Error({"--panel", "a panel that shows this file", quoted(options.panel), "panels: " + panel_names()}, Fault::usage);
     return [shown] { return draw_everything(*shown); };
   };
 }
 
 void run(Options& options) {
+  if (options.list_panels) return list_panels();
+  if (options.files.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
   parse_go_to(options);
   const PixelSize size = parse_size(options.size);
   std::vector<Document> documents;
@@ -129,21 +143,24 @@ void run(Options& options) {
 int parse_and_run(int argc, char** argv) {
   Options options;
   CLI::App app("Shows recordings and studies of Vitrine.", "vitrine-viewer");
-  app.footer("Example:\n  vitrine-viewer run.h5 --layer 5 --head 3 --screenshot map.png --size 1600x1000");
-  app.add_option("FILE", options.files, "recordings (.h5) and studies (study.json)")->required();
+  app.footer("Examples:\n  vitrine-viewer run.h5 --goto layer=5,head=3,query=17\n"
+             "  vitrine-viewer run.h5 --layer 5 --head 3 --screenshot map.png --size 1600x1000");
+  app.add_option("FILE", options.files, "recordings (.h5) and studies (study.json)");
   app.add_option("--screenshot", options.screenshot, "draw into this PNG, without any display, and leave");
   app.add_option("--size", options.size, "WIDTHxHEIGHT of the window or picture (1600x1000)");
   app.add_option("--layer", options.layer, "layer to open");
   app.add_option("--head", options.head, "head to open");
   app.add_option("--sequence", options.sequence, "sequence of the recording to open");
   app.add_option("--query", options.query, "position of a query to mark");
-  app.add_option("--goto", options.go_to, "the same in one word: layer=5,head=3,query=17");
-  app.add_option("--panel", options.panel, "only this panel: attention or bias");
+  app.add_option("--goto", options.go_to, "layer, head, query and sequence in one word: layer=5,head=3,query=17");
+  app.add_option("--panel", options.panel, "only this panel: " + panel_names());
+  app.add_flag("--list-panels", options.list_panels, "print the panels and leave");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "vitrine-viewer: %s; see --help\n", error.what());
+    const std::string line = quoted(std::string(error.what()), 300);  // one line, whatever was typed
+    std::fprintf(stderr, "vitrine-viewer: %s; see --help\n", line.substr(1, line.size() - 2).c_str());
     return 2;
   }
   run(options);

@@ -9,35 +9,19 @@
 #include "core/model/probe_point.h"
 #include "core/text/tokenizer.h"
 #include "experiments/command.h"
+#include "experiments/program_beside.h"
 #include "experiments/study.h"
 #include "kernels/kernels.h"
 #include "probes/analysis.h"
+#include "probes/metrics/metric.h"
 
 namespace vitrine {
 namespace {
 
-/// What has a name and a line but no table of its own here.
-struct Metric {
-  std::string_view name, summary;
-};
-
-std::vector<const Metric*> metrics() {
-  static const Metric all[] = {{"binomial_share", "share k of n, Clopper-Pearson interval and exact test"},
-                               {"clustered_mean", "mean with a CR2 t interval, or sign-flip permutation for few clusters"},
-                               {"kl", "Kullback-Leibler divergence to the reference's predictions, nats a token"},
-                               {"jsd", "Jensen-Shannon divergence of predictions, bits a token"},
-                               {"perplexity", "exp of the mean negative log-likelihood a token; the protocol is named"},
-                               {"attention_drift", "Jensen-Shannon divergence of attention rows, split into sink shift and content drift"}};
-  std::vector<const Metric*> list;
-  for (const Metric& metric : all) list.push_back(&metric);
-  return list;
-}
-
-/// The viewer is a program of its own, which may not be built here.
-std::vector<const Metric*> panels() {
-  static const Metric all[] = {{"attention", "every head as a thumbnail, the chosen one as a map (vitrine-viewer run.h5)"},
-                               {"bias", "a study's estimates with their intervals (vitrine-viewer study.json)"}};
-  return {&all[0], &all[1]};
+/// The viewer is a program of its own, with its own table.
+[[noreturn]] void list_panels() {
+  const std::string words[] = {"--list-panels"};
+  become_program_beside("vitrine-viewer", words, "the panels are the viewer's, which is not built here: see scripts/build");
 }
 
 template <typename Members>
@@ -72,8 +56,8 @@ void run(const std::string& kind) {
   if (kind == "analyses") return print(all_head_scores());
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
-  if (kind == "metrics") return print(metrics());
-  if (kind == "panels") return print(panels());
+  if (kind == "metrics") return print(all_metrics());
+  if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
   throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
 }

@@ -27,21 +27,29 @@ struct Options {
   double margin = 0.01;
 };
 
-/// What one variant did on one document, against the reference.
-struct DocumentResult {
-  double divergence = 0.0;       // KL(reference || variant), nats a token
-  double jensen_shannon = 0.0;   // bits a token
-  double log_likelihood = 0.0;   // of the variant, nats a token
-  double reference_likelihood = 0.0;
-  double embedding = 0.0;        // ||e - e'|| / ||e||
-  double drift = 0.0, sink_shift = 0.0, content_drift = 0.0;  // mean over heads, bits
-  std::size_t scored = 0;
+/// A column of a metric, and its place in a document's values.
+struct Column {
+  const Metric* metric;
+  const MetricColumn* column;
+  std::size_t place;
 };
+
+/// Every column of every metric: predictions, then embedding, then attention.
+std::vector<Column> all_columns() {
+  std::vector<Column> columns;
+  for (const Compared compared : {Compared::predictions, Compared::embedding, Compared::attention}) {
+    for (const Metric* metric : all_metrics()) {
+      if (metric->compared != compared) continue;
+      for (const MetricColumn& column : metric->columns) columns.push_back({metric, &column, columns.size()});
+    }
+  }
+  return columns;
+}
 
 struct Row {
   std::unique_ptr<Variant> variant;
   std::string control;  // name of the row it is compared with; empty for controls
-  std::vector<DocumentResult> documents;
+  std::vector<std::vector<MetricValue>> documents;  // [document][column]
   std::vector<double> prefill, decode;  // tokens a second, one a round
 };
 
@@ -94,63 +102,6 @@ std::vector<std::vector<TokenId>> documents_of(const Model& model, const Options
   if (documents.size() < 2) throw Error({"--file", "at least two documents of 16 tokens, separated by blank lines", std::to_string(documents.size()), ""});
   hash = sha256(all);
   return documents;
-}
-
-/// Means over positions of a document; distributions of 49,152 tokens are summed in double.
-void compare_logits(const Variant::Output& reference, const Variant::Output& variant, std::span<const TokenId> ids, ThreadPool& pool,
-                    DocumentResult& result) {
-  if (reference.logits.empty()) return;
-  const std::size_t vocabulary = reference.logits.size() / ids.size();
-  std::vector<DocumentResult> rows(ids.size());
-  pool.run(ids.size(), [&](std::size_t i, std::size_t) {
-    const float *a = reference.logits.data() + i * vocabulary, *b = variant.logits.data() + i * vocabulary;
-    const auto log_sum = [&](const float* row) {
-      const double top = *std::max_element(row, row + vocabulary);
-      double sum = 0.0;
-      for (std::size_t v = 0; v < vocabulary; ++v) sum += std::exp(row[v] - top);
-      return top + std::log(sum);
-    };
-    const double a_sum = log_sum(a), b_sum = log_sum(b);
-    for (std::size_t v = 0; v < vocabulary; ++v) {
-      const double log_p = a[v] - a_sum, log_q = b[v] - b_sum, p = std::exp(log_p), q = std::exp(log_q), middle = (p + q) / 2.0;
-      rows[i].divergence += p * (log_p - log_q);
-      if (middle > 0.0) rows[i].jensen_shannon += (p > 0.0 ? p * std::log2(p / middle) : 0.0) / 2.0 + (q > 0.0 ? q * std::log2(q / middle) : 0.0) / 2.0;
-    }
-    if (i + 1 >= ids.size()) return;
-    rows[i].log_likelihood = b[ids[i + 1]] - b_sum;
-    rows[i].reference_likelihood = a[ids[i + 1]] - a_sum;
-  });
-  const auto count = static_cast<double>(ids.size()), scored = static_cast<double>(ids.size() - 1);
-  for (const DocumentResult& row : rows) {
-    result.divergence += row.divergence / count;
-    result.jensen_shannon += row.jensen_shannon / count;
-    result.log_likelihood += row.log_likelihood / scored;
-    result.reference_likelihood += row.reference_likelihood / scored;
-  }
-  result.scored = ids.size() - 1;
-}
-
-void compare_embeddings(const Variant::Output& reference, const Variant::Output& variant, DocumentResult& result) {
-  double difference = 0.0, size = 0.0;
-  for (std::size_t c = 0; c < reference.embedding.size(); ++c) {
-    difference += std::pow(variant.embedding[c] - reference.embedding[c], 2);
-    size += std::pow(reference.embedding[c], 2);
-  }
-  result.embedding = std::sqrt(difference / std::max(size, 1e-300));
-}
-
-void compare_attention(const Variant::Output& reference, const Variant::Output& variant, std::size_t tokens, ThreadPool& pool,
-                       const ModelSpec& spec, DocumentResult& result) {
-  double heads = 0.0;
-  for (const auto& block : attention_drift(spec, *reference.attention, *variant.attention, tokens, pool)) {
-    for (const AttentionDrift& drift : block) {
-      result.drift += drift.mean();
-      result.sink_shift += drift.mean_sink_shift();
-      result.content_drift += drift.content_drift();
-      heads += 1.0;
-    }
-  }
-  for (double* mean : {&result.drift, &result.sink_shift, &result.content_drift}) *mean /= heads;
 }
 
 class Tradeoff {
@@ -211,14 +162,26 @@ class Tradeoff {
       const Variant::Output reference = reference_->run(ids);
       for (Row& row : rows_) {
         const Variant::Output output = row.variant->run(ids);
-        DocumentResult result;
-        compare_logits(reference, output, ids, pool_, result);
-        compare_embeddings(reference, output, result);
-        compare_attention(reference, output, ids.size(), pool_, session_.model().spec, result);
-        row.documents.push_back(result);
+        row.documents.push_back(values_of(text_runs(session_.model(), ids, reference, output, pool_)));
       }
       session_.run().step("documents", d + 1, documents_.size());
     }
+  }
+
+  bool measured(const Column& column) const { return !encoder_ || column.metric->compared != Compared::predictions; }
+
+  /// An embedding is judged where it is what the model is for: where there are no predictions.
+  bool estimated(const Column& column) const {
+    return measured(column) && column.column->judged != Judged::never && (encoder_ || column.metric->compared != Compared::embedding);
+  }
+
+  std::vector<MetricValue> values_of(const TextRuns& runs) const {
+    std::vector<MetricValue> values(columns_.size());
+    for (std::size_t c = 0; c < columns_.size(); c += columns_[c].metric->columns.size()) {
+      const Metric& metric = *columns_[c].metric;
+      if (measured(columns_[c])) metric.measure(runs, std::span(values).subspan(c, metric.columns.size()));
+    }
+    return values;
   }
 
   /// Rounds that visit every variant in turn, so that a busy minute of the machine meets all of them.
@@ -236,15 +199,13 @@ class Tradeoff {
     }
   }
 
-  using Measure = double DocumentResult::*;
-
   /// Per document, the mean of the rows whose names begin so: a control may have several draws.
-  std::vector<double> values_of(const std::string& name, Measure measure) const {
+  std::vector<double> values_of(const std::string& name, const Column& column) const {
     std::vector<double> values(documents_.size(), 0.0);
     double count = 0.0;
     for (const Row& row : rows_) {
       if (!row.variant->spec().name.starts_with(name)) continue;
-      for (std::size_t d = 0; d < values.size(); ++d) values[d] += row.documents[d].*measure;
+      for (std::size_t d = 0; d < values.size(); ++d) values[d] += row.documents[d][column.place].variant;
       count += 1.0;
     }
     for (double& value : values) value /= std::max(count, 1.0);
@@ -252,38 +213,44 @@ class Tradeoff {
   }
 
   /// A quantity that cannot be negative: judged by its difference to the control.
-  Estimate against_control(const Row& row, const std::string& what, Measure measure, const char* unit) const {
+  Estimate against_control(const Row& row, const Column& column) const {
     const std::string& name = row.variant->spec().name;
-    const std::vector<double> values = values_of(name, measure), control = values_of(row.control, measure);
+    const std::vector<double> values = values_of(name, column), control = values_of(row.control, column);
     std::vector<double> difference;
     double control_mean = 0.0;
     for (std::size_t d = 0; d < values.size(); ++d) {
       difference.push_back(values[d] - control[d]);
       control_mean += control[d] / static_cast<double>(values.size());
     }
-    Estimate estimate = clustered_mean(what + ": " + name, values, {}), judged = clustered_mean("", difference, {});
+    Estimate estimate = clustered_mean(estimate_name(row, column), values, {}), judged = clustered_mean("", difference, {});
     judge(judged, 0.0, options_.margin);
     estimate.control = control_mean;
     estimate.verdict = judged.verdict;
     estimate.margin = options_.margin;
-    estimate.reason = "difference to the control " + text_of(judged.value, "%.3g") + " [" + text_of(judged.low, "%.3g") + ", " + text_of(judged.high, "%.3g") + "]";
+    estimate.reason = "difference to the control " + text_of(judged.value, "%.3g") + (std::isfinite(judged.low) && std::isfinite(judged.high)
+        ? " [" + text_of(judged.low, "%.3g") + ", " + text_of(judged.high, "%.3g") + "]" : ", so few documents exclude nothing");
     estimate.null_value.reset();
-    estimate.p.reset();
-    estimate.unit = unit;
-    estimate.direction = Direction::lower;
-    estimate.resampled_unit = "document";
     return estimate;
   }
 
-  Estimate likelihood_change(const Row& row) const {
-    std::vector<double> change;
-    for (const DocumentResult& document : row.documents) change.push_back(document.log_likelihood - document.reference_likelihood);
-    Estimate estimate = clustered_mean("log-likelihood change: " + row.variant->spec().name, change, {});
-    estimate.unit = "nats/token (likelihood)";
-    estimate.direction = Direction::higher;
-    estimate.resampled_unit = "document";
-    estimate.p.reset();
+  Estimate change(const Row& row, const Column& column) const {
+    std::vector<double> changes;
+    for (const auto& document : row.documents) changes.push_back(document[column.place].variant - document[column.place].reference);
+    Estimate estimate = clustered_mean(estimate_name(row, column), changes, {});
     judge(estimate, 0.0, options_.margin);
+    return estimate;
+  }
+
+  static std::string estimate_name(const Row& row, const Column& column) {
+    return std::string(column.column->estimate) + ": " + row.variant->spec().name;
+  }
+
+  Estimate estimate_of(const Row& row, const Column& column) const {
+    Estimate estimate = column.column->judged == Judged::as_change ? change(row, column) : against_control(row, column);
+    estimate.p.reset();
+    estimate.unit = column.column->unit;
+    estimate.direction = column.column->direction;
+    estimate.resampled_unit = "document";
     return estimate;
   }
 
@@ -294,20 +261,17 @@ class Tradeoff {
     result.question = "What does each shortcut cost, against exact arithmetic with the reference kernel on the same weights and texts?";
     for (const Row& row : rows_) {
       if (row.control.empty()) continue;
-      if (encoder_) {
-        result.estimates.push_back(against_control(row, "embedding drift", &DocumentResult::embedding, "relative"));
-      } else {
-        result.estimates.push_back(against_control(row, "KL to the reference", &DocumentResult::divergence, "nats/token"));
-        result.estimates.push_back(likelihood_change(row));
+      for (const Column& column : columns_) {
+        if (estimated(column)) result.estimates.push_back(estimate_of(row, column));
       }
-      result.estimates.push_back(against_control(row, "attention drift D", &DocumentResult::drift, "bits"));
     }
     result.tables = {table()};
     result.items = items();
     result.notes = notes_;
     result.notes.push_back("Documents are resampled; divergences are judged by their difference to the control, never against zero.");
-    result.notes.push_back("Attention drift D is the mean Jensen-Shannon divergence of rows with at least 8 visible keys, over all heads; sink shift and "
-                           "content drift are its two parts, content drift relative to the share of content.");
+    for (const Metric* metric : all_metrics()) {
+      result.notes.push_back(std::string(metric->name) + ": " + std::string(metric->summary) + ". " + std::string(metric->source) + ".");
+    }
     result.notes.push_back("Timings: median of 3 interleaved rounds, in brackets smallest and largest; a prompt of the longest document, 16 tokens decoded.");
     result.signature = session_.signature();
     result.signature.set("data", options_.file.empty() ? "template sentences, version 1" : std::filesystem::path(options_.file).filename().string());
@@ -324,45 +288,47 @@ class Tradeoff {
     return text_of(median(values), "%.0f") + " [" + text_of(*low, "%.0f") + ", " + text_of(*high, "%.0f") + "]";
   }
 
+  /// One number for a row of the table, over all documents.
+  std::string pooled(const Row& row, const Column& column) const {
+    if (!measured(column)) return "-";
+    const std::vector<double> values = values_of(row.variant->spec().name, column);
+    if (column.column->pool != nullptr) {
+      std::vector<std::size_t> tokens;
+      for (const auto& ids : documents_) tokens.push_back(ids.size());
+      return text_of(column.column->pool(values, tokens), column.column->format);
+    }
+    double mean = 0.0;
+    for (const double value : values) mean += value / static_cast<double>(values.size());
+    return text_of(mean, column.column->format);
+  }
+
   StudyTable table() const {
-    StudyTable table{"One row a variant", {"variant", "prefill tok/s", "decode tok/s", "weights MB", "KV bytes/token", "perplexity", "KL nats/token",
-                                           "JSD bits/token", "embedding drift", "D bits", "sink shift bits", "content drift bits"}, {}};
+    StudyTable table{"One row a variant", {"variant", "prefill tok/s", "decode tok/s", "weights MB", "KV bytes/token"}, {}};
+    for (const Column& column : columns_) table.header.emplace_back(column.column->heading);
     for (const Row& row : rows_) {
-      const auto mean = [&](Measure measure) {
-        const std::vector<double> values = values_of(row.variant->spec().name, measure);
-        double sum = 0.0;
-        for (const double value : values) sum += value / static_cast<double>(values.size());
-        return sum;
-      };
-      double likelihood = 0.0, scored = 0.0;
-      for (const DocumentResult& document : row.documents) {
-        likelihood += document.log_likelihood * static_cast<double>(document.scored);
-        scored += static_cast<double>(document.scored);
-      }
-      table.rows.push_back({row.variant->spec().name, spread(row.prefill), spread(row.decode), text_of(static_cast<double>(row.variant->model().weights.bytes()) / 1e6, "%.1f"),
-                            std::to_string(row.variant->kv_bytes_per_token()), scored > 0.0 ? text_of(std::exp(-likelihood / scored), "%.4f") : "-",
-                            encoder_ ? "-" : text_of(mean(&DocumentResult::divergence), "%.3g"), encoder_ ? "-" : text_of(mean(&DocumentResult::jensen_shannon), "%.3g"),
-                            text_of(mean(&DocumentResult::embedding), "%.3g"), text_of(mean(&DocumentResult::drift), "%.3g"),
-                            text_of(mean(&DocumentResult::sink_shift), "%.3g"), text_of(mean(&DocumentResult::content_drift), "%.3g")});
+      std::vector<std::string> cells{row.variant->spec().name, spread(row.prefill), spread(row.decode),
+                                     text_of(static_cast<double>(row.variant->model().weights.bytes()) / 1e6, "%.1f"),
+                                     std::to_string(row.variant->kv_bytes_per_token())};
+      for (const Column& column : columns_) cells.push_back(pooled(row, column));
+      table.rows.push_back(std::move(cells));
     }
     return table;
   }
 
   StudyTable items() const {
-    StudyTable table{"", {"item", "variant", "tokens", "kl", "jsd", "loglikelihood", "embedding_drift", "attention_drift", "sink_shift", "content_drift"}, {}};
+    StudyTable table{"", {"item", "variant", "tokens"}, {}};
+    for (const Column& column : columns_) table.header.emplace_back(column.column->name);
     for (const Row& row : rows_) {
       for (std::size_t d = 0; d < documents_.size(); ++d) {
-        const DocumentResult& r = row.documents[d];
         std::vector<std::string> cells{std::to_string(d), row.variant->spec().name, std::to_string(documents_[d].size())};
-        for (const double value : {r.divergence, r.jensen_shannon, r.log_likelihood, r.embedding, r.drift, r.sink_shift, r.content_drift}) {
-          cells.push_back(text_of(value, "%.9g"));
-        }
+        for (const Column& column : columns_) cells.push_back(measured(column) ? text_of(row.documents[d][column.place].variant, "%.9g") : "");
         table.rows.push_back(std::move(cells));
       }
     }
     return table;
   }
 
+  const std::vector<Column> columns_ = all_columns();
   const Options& options_;
   Session& session_;
   ThreadPool& pool_;
@@ -385,9 +351,11 @@ void run(const Options& options) {
     std::puts(to_json(result).dump(2).c_str());
     return;
   }
-  for (const auto& row : result.tables.front().rows) {
-    std::printf("%s\n   prefill %s, decode %s tok/s; perplexity %s, KL %s nats, embedding drift %s, D %s bits (sink %s, content %s)\n", row[0].c_str(), row[1].c_str(),
-                row[2].c_str(), row[5].c_str(), row[6].c_str(), row[8].c_str(), row[9].c_str(), row[10].c_str(), row[11].c_str());
+  const StudyTable& table = result.tables.front();
+  for (const auto& row : table.rows) {
+    std::printf("%s\n  ", row[0].c_str());
+    for (std::size_t c = 1; c < row.size(); ++c) std::printf("%s %s %s", c > 1 ? "," : "", table.header[c].c_str(), row[c].c_str());
+    std::printf("\n");
   }
   for (const Estimate& e : result.estimates) {
     std::printf("%-72s %10.3g  [%.3g, %.3g] %s %s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), std::string(verdict_name(e.verdict)).c_str());

@@ -1,68 +1,53 @@
-#include "probes/metrics/attention_drift.h"
+#include "probes/statistics/attention_drift.h"
 
-#include <algorithm>
-#include <cmath>
+#include "probes/metrics/metric.h"
 
-#include "core/base/error.h"
+// D, sink shift and content drift of every head (probes/statistics/attention_drift.h defines them), averaged over
+// heads.
 
 namespace vitrine {
 namespace {
 
-constexpr double sink_threshold = 0.3;
+AttentionDrift drift_of(const HeadMaps& maps, std::size_t tokens) {
+  AttentionDrift drift;
+  const std::vector<bool> sink = sink_keys({maps.reference.data(), {tokens, tokens}}, maps.causal ? 0 : tokens);
+  for (std::size_t i = 0; i < tokens; ++i) {
+    const std::size_t visible = maps.causal ? i + 1 : tokens;
+    if (visible < fewest_visible_keys) continue;
+    add_row(drift, {maps.reference.data() + i * tokens, visible}, {maps.variant.data() + i * tokens, visible}, sink);
+  }
+  return drift;
+}
 
-/// One key's part of the divergence: (p log2(p / m) + q log2(q / m)) / 2 with m = (p + q) / 2, never below 0.
-double part(double p, double q) {
-  const double middle = (p + q) / 2.0;
-  double sum = 0.0;
-  if (p > 0.0) sum += p * std::log2(p / middle);
-  if (q > 0.0) sum += q * std::log2(q / middle);
-  return sum / 2.0;
+void measure(const TextRuns& runs, std::span<MetricValue> values) {
+  std::vector<AttentionDrift> heads(runs.heads);
+  runs.pool.run(runs.heads,
+                [&](std::size_t head, std::size_t) { heads[head] = drift_of(runs.maps(head), runs.ids.size()); });
+  for (const AttentionDrift& drift : heads) {
+    values[0].variant += drift.mean();
+    values[1].variant += drift.mean_sink_shift();
+    values[2].variant += drift.content_drift();
+  }
+  for (MetricValue& value : values) value.variant /= static_cast<double>(heads.size());
 }
 
 }  // namespace
 
-double jensen_shannon(std::span<const double> p, std::span<const double> q) {
-  VITRINE_CHECK(p.size() == q.size());
-  double sum = 0.0;
-  for (std::size_t i = 0; i < p.size(); ++i) sum += part(p[i], q[i]);
-  return std::max(0.0, sum);
-}
-
-std::vector<bool> sink_keys(TensorView<const float, 2> reference, std::size_t first_row) {
-  const std::size_t keys = reference.extent(1);
-  std::vector<double> sums(keys, 0.0), rows(keys, 0.0);
-  for (std::size_t r = 0; r < reference.extent(0); ++r) {
-    if (first_row + r + 1 < fewest_visible_keys) continue;
-    for (std::size_t j = 0; j < std::min(keys, first_row + r + 1); ++j) {
-      sums[j] += reference(r, j);
-      rows[j] += 1.0;
-    }
-  }
-  std::vector<bool> sink(keys, false);
-  // Half of the rows must be able to see a key before it can be their sink.
-  for (std::size_t j = 0; j < keys; ++j) sink[j] = rows[j] * 2.0 >= rows[0] && rows[j] > 0.0 && sums[j] / rows[j] >= sink_threshold;
-  return sink;
-}
-
-void add_row(AttentionDrift& drift, std::span<const float> reference, std::span<const float> variant, const std::vector<bool>& sink) {
-  VITRINE_CHECK(reference.size() == variant.size() && sink.size() >= reference.size());
-  double total = 0.0, coarse = 0.0, p_content = 0.0, q_content = 0.0;
-  for (std::size_t j = 0; j < reference.size(); ++j) {
-    const double p = reference[j], q = variant[j], each = part(p, q);
-    total += each;
-    if (sink[j]) {
-      coarse += each;
-    } else {
-      p_content += p;
-      q_content += q;
-    }
-  }
-  coarse += part(p_content, q_content);
-  drift.rows += 1.0;
-  drift.total += std::max(0.0, total);
-  drift.sink_shift += std::max(0.0, coarse);
-  drift.content_part += std::max(0.0, total - coarse);
-  drift.content_share += (p_content + q_content) / 2.0;
+const Metric& metric_attention_drift() {
+  static const MetricColumn columns[] = {
+      {"attention_drift", "D bits", "attention drift D", "bits", Judged::against_control},
+      {"sink_shift", "sink shift bits", "", "bits"},
+      {"content_drift", "content drift bits", "", "bits"}};
+  static const Metric metric{
+      "attention_drift",
+      "D, the mean Jensen-Shannon divergence of attention rows with 8 or more visible keys, over all heads; its parts: "
+      "sink shift, and content drift relative to the share of content",
+      "Lin 1991 (grouping property)",
+      "bits",
+      Compared::attention,
+      columns,
+      measure};
+  return metric;
 }
 
 }  // namespace vitrine

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <regex>
@@ -121,6 +122,23 @@ TEST(Report, IsOneSafeHtmlFile) {
   EXPECT_NE(html.find("not_measurable"), std::string::npos);
   EXPECT_EQ(forbidden_words(html), std::vector<std::string>{});
   EXPECT_EQ(forbidden_words("it is Fair and lossless"), (std::vector<std::string>{"fair", "lossless"}));
+}
+
+TEST(Report, DrawsLongNamesAndOpenIntervalsInside) {
+  Estimate open = clustered_mean("log-likelihood change: a variant with a name that is longer than anybody would like it to be, by far", std::vector<double>{0.1, 0.3}, {});
+  open.unit = "nats";
+  ASSERT_TRUE(std::isinf(open.low) && std::isinf(open.high));
+  const std::string svg = forest_svg(std::vector<Estimate>{open}, "nats");
+  EXPECT_NE(svg.find("excludes nothing"), std::string::npos);
+  EXPECT_EQ(svg.find("by far"), std::string::npos);
+  EXPECT_NE(svg.find("\u2026</text>"), std::string::npos);
+  // Every place lies inside the picture.
+  const double width = std::stod(svg.substr(svg.find("viewBox=\"0 0 ") + 13));
+  const std::regex place(R"((?:x|x1|x2|cx)="(-?[0-9.]+)\")");
+  for (auto at = std::sregex_iterator(svg.begin(), svg.end(), place); at != std::sregex_iterator(); ++at) {
+    const double x = std::stod((*at)[1]);
+    EXPECT_TRUE(x >= -10.0 && x <= width) << at->str();  // the legend's signs reach 9 pixels to the left of their middle
+  }
 }
 
 /// A p stands only beside its family.

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "core/base/error.h"
 #include "tests/probes/recorded_run.h"
 #include "viewer/heat_map.h"
 #include "viewer/map_builder.h"
@@ -95,8 +96,12 @@ class Viewer : public testing::Test {
     record(tiny, two_texts, options)->finish();
     picture_ = file_.path.parent_path() / "picture.png";
     study_ = file_.path.parent_path() / "study.json";
-    std::ofstream(study_) << R"({"study": "pairs", "estimates": [{"name": "association", "value": 0.4, "low": 0.1, "high": 0.7,
-      "unit": "nats", "null": 0, "n": 20, "verdict": "differs"}, {"name": "nothing", "value": null, "unit": "nats", "verdict": "not_measurable"}]})";
+    write_study({to_json(clustered_mean("association", std::vector<double>{0.4, 0.1, 0.7, 0.2}, {})), to_json(not_measurable("nothing", "nats", "none"))});
+  }
+  void write_study(const std::vector<Json>& estimates) {
+    Json list = Json::array();
+    for (const Json& each : estimates) list.push(each);
+    std::ofstream(study_) << Json::object().set("study", "pairs").set("title", "a study").set("estimates", list).dump();
   }
   ScratchFile file_;
   std::filesystem::path picture_, study_;
@@ -117,12 +122,51 @@ TEST_F(Viewer, RefusesWhatIsNotThere) {
   EXPECT_EQ(run_viewer(file_.path.string() + " --layer 99" + shot), 2);
   EXPECT_EQ(run_viewer(file_.path.string() + " --head 99" + shot), 2);
   EXPECT_EQ(run_viewer(file_.path.string() + " --sequence 2" + shot), 2);
-  EXPECT_EQ(run_viewer(file_.path.string() + " --goto layer=0,planet=3" + shot), 2);
+  for (const char* place : {"layer=0,planet=3", "layer=99", "head=99", "query=999", "sequence=2", "layer=-1", "layer=", "layer", ",",
+                            "query=99999999999999999999999"}) {
+    EXPECT_EQ(run_viewer(file_.path.string() + " --goto " + place + shot), 2) << place;
+  }
   EXPECT_EQ(run_viewer(file_.path.string() + " --size 10x10" + shot), 2);
   EXPECT_EQ(run_viewer(file_.path.string() + " --panel cinema" + shot), 2);
   EXPECT_EQ(run_viewer("nothing.h5" + shot), 1);
   EXPECT_EQ(run_viewer(shot), 2);
   EXPECT_FALSE(std::filesystem::exists(picture_));
+}
+
+TEST_F(Viewer, RefusesMalformedEstimatesInOneLine) {
+  const Json good = to_json(clustered_mean("association", std::vector<double>{0.4, 0.1, 0.7, 0.2}, {}));
+  for (const Json& bad : {Json(3.0), Json(good).set("verdict", "excellent"), Json(good).set("value", "big"), Json(good).set("direction", Json())}) {
+    write_study({good, bad});
+    EXPECT_EQ(run_viewer(study_.string() + " --screenshot " + picture_.string()), 1) << bad.dump();
+    try {
+      open_document(study_);
+      ADD_FAILURE() << bad.dump();
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("estimate 2"), std::string::npos) << error.what();
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    }
+  }
+}
+
+TEST_F(Viewer, ListsItsPanels) {
+  EXPECT_EQ(run_viewer("--list-panels > " + picture_.string()), 0);
+  std::ifstream file(picture_);
+  for (const Panel* panel : all_panels()) {
+    std::string line;
+    ASSERT_TRUE(std::getline(file, line));
+    EXPECT_TRUE(line.starts_with(panel->name)) << line;
+  }
+}
+
+TEST_F(Viewer, LeavesNoHalfPicture) {
+  const std::vector<std::uint8_t> pixels(64 * 64 * 4, 128);
+  EXPECT_THROW(write_png("/dev/full/picture.png", {64, 64}, pixels), Error);
+  const auto folder = picture_.parent_path() / "taken";
+  std::filesystem::create_directory(folder);  // a picture cannot be renamed over a folder
+  EXPECT_THROW(write_png(folder.string(), {64, 64}, pixels), Error);
+  for (const auto& entry : std::filesystem::directory_iterator(picture_.parent_path())) {
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
+  }
 }
 
 /// The pixels of a map are its weights' colours: a bright diagonal on a dark map.

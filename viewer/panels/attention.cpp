@@ -1,6 +1,8 @@
+#include <imgui.h>
+
 #include <algorithm>
 #include <cmath>
-#include <imgui.h>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -19,10 +21,11 @@ using Clock = std::chrono::steady_clock;
 constexpr auto frame_budget = std::chrono::milliseconds(12);
 constexpr std::size_t thumbnail_cells = 24, map_cells = 512;
 constexpr float grid_margin = 30.0f;  // layer numbers, in pixels
-constexpr ImU32 bright = IM_COL32(235, 235, 240, 255), dim = IM_COL32(150, 150, 160, 255), mark = IM_COL32(255, 120, 60, 255);
+constexpr ImU32 bright = IM_COL32(235, 235, 240, 255), dim = IM_COL32(150, 150, 160, 255),
+                mark = IM_COL32(255, 120, 60, 255);
 
-/// Text that reads upwards. ImGui drops glyphs outside the clip rectangle before they are turned, so the text is laid out
-/// at `safe`, a place inside it, and then moved.
+/// Text that reads upwards. ImGui drops glyphs outside the clip rectangle before they are turned, so the text is laid
+/// out at `safe`, a place inside it, and then moved.
 void upward_text(ImVec2 at, ImVec2 safe, ImU32 color, const std::string& text) {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const int first = list->VtxBuffer.Size;
@@ -37,7 +40,9 @@ class AttentionView : public PanelView {
  public:
   explicit AttentionView(const Document& document) : recording_(*document.recording) {}
   void draw(Selection& selection) override;
-  bool busy() const override { return thumbnail_ < total_heads_ || (map_ && !map_->done()) || (detail_ && !detail_->done()); }
+  bool busy() const override {
+    return thumbnail_ < total_heads_ || (map_ && !map_->done()) || (detail_ && !detail_->done());
+  }
 
  private:
   struct Area {
@@ -53,8 +58,11 @@ class AttentionView : public PanelView {
   void draw_grid(Selection& selection);
   void draw_header(Selection& selection);
   void draw_map(Selection& selection);
-  void draw_labels(const Area& area, ImVec2 safe);
+  void draw_labels(const Area& area, ImVec2 safe, const Selection& selection);
   void draw_color_bar(const Area& area);
+  void read_query(const Selection& selection);
+  void draw_query(const Area& area, ImVec2 end, const Selection& selection);
+  std::string query_line(std::size_t query, float width) const;
   void draw_marks(const Area& area, const Selection& selection);
   void navigate(const Area& area);
   void hover(const Area& area, Selection& selection);
@@ -67,6 +75,7 @@ class AttentionView : public PanelView {
   const Recording& recording_;
   std::optional<std::size_t> sequence_;
   std::vector<std::string> labels_;
+  float label_pixels_ = 0.0f;  // of the longest
   std::size_t tokens_ = 0, most_heads_ = 0, total_heads_ = 0;
 
   std::size_t thumbnail_ = 0;  // next head to look at
@@ -80,7 +89,9 @@ class AttentionView : public PanelView {
   bool map_done_ = false, detail_done_ = false;
   std::string statistics_;
   ColorScale scale_;
-  float left_ = 0.0f, top_ = 0.0f, span_ = 1.0f;  // what is seen: first key, first query, tokens on each axis
+  std::optional<std::size_t> read_;                       // the query whose row is in strongest_
+  std::vector<std::pair<float, std::size_t>> strongest_;  // weight and key, largest first
+  float left_ = 0.0f, top_ = 0.0f, span_ = 1.0f;          // what is seen: first key, first query, tokens on each axis
 };
 
 void AttentionView::load_sequence(const Selection& selection) {
@@ -90,7 +101,11 @@ void AttentionView::load_sequence(const Selection& selection) {
   const auto texts = recording_.token_texts(selection.sequence);
   const auto ids = recording_.token_ids(selection.sequence);
   tokens_ = ids.size();
-  for (std::size_t i = 0; i < tokens_; ++i) labels_.push_back(texts[i].empty() ? "#" + std::to_string(ids[i]) : token_label(texts[i]));
+  for (std::size_t i = 0; i < tokens_; ++i)
+    labels_.push_back(texts[i].empty() ? "#" + std::to_string(ids[i]) : token_label(texts[i]));
+  label_pixels_ = 0.0f;
+  for (const std::string& each : labels_) label_pixels_ = std::max(label_pixels_, ImGui::CalcTextSize(each.c_str()).x);
+  label_pixels_ += ImGui::CalcTextSize((std::to_string(tokens_) + " ").c_str()).x;
   most_heads_ = total_heads_ = thumbnail_ = 0;
   for (const auto& each : recording_.modules()) most_heads_ = std::max(most_heads_, each.heads);
   total_heads_ = recording_.modules().size() * most_heads_;
@@ -109,16 +124,19 @@ void AttentionView::load_head(const Selection& selection) {
   head_ = recording_.head(module(selection), selection.head, *sequence_);
   map_ = std::make_unique<MapBuilder>(head_, MapRegion{0, 0, tokens_, tokens_, 1}, map_cells);
   detail_.reset();
+  read_.reset();
   map_done_ = detail_done_ = false;
   const std::size_t heads = module(selection).heads;
   double means[3] = {};
   const char* names[] = {"entropy", "distance", "first_key"};
   for (std::size_t s = 0; s < 3; ++s) {
     const auto values = recording_.row_statistic(module(selection), names[s], *sequence_);
-    for (std::size_t row = 0; row < tokens_; ++row) means[s] += values[row * heads + selection.head] / static_cast<double>(tokens_);
+    for (std::size_t row = 0; row < tokens_; ++row)
+      means[s] += values[row * heads + selection.head] / static_cast<double>(tokens_);
   }
   char text[160];
-  std::snprintf(text, sizeof text, "entropy %.2f nats   distance %.1f tokens   first token %.2f", means[0], means[1], means[2]);
+  std::snprintf(text, sizeof text, "means: entropy %.2f nats, distance %.1f tokens, first token %.2f", means[0],
+                means[1], means[2]);
   statistics_ = text;
 }
 
@@ -152,9 +170,11 @@ void AttentionView::work_on_map(Clock::time_point deadline) {
   // Closer than the overview can show: the visible part at full resolution.
   const bool close = map_->image().step > 1 && span_ < static_cast<float>(tokens_) * 0.999f;
   if (!map_done_ || !close) return detail_.reset();
-  const auto first_row = static_cast<std::size_t>(std::max(0.0f, top_)), first_col = static_cast<std::size_t>(std::max(0.0f, left_));
+  const auto first_row = static_cast<std::size_t>(std::max(0.0f, top_)),
+             first_col = static_cast<std::size_t>(std::max(0.0f, left_));
   const auto extent = static_cast<std::size_t>(span_) + 2;
-  const MapRegion region{first_row, first_col, std::min(extent, tokens_ - first_row), std::min(extent, tokens_ - first_col), 1};
+  const MapRegion region{first_row, first_col, std::min(extent, tokens_ - first_row),
+                         std::min(extent, tokens_ - first_col), 1};
   const bool same = detail_ && detail_->image().row == region.row && detail_->image().col == region.col &&
                     detail_->image().rows == (region.rows + detail_->image().step - 1) / detail_->image().step;
   if (!same) {
@@ -191,7 +211,8 @@ void AttentionView::draw(Selection& selection) {
 
 /// As large as lets every layer be seen without scrolling, within reason.
 float AttentionView::thumbnail_pixels(ImVec2 room) const {
-  const float by_height = (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(recording_.modules().size());
+  const float by_height =
+      (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(recording_.modules().size());
   const float by_width = (0.4f * room.x - grid_margin) / static_cast<float>(most_heads_);
   return std::clamp(std::min(by_height, std::max(by_width, 14.0f)), 14.0f, 72.0f);
 }
@@ -215,11 +236,13 @@ void AttentionView::draw_header(Selection& selection) {
 void AttentionView::draw_grid(Selection& selection) {
   const std::size_t layers = recording_.modules().size();
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  const float size = std::min((room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(layers), std::min(72.0f, (room.x - grid_margin) / static_cast<float>(most_heads_))), line = ImGui::GetTextLineHeight();
+  const float size = std::min((room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(layers),
+                              std::min(72.0f, (room.x - grid_margin) / static_cast<float>(most_heads_))),
+              line = ImGui::GetTextLineHeight();
   const ImVec2 from{origin.x + grid_margin, origin.y + 2 * line};
   const ImVec2 extent{size * static_cast<float>(most_heads_), size * static_cast<float>(layers)};
   ImDrawList* list = ImGui::GetWindowDrawList();
-  list->AddText(origin, dim, "layer x head; click to open");
+  list->AddText(origin, dim, "layer (down) x head (across)");
   grid_.draw({from.x, from.y}, {from.x + extent.x, from.y + extent.y}, {0.0f, 1.0f, true});
   const auto every = static_cast<std::size_t>(std::ceil(22.0f / size));
   for (std::size_t h = 0; h <= most_heads_; ++h) {
@@ -231,9 +254,11 @@ void AttentionView::draw_grid(Selection& selection) {
     const float y = from.y + static_cast<float>(l) * size;
     list->AddLine({from.x, y}, {from.x + extent.x, y}, IM_COL32(18, 18, 22, 255), 2.0f);
     const std::size_t every_line = size < line ? 2 : 1;
-    if (l < layers && l % every_line == 0) list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(recording_.modules()[l].block).c_str());
+    if (l < layers && l % every_line == 0)
+      list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(recording_.modules()[l].block).c_str());
   }
-  const ImVec2 chosen{from.x + static_cast<float>(selection.head) * size, from.y + static_cast<float>(selection.layer) * size};
+  const ImVec2 chosen{from.x + static_cast<float>(selection.head) * size,
+                      from.y + static_cast<float>(selection.layer) * size};
   list->AddRect({chosen.x - 1, chosen.y - 1}, {chosen.x + size + 1, chosen.y + size + 1}, mark, 0.0f, 0, 2.5f);
   ImGui::SetCursorScreenPos(from);
   ImGui::InvisibleButton("grid", extent);
@@ -251,7 +276,9 @@ void AttentionView::draw_map(Selection& selection) {
   ImGui::Text("Layer %zu, head %zu", module(selection).block, selection.head);
   ImGui::PopStyleColor();
   ImGui::SameLine();
-  ImGui::Text("   %s", statistics_.c_str());
+  ImGui::PushTextWrapPos();
+  ImGui::Text(" %s", statistics_.c_str());
+  ImGui::PopTextWrapPos();
   ImGui::Checkbox("square-root colours", &scale_.square_root);
   ImGui::SameLine();
   ImGui::SetNextItemWidth(100.0f);
@@ -266,24 +293,29 @@ void AttentionView::draw_map(Selection& selection) {
   step > 1 ? ImGui::TextDisabled("cell = largest of %zu x %zu", step, step) : ImGui::TextDisabled("cell = one pair");
 
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  const float left_margin = 132.0f, top_margin = 118.0f, bar = 92.0f;
+  const float left_margin = std::max(118.0f, label_pixels_ + 10.0f),
+              top_margin = std::max(48.0f, label_pixels_ + 12.0f), bar = 116.0f;
   const float size = std::floor(std::max(64.0f, std::min(room.x - left_margin - bar, room.y - top_margin - 4.0f)));
-  const Area area{{origin.x + left_margin, origin.y + top_margin}, {origin.x + left_margin + size, origin.y + top_margin + size}};
+  const Area area{{origin.x + left_margin, origin.y + top_margin},
+                  {origin.x + left_margin + size, origin.y + top_margin + size}};
   ImGui::SetCursorScreenPos(area.from);
   ImGui::InvisibleButton("pairs", {size, size});
   navigate(area);
   ImGui::PushClipRect(area.from, area.to, true);
   const auto place = [&](const MapImage& image, const HeatMap& texture) {
     const float pixels = cell_pixels(area), cell = static_cast<float>(image.step) * pixels;
-    const ImVec2 at{area.from.x + (static_cast<float>(image.col) - left_) * pixels, area.from.y + (static_cast<float>(image.row) - top_) * pixels};
-    texture.draw({at.x, at.y}, {at.x + cell * static_cast<float>(image.cols), at.y + cell * static_cast<float>(image.rows)}, scale_);
+    const ImVec2 at{area.from.x + (static_cast<float>(image.col) - left_) * pixels,
+                    area.from.y + (static_cast<float>(image.row) - top_) * pixels};
+    texture.draw({at.x, at.y},
+                 {at.x + cell * static_cast<float>(image.cols), at.y + cell * static_cast<float>(image.rows)}, scale_);
   };
   place(map_->image(), map_texture_);
   if (detail_ && detail_done_) place(detail_->image(), detail_texture_);
   draw_marks(area, selection);
   ImGui::PopClipRect();
-  draw_labels(area, origin);
+  draw_labels(area, origin, selection);
   draw_color_bar(area);
+  draw_query(area, {origin.x + room.x, origin.y + room.y}, selection);
   hover(area, selection);
 }
 
@@ -307,51 +339,126 @@ void AttentionView::navigate(const Area& area) {
   top_ = std::clamp(top_, 0.0f, all - span_);
 }
 
-void AttentionView::draw_labels(const Area& area, ImVec2 safe) {
+void AttentionView::draw_labels(const Area& area, ImVec2 safe, const Selection& selection) {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const float pixels = cell_pixels(area), line = ImGui::GetTextLineHeight();
   const auto every = static_cast<std::size_t>(std::max(1.0f, std::ceil((line + 1.0f) / pixels)));
   const auto first = [&](float start) { return (static_cast<std::size_t>(start) + every - 1) / every * every; };
-  for (std::size_t i = first(top_); i < tokens_ && static_cast<float>(i) < top_ + span_; i += every) {
+  // Where tokens are left out, positions say so.
+  const auto name = [&](std::size_t token) {
+    return every > 1 ? std::to_string(token) + " " + label(token) : label(token);
+  };
+  const auto row_label = [&](std::size_t i, ImU32 color) {
     const float y = area.from.y + (static_cast<float>(i) - top_ + 0.5f) * pixels;
-    if (y < area.from.y + 2 || y > area.to.y - 2) continue;
-    const std::string text = label(i);
+    if (y < area.from.y + 2 || y > area.to.y - 2) return;
+    const std::string text = name(i);
     const ImVec2 size = ImGui::CalcTextSize(text.c_str());
-    list->AddText({area.from.x - 6 - size.x, y - size.y / 2}, bright, text.c_str());
+    list->AddText({area.from.x - 6 - size.x, y - size.y / 2}, color, text.c_str());
+  };
+  for (std::size_t i = first(top_); i < tokens_ && static_cast<float>(i) < top_ + span_; i += every) {
+    // The chosen query's own label comes in place of those beside it.
+    const std::size_t apart = selection.query ? std::max(i, *selection.query) - std::min(i, *selection.query) : every;
+    if (apart >= every) row_label(i, bright);
   }
+  if (selection.query && *selection.query < tokens_) row_label(*selection.query, mark);
   for (std::size_t j = first(left_); j < tokens_ && static_cast<float>(j) < left_ + span_; j += every) {
     const float x = area.from.x + (static_cast<float>(j) - left_ + 0.5f) * pixels;
     if (x < area.from.x + 2 || x > area.to.x - 2) continue;
-    upward_text({x - line / 2, area.from.y - 6}, safe, bright, label(j));
+    upward_text({x - line / 2, area.from.y - 6}, safe, bright, name(j));
   }
-  list->AddText({area.from.x - 128, area.from.y - line - 8}, dim, "query (reads)");
-  list->AddText({area.from.x - 128, area.from.y - 2 * line - 10}, dim, "key (is read) >");
+  list->AddText({safe.x, area.from.y - 2 * line - 8}, dim, "keys (are read) \u2192");
+  list->AddText({safe.x, area.from.y - line - 6}, dim, "queries (read) \u2193");
 }
 
 void AttentionView::draw_color_bar(const Area& area) {
   ImDrawList* list = ImGui::GetWindowDrawList();
-  const float x = area.to.x + 12.0f, height = std::min(area.height(), 320.0f);
+  const float x = area.to.x + 12.0f, height = std::min(area.height(), 320.0f), line = ImGui::GetTextLineHeight();
+  list->AddText({x, area.from.y - 2 * line - 8}, bright, "weight (each");
+  list->AddText({x, area.from.y - line - 8}, bright, "row sums to 1)");
   constexpr int strips = 64;
   for (int i = 0; i < strips; ++i) {
     const auto [r, g, b] = viridis((static_cast<float>(i) + 0.5f) / strips);
     const float y = area.from.y + height * (1.0f - static_cast<float>(i + 1) / strips);
     list->AddRectFilled({x, y}, {x + 14, y + height / strips + 1}, ImGui::GetColorU32(ImVec4(r, g, b, 1.0f)));
   }
-  for (const float t : {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}) {
+  // Round shares of the brightest weight, where the colours put them.
+  const std::initializer_list<float> rooted{0.0f, 0.05f, 0.2f, 0.5f, 1.0f}, even{0.0f, 0.25f, 0.5f, 0.75f, 1.0f};
+  for (const float share : scale_.square_root ? rooted : even) {
+    const float y = area.from.y + height * (1.0f - (scale_.square_root ? std::sqrt(share) : share));
     char text[32];
-    std::snprintf(text, sizeof text, "%.3g", (scale_.square_root ? t * t : t) * scale_.high);
-    list->AddText({x + 19, area.from.y + height * (1.0f - t) - (t == 0.0f ? 14.0f : t == 1.0f ? 0.0f : 7.0f)}, bright, text);
+    std::snprintf(text, sizeof text, "%.3g", share * scale_.high);
+    list->AddLine({x + 14, y}, {x + 18, y}, dim);
+    list->AddText({x + 22, y - (share == 0.0f ? line : share == 1.0f ? 0.0f : line / 2)}, bright, text);
   }
   list->AddRectFilled({x, area.from.y + height + 10}, {x + 14, area.from.y + height + 24}, IM_COL32(33, 33, 38, 255));
   list->AddRect({x, area.from.y + height + 10}, {x + 14, area.from.y + height + 24}, dim);
-  list->AddText({x + 19, area.from.y + height + 9}, dim, "not seen");
-  list->AddText({x, area.from.y + height + 28}, dim, "weight");
+  list->AddText({x + 22, area.from.y + height + 9}, dim, "masked");
+}
+
+/// The chosen query's row, largest weights first.
+void AttentionView::read_query(const Selection& selection) {
+  if (read_ == selection.query) return;
+  read_ = selection.query;
+  strongest_.clear();
+  std::vector<float> row(tokens_);
+  pattern_tile(head_->factors, *read_, 0, {row.data(), {1, tokens_}});
+  for (std::size_t key = 0; key < tokens_; ++key) {
+    if (visible(head_->factors.score, head_->factors.rule, head_->factors.q_start + *read_, key))
+      strongest_.emplace_back(row[key], key);
+  }
+  const std::size_t kept = std::min<std::size_t>(strongest_.size(), 12);
+  std::partial_sort(strongest_.begin(), strongest_.begin() + static_cast<std::ptrdiff_t>(kept), strongest_.end(),
+                    std::greater<>());
+  strongest_.resize(kept);
+}
+
+std::string AttentionView::query_line(std::size_t query, float width) const {
+  std::string text = "query " + std::to_string(query) + " " + label(query) + " reads most: ";
+  for (const auto& [share, key] : strongest_) {
+    char number[16];
+    std::snprintf(number, sizeof number, " %.3f   ", static_cast<double>(share));
+    const std::string longer = text + label(key) + number;
+    if (ImGui::CalcTextSize(longer.c_str()).x > width) break;
+    text = longer;
+  }
+  return text;
+}
+
+/// What the chosen query reads: below the colours, or in one line below the map where that is too low.
+void AttentionView::draw_query(const Area& area, ImVec2 end, const Selection& selection) {
+  if (!selection.query || *selection.query >= tokens_) return;
+  read_query(selection);
+  ImDrawList* list = ImGui::GetWindowDrawList();
+  const float line = ImGui::GetTextLineHeight(), x = area.to.x + 12.0f, bottom = area.to.y;
+  float y = area.from.y + std::min(area.height(), 320.0f) + 40.0f;
+  const auto write = [&](ImU32 color, const std::string& text) {
+    list->AddText({x, y}, color, text.c_str());
+    y += line + 2.0f;
+  };
+  if (y + 5 * line > bottom) {
+    const float left = ImGui::GetWindowPos().x;
+    if (area.to.y + 4 + line < end.y)
+      list->AddText({left, area.to.y + 4}, mark, query_line(*selection.query, end.x - left).c_str());
+    return;
+  }
+  list->PushClipRect({x, area.from.y}, {end.x, bottom}, true);
+  write(mark, "query " + std::to_string(*selection.query));
+  write(mark, label(*selection.query));
+  write(dim, "reads most:");
+  for (const auto& [share, key] : strongest_) {
+    if (y + line > bottom) break;
+    char text[24];
+    std::snprintf(text, sizeof text, "%.3f ", static_cast<double>(share));
+    write(bright, text + label(key) + (end.x - x > 220.0f ? "  (key " + std::to_string(key) + ")" : ""));
+  }
+  list->PopClipRect();
 }
 
 void AttentionView::draw_marks(const Area& area, const Selection& selection) {
   if (!selection.query || *selection.query >= tokens_) return;
   const float pixels = cell_pixels(area), y = area.from.y + (static_cast<float>(*selection.query) - top_) * pixels;
-  ImGui::GetWindowDrawList()->AddRect({area.from.x, y - 1}, {area.to.x, y + std::max(pixels, 2.0f) + 1}, mark, 0.0f, 0, 1.5f);
+  ImGui::GetWindowDrawList()->AddRect({area.from.x, y - 1}, {area.to.x, y + std::max(pixels, 2.0f) + 1}, mark, 0.0f, 0,
+                                      1.5f);
 }
 
 float AttentionView::weight(std::size_t query, std::size_t key) const {
@@ -367,6 +474,10 @@ void AttentionView::hover(const Area& area, Selection& selection) {
   const auto query = static_cast<std::size_t>(std::max(0.0f, top_ + (mouse.y - area.from.y) / pixels));
   const auto key = static_cast<std::size_t>(std::max(0.0f, left_ + (mouse.x - area.from.x) / pixels));
   if (query >= tokens_ || key >= tokens_) return;
+  const ImVec2 cell{area.from.x + (static_cast<float>(key) - left_) * pixels,
+                    area.from.y + (static_cast<float>(query) - top_) * pixels};
+  ImGui::GetWindowDrawList()->AddRect({cell.x - 1, cell.y - 1}, {cell.x + pixels + 1, cell.y + pixels + 1}, bright,
+                                      0.0f, 0, 1.5f);
   if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && ImGui::GetMouseDragDelta().x == 0.0f) selection.query = query;
   ImGui::BeginTooltip();
   ImGui::Text("query %zu   %s", query, label(query).c_str());
@@ -374,7 +485,7 @@ void AttentionView::hover(const Area& area, Selection& selection) {
   if (visible(head_->factors.score, head_->factors.rule, query, key)) {
     ImGui::Text("weight %.6g", static_cast<double>(weight(query, key)));
   } else {
-    ImGui::TextUnformatted("not seen: the mask hides this key");
+    ImGui::TextUnformatted("masked: the query cannot see this key");
   }
   ImGui::EndTooltip();
 }
@@ -383,7 +494,8 @@ void AttentionView::keys(Selection& selection) {
   if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_ChildWindows) || ImGui::GetIO().WantTextInput) return;
   const std::size_t layers = recording_.modules().size();
   if (ImGui::IsKeyPressed(ImGuiKey_RightArrow)) selection.head = (selection.head + 1) % module(selection).heads;
-  if (ImGui::IsKeyPressed(ImGuiKey_LeftArrow)) selection.head = (selection.head + module(selection).heads - 1) % module(selection).heads;
+  if (ImGui::IsKeyPressed(ImGuiKey_LeftArrow))
+    selection.head = (selection.head + module(selection).heads - 1) % module(selection).heads;
   if (ImGui::IsKeyPressed(ImGuiKey_DownArrow)) selection.layer = (selection.layer + 1) % layers;
   if (ImGui::IsKeyPressed(ImGuiKey_UpArrow)) selection.layer = (selection.layer + layers - 1) % layers;
   selection.head = std::min(selection.head, module(selection).heads - 1);
@@ -392,9 +504,10 @@ void AttentionView::keys(Selection& selection) {
 }  // namespace
 
 const Panel& panel_attention() {
-  static const Panel panel{"attention", "every head as a thumbnail, the chosen one as a map",
-                           [](const Document& document) { return document.recording != nullptr; },
-                           [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<AttentionView>(document); }};
+  static const Panel panel{
+      "attention", "every head as a thumbnail, the chosen one as a map",
+      [](const Document& document) { return document.recording != nullptr; },
+      [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<AttentionView>(document); }};
   return panel;
 }
 

@@ -1,4 +1,4 @@
-#include "probes/metrics/estimate.h"
+#include "probes/statistics/estimate.h"
 
 #include <algorithm>
 #include <array>
@@ -119,14 +119,21 @@ void by_t(Estimate& estimate, const Clusters& clusters) {
 }
 
 template <typename Names>
-std::size_t place_of(const Json& json, const Names& names, std::string_view where) {
+std::size_t place_of(const Json& json, const char* key, const Names& names, std::string_view where) {
+  std::string known;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (json.is_string() && json.string() == names[i]) return i;
+    if (json[key].is_string() && json[key].string() == names[i]) return i;
+    known += (i > 0 ? ", " : "") + std::string(names[i]);
   }
-  throw Error({std::string(where), "a known word, such as " + std::string(names[0]), json.dump(), ""});
+  throw Error({std::string(where) + ", " + key, known, json[key].is_null() ? "nothing" : quoted(json[key].dump()), ""});
 }
 
-double number_or_nan(const Json& json) { return json.is_number() ? json.number() : std::nan(""); }
+/// JSON has no NaN and no infinity: both are written as null. @throws Error where there is something else
+double number_or(const Json& json, const char* key, double otherwise, std::string_view where) {
+  if (json[key].is_null()) return otherwise;
+  if (!json[key].is_number()) throw Error({std::string(where) + ", " + key, "a number or null", quoted(json[key].dump()), ""});
+  return json[key].number();
+}
 
 std::optional<double> optional_number(const Json& json) {
   return json.is_number() ? std::optional(json.number()) : std::nullopt;
@@ -152,22 +159,23 @@ Json to_json(const Estimate& estimate) {
 }
 
 Estimate estimate_from_json(const Json& json, std::string_view where) {
-  if (!json.is_object() || !json["name"].is_string()) throw Error({std::string(where), "an estimate", "something else", ""});
+  if (!json.is_object() || !json["name"].is_string()) throw Error({std::string(where), "an estimate with a name", quoted(json.dump()), ""});
   const auto text = [&](const char* key) { return json[key].is_string() ? json[key].string() : std::string(); };
+  const auto number = [&](const char* key, double otherwise) { return number_or(json, key, otherwise, where); };
   const auto count = [&](const char* key) {
     return json[key].is_integer() && json[key].integer() >= 0 ? static_cast<std::size_t>(json[key].integer()) : std::size_t{0};
   };
   Estimate estimate;
   estimate.name = text("name");
-  estimate.value = number_or_nan(json["value"]);
-  estimate.low = json["low"].is_number() ? json["low"].number() : -infinity;
-  estimate.high = json["high"].is_number() ? json["high"].number() : infinity;
-  estimate.level = json["level"].is_number() ? json["level"].number() : 0.95;
-  estimate.inner_low = json["inner_low"].is_number() ? json["inner_low"].number() : -infinity;
-  estimate.inner_high = json["inner_high"].is_number() ? json["inner_high"].number() : infinity;
+  estimate.value = number("value", std::nan(""));
+  estimate.low = number("low", -infinity);
+  estimate.high = number("high", infinity);
+  estimate.level = number("level", 0.95);
+  estimate.inner_low = number("inner_low", -infinity);
+  estimate.inner_high = number("inner_high", infinity);
   estimate.unit = text("unit");
-  estimate.direction = static_cast<Direction>(place_of(json["direction"], directions, where));
-  estimate.estimand = static_cast<Estimand>(place_of(json["estimand"], estimands, where));
+  estimate.direction = static_cast<Direction>(place_of(json, "direction", directions, where));
+  estimate.estimand = static_cast<Estimand>(place_of(json, "estimand", estimands, where));
   estimate.resampled_unit = text("resampled_unit");
   estimate.n = count("n");
   estimate.clusters = count("clusters");
@@ -178,7 +186,7 @@ Estimate estimate_from_json(const Json& json, std::string_view where) {
   estimate.tier = text("tier");
   estimate.control = optional_number(json["control"]);
   estimate.margin = optional_number(json["margin"]);
-  estimate.verdict = static_cast<Verdict>(place_of(json["verdict"], verdicts, where));
+  estimate.verdict = static_cast<Verdict>(place_of(json, "verdict", verdicts, where));
   estimate.reason = text("reason");
   return estimate;
 }

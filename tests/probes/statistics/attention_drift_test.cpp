@@ -1,4 +1,4 @@
-#include "probes/metrics/attention_drift.h"
+#include "probes/statistics/attention_drift.h"
 
 #include <gtest/gtest.h>
 

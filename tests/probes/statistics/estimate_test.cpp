@@ -1,4 +1,4 @@
-#include "probes/metrics/estimate.h"
+#include "probes/statistics/estimate.h"
 
 #include <gtest/gtest.h>
 
@@ -115,6 +115,8 @@ TEST(EstimateJson, ComesBackTheSame) {
   EXPECT_EQ(to_json(estimate_from_json(json, "test")).dump(), json.dump());
   EXPECT_THROW(estimate_from_json(Json("no"), "test"), Error);
   EXPECT_THROW(estimate_from_json(to_json(estimate).set("verdict", "excellent"), "test"), Error);
+  EXPECT_THROW(estimate_from_json(to_json(estimate).set("low", "far"), "test"), Error);
+  EXPECT_THROW(estimate_from_json(Json::object().set("name", "x"), "test"), Error);
   EXPECT_EQ(to_json(not_measurable("x", "nats", "why"))["value"].is_null(), true);
 }
 
