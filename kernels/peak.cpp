@@ -7,7 +7,7 @@
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
 #include "hwy/highway.h"
-#include "kernels/ops/unroll.h"
+#include "kernels/simd/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {

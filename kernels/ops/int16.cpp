@@ -12,7 +12,7 @@
 // must come after foreach_target.h
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
-#include "kernels/ops/unroll.h"
+#include "kernels/simd/unroll.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "kernels/ops/brgemm.h"
+#include "kernels/kernels.h"
+#include "kernels/simd/dot_x86.h"
 
 namespace vitrine {
 namespace {
@@ -33,14 +34,13 @@ struct Products::Panel {
 /// What one thread keeps, so that nothing is shared and nothing is locked.
 struct Products::Worker {
   std::vector<float> panel;
-  std::vector<std::uint16_t> rounded_panel;
-  Bf16Multiplier bf16;
+  std::vector<std::uint16_t> packed_panel, rounded_rows;
 };
 
 Products::Products(Precision precision, ThreadPool& pool)
     : pool_(pool),
       fast_(precision == Precision::fast),
-      bf16_(fast_ && has_bf16_products()),
+      bf16_(fast_ && has_bf16_dot() && simd_in_use().starts_with("AVX3")),
       workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 
@@ -68,7 +68,7 @@ std::vector<Products::Panel> Products::panels_of(std::span<const Product> produc
       dtype_info(product.bias->type).expand(product.bias->data, biases_.back().data(), weight.rows);
     }
     const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
-    const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : panel_columns(weight.cols);
+    const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : bf16_ ? packed_columns : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
       panels.push_back(
           {{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
@@ -107,10 +107,11 @@ void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
 }
 
 void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker) {
-  worker.rounded_panel.resize(std::max(worker.rounded_panel.size(), panel.weights.count * x.stride));
-  const DenseRows<std::uint16_t> weights{worker.rounded_panel.data(), x.stride, panel.weights.count};
-  expand_panel(panel.weights, weights);
-  worker.bf16.run(x, {weights.data, weights.stride, weights.count}, panel.bias, panel.out);
+  worker.packed_panel.resize(std::max(worker.packed_panel.size(), packed_columns * x.stride));
+  worker.rounded_rows.resize(std::max(worker.rounded_rows.size(), 16 * x.stride));
+  pack_panel(panel.weights, worker.packed_panel.data(), worker.rounded_rows.data());
+  multiply_packed({x.data, x.stride, x.count, worker.packed_panel.data(), x.stride, panel.weights.count, panel.bias,
+                   panel.out.data, panel.out.stride});
 }
 
 void Products::multiply(TensorView<const float, 2> x, std::span<const Product> products) {

@@ -16,7 +16,7 @@ namespace vitrine {
 /// Few rows are multiplied straight on the blocks; for more, each panel is expanded once and all rows run over it.
 /// exact: f32, every sum in the same order whatever the number of rows, so that a row's bits depend on nothing else.
 /// fast: a few rows are rounded to 16-bit integers per chunk where the weights are quantised; many are rounded to
-/// bfloat16 and multiplied by oneDNN, where the CPU has instructions for it.
+/// bfloat16, where the CPU has instructions for it.
 class Products {
  public:
   Products(Precision precision, ThreadPool& pool);

@@ -15,7 +15,7 @@
 #include "core/base/half.h"
 #include "core/tensor/dtype.h"
 #include "hwy/highway.h"
-#include "kernels/ops/unroll.h"
+#include "kernels/simd/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
