@@ -112,27 +112,35 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
   return inputs;
 }
 
+KvCache& Session::empty_cache(std::size_t index) {
+  constexpr std::size_t most_kept = std::size_t{8} << 20;  // bytes
+  while (caches_.size() <= index) caches_.push_back(new_cache());
+  KvCache& cache = caches_[index];
+  if (cache.bytes() > most_kept) cache = new_cache();
+  cache.truncate(0);
+  return cache;
+}
+
+void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
+  forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+}
+
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
                            std::uint32_t sequence) {
-  const ForwardContext context{model_, *ops_, kernel_, workspace_, run_, taps};
   Segment segment{.sequence = sequence, .ids = ids};
-  if (!model_.spec.causal()) return forward(context, {&segment, 1}, sinks);
-  KvCache cache = new_cache();
-  segment.cache = &cache;
-  forward(context, {&segment, 1}, sinks);
+  if (model_.spec.causal()) segment.cache = &empty_cache(0);
+  run_segments({&segment, 1}, taps, sinks);
 }
 
 void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks,
                         std::uint32_t first) {
-  const bool causal = model_.spec.causal();
-  std::vector<KvCache> caches;
-  caches.reserve(sequences.size());
   std::vector<Segment> segments;
   for (std::size_t s = 0; s < sequences.size(); ++s) {
-    if (causal) caches.push_back(new_cache());
-    segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}, .cache = causal ? &caches.back() : nullptr});
+    Segment segment{.sequence = first + static_cast<std::uint32_t>(s), .ids = sequences[s]};
+    if (model_.spec.causal()) segment.cache = &empty_cache(s);
+    segments.push_back(segment);
   }
-  forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  run_segments(segments, taps, sinks);
 }
 
 Json Session::signature() const {

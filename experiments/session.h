@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,10 @@ class Session {
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
   KvCache new_cache() const { return KvCache(model_.spec, kv_type_); }
+  /// Cache number `index`, emptied: its memory is kept from call to call unless it is large.
+  KvCache& empty_cache(std::size_t index);
+  /// Runs forward() over segments.
+  void run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks);
   /// Runs forward() over one sequence; a bidirectional model gets no cache.
   void run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t sequence = 0);
   /// Runs forward() over sequences that share a pass; sequence i is called `first + i` in RowRef. Under fast precision the
@@ -69,6 +74,7 @@ class Session {
   Model model_;
   DType kv_type_;
   Workspace workspace_;
+  std::deque<KvCache> caches_;  // whose places in memory stay
   Run run_;
 };
 

@@ -184,6 +184,7 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
                              .v = view_of(v.slice(first, count)), .out = z.slice(first, count)};
     if (segment.cache) {
       KvCache& cache = *segment.cache;
+      if (segment.shared > 0) cache.copy_rows(block, *segment.shared_from, segment.shared);
       const std::size_t width = spec.kv_heads * spec.head_dim, stride = cache.row_bytes(block);
       const auto flat = [&](TensorView<float, 3> x) {
         return TensorView<const float, 2>(&x(first, 0, 0), {count, width}, {x.stride(0), 1});

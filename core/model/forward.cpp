@@ -14,10 +14,11 @@ constexpr std::size_t logit_rows = 128;     // rows of logits that exist at once
 constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
 constexpr std::size_t selected_slot = 33;
 
-std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() : 0; }
+std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() + segment.shared : 0; }
 
 void check_segment(const ModelSpec& spec, const Segment& segment) {
   VITRINE_CHECK(spec.causal() == (segment.cache != nullptr));
+  VITRINE_CHECK(segment.shared == 0 || (segment.cache && segment.cache->length() == 0 && segment.shared_from));
   VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
   const std::size_t end = start_of(segment) + segment.ids.size();
   if (spec.context > 0 && end > spec.context) {
@@ -91,15 +92,17 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
 
 /// Rows of the pass whose logits somebody wants. `last_pass` holds each segment's whole remaining length.
 std::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRows& pass,
-                                     std::span<const bool> ends_here, LogitRows which) {
+                                     std::span<const bool> ends_here, const ForwardSinks& sinks) {
   std::vector<std::size_t> wanted;
   if (!context.model.spec.has_head) return wanted;
-  if (context.taps.wants({.site = Site::logits})) which = LogitRows::all;
+  const LogitRows which = context.taps.wants({.site = Site::logits}) ? LogitRows::all : sinks.logit_rows;
   if (which == LogitRows::none) return wanted;
   for (std::size_t s = 0; s < pass.segments.size(); ++s) {
     const std::size_t end = pass.first_row[s] + pass.segments[s].ids.size();
     if (which == LogitRows::last && !ends_here[s]) continue;
-    for (std::size_t row = which == LogitRows::last ? end - 1 : pass.first_row[s]; row < end; ++row) wanted.push_back(row);
+    for (std::size_t row = which == LogitRows::last ? end - 1 : pass.first_row[s]; row < end; ++row) {
+      if (which != LogitRows::wanted || sinks.wants_logits(pass.rows[row])) wanted.push_back(row);
+    }
   }
   return wanted;
 }
@@ -109,7 +112,7 @@ void run_pass(const ForwardContext& context, std::span<const Segment> segments, 
   const PassRows pass = lay_out(segments);
   if (pass.rows.empty()) return;
   for (const Segment& segment : segments) {
-    if (segment.cache) segment.cache->reserve(segment.ids.size());
+    if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
   BlockPass blocks(context, pass);
   TensorView<float, 2> residual = blocks.embed();
@@ -118,11 +121,11 @@ void run_pass(const ForwardContext& context, std::span<const Segment> segments, 
     residual = blocks.block(index, residual);
   }
   for (const Segment& segment : segments) {
-    if (segment.cache) segment.cache->advance(segment.ids.size());
+    if (segment.cache) segment.cache->advance(segment.shared + segment.ids.size());
   }
   TensorView<float, 2> hidden = blocks.finish(residual);
   if (sinks.hidden) sinks.hidden(pass.rows, hidden);
-  make_logits(context, pass, hidden, wanted_rows(context, pass, ends_here, sinks.logit_rows), sinks);
+  make_logits(context, pass, hidden, wanted_rows(context, pass, ends_here, sinks), sinks);
 }
 
 }  // namespace
@@ -145,6 +148,7 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
       const std::size_t count = std::min(segment.ids.size() - done, limit - rows);
       Segment piece = segment;
       piece.ids = segment.ids.subspan(done, count);
+      if (done > 0) piece.shared = 0;
       if (!segment.types.empty()) piece.types = segment.types.subspan(done, count);
       done += count;
       ends_here[pass.size()] = done == segment.ids.size();

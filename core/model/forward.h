@@ -21,13 +21,18 @@ struct Segment {
   std::span<const TokenId> ids;          ///< the new tokens
   std::span<const std::int32_t> types{}; ///< token types (segments A and B), or empty = 0
   KvCache* cache = nullptr;              ///< null for a bidirectional model
+  /// The first `shared` positions of the (still empty) cache are those of another sequence that begins alike: of an
+  /// earlier segment of the same call, or of one that is complete.
+  const KvCache* shared_from = nullptr;
+  std::size_t shared = 0;
 };
 
-enum class LogitRows { none, last, all };  ///< of each segment
+enum class LogitRows { none, last, all, wanted };  ///< of each segment; those for which ForwardSinks::wants_logits says so
 
 /// What is taken out of a run besides the observers. Called on the working thread.
 struct ForwardSinks {
   LogitRows logit_rows = LogitRows::none;
+  std::function<bool(const RowRef& row)> wants_logits{};
   /// [rows, vocabulary], in pieces; logits of a whole text never exist at once
   std::function<void(std::span<const RowRef> rows, TensorView<float, 2> logits)> logits{};
   /// [rows, width] after the final norm

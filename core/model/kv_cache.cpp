@@ -53,6 +53,13 @@ std::byte* KvCache::value_row(std::size_t block, std::size_t position) {
   return blocks_[block].values.bytes().data() + position * row_bytes(block);
 }
 
+void KvCache::copy_rows(std::size_t block, const KvCache& from, std::size_t rows) {
+  VITRINE_CHECK(from.type_ == type_ && rows <= from.capacity_ && rows <= capacity_);
+  const std::size_t bytes = rows * row_bytes(block);
+  std::memcpy(blocks_[block].keys.bytes().data(), from.blocks_[block].keys.bytes().data(), bytes);
+  std::memcpy(blocks_[block].values.bytes().data(), from.blocks_[block].values.bytes().data(), bytes);
+}
+
 void KvCache::truncate(std::size_t length) {
   VITRINE_CHECK(length <= length_);
   length_ = length;

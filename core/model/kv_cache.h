@@ -25,6 +25,8 @@ class KvCache {
   std::byte* key_row(std::size_t block, std::size_t position);
   std::byte* value_row(std::size_t block, std::size_t position);
   std::size_t row_bytes(std::size_t block) const;
+  /// Stores the first `rows` positions of another cache of the same type as this one's (room must be reserved).
+  void copy_rows(std::size_t block, const KvCache& from, std::size_t rows);
   /// Counts `rows` more positions as present, once all blocks have stored them.
   void advance(std::size_t rows) { length_ += rows; }
   /// Forgets positions from `length` on.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "core/base/error.h"
 #include "experiments/continuation.h"
@@ -114,6 +115,22 @@ TEST_F(ManyTexts, ScoreAndEmbedAsEachAlone) {
     } else {
       EXPECT_EQ(vectors[i], sequence_embedding(*session, ids[i], Pooling::mean, true)) << i;
     }
+  }
+}
+
+/// What texts have in common at their beginning is computed once: copies, one inside another, branches, over several batches.
+TEST_F(ManyTexts, ThoseThatBeginAlikeScoreAsEachAlone) {
+  std::mt19937 random(5);
+  std::vector<std::vector<TokenId>> ids{{1}, {1}, {}, {1, 2}, {1, 2}, {2, 2, 2}, {2, 2}, {2, 2, 2, 2, 0}};
+  while (ids.size() < 300) {  // of ten tokens: most branch off another early
+    std::vector<TokenId> text(1 + random() % 40);
+    for (TokenId& id : text) id = static_cast<TokenId>(random() % (random() % 3 ? 2 : 10));
+    ids.push_back(text);
+    if (random() % 8 == 0) ids.push_back(text);
+  }
+  const auto together = token_log_probabilities(*session, ids, "score");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(together[i], token_log_probabilities(*session, {&ids[i], 1}, "score")[0]) << i;
   }
 }
 
