@@ -29,6 +29,7 @@ struct Products::Panel {
   WeightPanel weights;
   const float* bias;  // of the first column, or null
   DenseRows<float> out;
+  std::size_t first_row = 0;  // of x and out: a panel may be shared by rows
 };
 
 /// What one thread keeps, so that nothing is shared and nothing is locked.
@@ -79,6 +80,24 @@ std::vector<Products::Panel> Products::panels_of(std::span<const Product> produc
   return panels;
 }
 
+/// Panels that would leave threads without work at the end are shared by rows, each thread packing the panel for itself.
+void Products::share_last(std::vector<Panel>& panels) const {
+  constexpr std::size_t worth_packing = 48;  // rows
+  const std::size_t threads = pool_.threads(), left = panels.size() % threads;
+  if (left == 0 || panels.back().out.count < worth_packing * threads) return;
+  const std::vector<Panel> last(panels.end() - static_cast<std::ptrdiff_t>(left), panels.end());
+  panels.resize(panels.size() - left);
+  for (const Panel& whole : last) {
+    const std::size_t step = (whole.out.count + threads - 1) / threads;
+    for (std::size_t row = 0; row < whole.out.count; row += step) {
+      Panel part = whole;
+      part.first_row = row;
+      part.out = {whole.out.data + row * whole.out.stride, whole.out.stride, std::min(step, whole.out.count - row)};
+      panels.push_back(part);
+    }
+  }
+}
+
 void Products::run_few(const DenseRows<const float>& x, const Panel& panel) {
   if (fast_ && has_int16_product(panel.weights.type)) {
     return multiply_panel_int16(integers_, panel.weights, panel.bias, panel.out);
@@ -110,7 +129,7 @@ void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& pa
   worker.packed_panel.resize(std::max(worker.packed_panel.size(), packed_columns * x.stride));
   worker.rounded_rows.resize(std::max(worker.rounded_rows.size(), 16 * x.stride));
   pack_panel(panel.weights, worker.packed_panel.data(), worker.rounded_rows.data());
-  multiply_packed({x.data, x.stride, x.count, worker.packed_panel.data(), x.stride, panel.weights.count, panel.bias,
+  multiply_packed({x.data + panel.first_row * x.stride, x.stride, panel.out.count, worker.packed_panel.data(), x.stride, panel.weights.count, panel.bias,
                    panel.out.data, panel.out.stride});
 }
 
@@ -120,7 +139,7 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
     VITRINE_CHECK(product.out.extent(0) == x.extent(0));
   }
   const DenseRows<const float> rows = padded(x);
-  const std::vector<Panel> panels = panels_of(products, x.extent(0));
+  std::vector<Panel> panels = panels_of(products, x.extent(0));
   if (!bf16_ || x.extent(0) <= few_rows) {
     const auto wants_integers = [](const Product& product) { return has_int16_product(product.weight->type); };
     if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {
@@ -129,6 +148,7 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
     return pool_.run(panels.size(),
                      [&](std::size_t i, std::size_t worker) { run_exact(rows, panels[i], workers_[worker]); });
   }
+  share_last(panels);
   const std::size_t inner = padded_to_chunk(x.extent(1));
   round_input(rows, inner);
   const DenseRows<const std::uint16_t> rounded{rounded_.data(), inner, x.extent(0)};

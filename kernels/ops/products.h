@@ -34,6 +34,7 @@ class Products {
   void run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker);
   void run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker);
   std::vector<Panel> panels_of(std::span<const Product> products, std::size_t rows);
+  void share_last(std::vector<Panel>& panels) const;
 
   ThreadPool& pool_;
   bool fast_, bf16_;
