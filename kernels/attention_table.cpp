@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <charconv>
+
 #include "core/base/error.h"
 #include "kernels/kernels.h"
 
@@ -25,6 +28,26 @@ KernelOptions parse_options(std::string_view words) {
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options) {
   if (options.positional.empty() && options.named.empty()) return {};
   throw Error({"--kernel " + std::string(kernel), "no options", "some", ""}, Fault::usage);
+}
+
+std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name) {
+  const auto found = options.named.find(name);
+  const std::string text = found == options.named.end() ? "" : found->second;
+  std::size_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error == std::errc() && end == text.data() + text.size() && count > 0 && count < (std::size_t{1} << 40)) return count;
+  throw Error({"--kernel " + std::string(kernel), name + "=N, a whole number from 1", text.empty() ? "none" : quoted(text),
+               "for example " + std::string(kernel) + ":" + name + "=256"}, Fault::usage);
+}
+
+void refuse_other_options(std::string_view kernel, const KernelOptions& options, std::span<const std::string_view> known) {
+  std::string other = options.positional.empty() ? "" : options.positional.front(), names;
+  for (const auto& [name, value] : options.named) {
+    if (std::ranges::find(known, name) == known.end()) other = name;
+  }
+  if (other.empty()) return;
+  for (const std::string_view name : known) names += (names.empty() ? "" : ", ") + std::string(name) + "=";
+  throw Error({"--kernel " + std::string(kernel), names, quoted(other), ""}, Fault::usage);
 }
 
 KernelChoice choose_attention_kernel(std::string_view spelled) {

@@ -99,13 +99,14 @@ struct AttentionKernel {
   std::string_view summary;
   std::string_view source;  ///< paper or document
   std::string_view device;  ///< "cpu", "cuda"
-  float tolerance;          ///< largest relative error against `reference` (f32 keys and values)
+  float tolerance;          ///< largest relative error against `reference` under the same rule (f32 keys and values)
   /// @throws Error on an unknown or bad option
   PatternRule (*rule)(const KernelOptions& options);
   /// Why this problem cannot be done; empty where it can.
   std::string (*refuses)(const AttentionProblem& problem, const KernelOptions& options);
   std::size_t (*scratch_bytes)(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads);
   void (*run)(const KernelCall& call);
+  std::string_view example = "";  ///< options that tests and benchmarks run it with, where it has any
 };
 
 /// A kernel with the options the user gave.

@@ -1,5 +1,6 @@
 #include "kernels/pattern/pattern.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,19 @@ bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t positi
     return window == 0 || distance < window || key < sinks;
   };
   return inside(score.window, score.sinks) && inside(rule.window, rule.sinks);
+}
+
+std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rule) {
+  if (rule.window == 0) return score;
+  ScoreRule both = score;
+  if (score.window == 0) {
+    both.window = rule.window;
+    both.sinks = rule.sinks;
+    return both;
+  }
+  if (score.sinks > 0 || rule.sinks > 0) return {};
+  both.window = std::min(score.window, rule.window);
+  return both;
 }
 
 namespace {

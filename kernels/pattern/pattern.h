@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "core/model/attention.h"
@@ -25,5 +26,8 @@ void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key,
 
 /// Whether the query at `position` sees key `key` under both rules: the one definition of the mask.
 bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t key);
+
+/// One rule that sees what both see; none where a single window with its sinks can't say that.
+std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rule);
 
 }  // namespace vitrine

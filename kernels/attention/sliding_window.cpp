@@ -1,0 +1,36 @@
+#include "kernels/attention/narrowed_internal.h"
+
+// Key blocks outside the window of every query of a piece are skipped, so the work is O(T W).
+
+namespace vitrine {
+namespace {
+
+PatternRule rule(const KernelOptions& options) {
+  static constexpr std::string_view known[] = {"window"};
+  refuse_other_options("sliding_window", options, known);
+  return {.window = required_count("sliding_window", options, "window")};
+}
+
+std::string refuses(const AttentionProblem& problem, const KernelOptions& options) {
+  return narrowed_flash::refuses(problem, rule(options));
+}
+
+void run(const KernelCall& call) { narrowed_flash::run(call, rule(call.options)); }
+
+}  // namespace
+
+const AttentionKernel& attention_kernel_sliding_window() {
+  static const AttentionKernel kernel{"sliding_window",
+                                      "only the last W keys: sliding_window:window=256 (an approximation of a model that sees all)",
+                                      "Beltagy et al. 2020, arXiv:2004.05150, section 3.1",
+                                      "cpu",
+                                      1e-5f,
+                                      rule,
+                                      refuses,
+                                      narrowed_flash::scratch_bytes,
+                                      run,
+                                      "window=20"};
+  return kernel;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,37 @@
+#include "kernels/attention/narrowed_internal.h"
+
+// Positions stay those of the whole text: the paper renumbers them inside its cache, which a model without a cache limit
+// does not need. What is the same is the set of keys that a query sees.
+
+namespace vitrine {
+namespace {
+
+PatternRule rule(const KernelOptions& options) {
+  static constexpr std::string_view known[] = {"sinks", "window"};
+  refuse_other_options("streaming", options, known);
+  return {.window = required_count("streaming", options, "window"), .sinks = required_count("streaming", options, "sinks")};
+}
+
+std::string refuses(const AttentionProblem& problem, const KernelOptions& options) {
+  return narrowed_flash::refuses(problem, rule(options));
+}
+
+void run(const KernelCall& call) { narrowed_flash::run(call, rule(call.options)); }
+
+}  // namespace
+
+const AttentionKernel& attention_kernel_streaming() {
+  static const AttentionKernel kernel{"streaming",
+                                      "the first keys and the last ones: streaming:sinks=4,window=256 (an approximation of a model that sees all)",
+                                      "Xiao et al. 2023, arXiv:2309.17453",
+                                      "cpu",
+                                      1e-5f,
+                                      rule,
+                                      refuses,
+                                      narrowed_flash::scratch_bytes,
+                                      run,
+                                      "sinks=3,window=20"};
+  return kernel;
+}
+
+}  // namespace vitrine
