@@ -92,8 +92,7 @@ struct KernelCall {
 };
 
 /// A way of computing attention, as plain data. Extension point: kernels/attention/<name>.cpp.
-/// Bit-equal results for any number of threads and alone or in a batch; with f32 keys and values (exact precision) also
-/// for any split of the queries into calls.
+/// Bit-equal results for any number of threads and alone or in a batch.
 struct AttentionKernel {
   std::string_view name;
   std::string_view summary;
@@ -106,6 +105,8 @@ struct AttentionKernel {
   std::string (*refuses)(const AttentionProblem& problem, const KernelOptions& options);
   std::size_t (*scratch_bytes)(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads);
   void (*run)(const KernelCall& call);
+  /// With f32 keys and values (exact precision) also bit-equal for any split of the queries into calls.
+  bool split_invariant = true;
   std::string_view example = "";  ///< options that tests and benchmarks run it with, where it has any
 };
 

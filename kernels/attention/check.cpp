@@ -164,7 +164,8 @@ const AttentionKernel& attention_kernel_check() {
                                       "",      "cpu",
                                       1e-5f,   rule,
                                       refuses, scratch_bytes,
-                                      run,     "flash,reference,bound=1e-3"};
+                                      run,     true,
+                                      "flash,reference,bound=1e-3"};
   return kernel;
 }
 

@@ -29,6 +29,7 @@ const AttentionKernel& attention_kernel_sliding_window() {
                                       refuses,
                                       narrowed_flash::scratch_bytes,
                                       run,
+                                      true,
                                       "window=20"};
   return kernel;
 }

@@ -30,6 +30,7 @@ const AttentionKernel& attention_kernel_streaming() {
                                       refuses,
                                       narrowed_flash::scratch_bytes,
                                       run,
+                                      true,
                                       "sinks=3,window=20"};
   return kernel;
 }

@@ -274,9 +274,13 @@ TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
     }
     const AttentionProblem both[] = {company.problem(), batched.problem()};
     run(*kernel, both, 3);
+    EXPECT_EQ(batched.out, whole.out);
+    if (!kernel->split_invariant) {
+      EXPECT_LE(relative_error(split.out, whole.out), kernel->tolerance);
+      continue;
+    }
     EXPECT_EQ(split.out, whole.out);
     EXPECT_EQ(split.normalizer, whole.normalizer);
-    EXPECT_EQ(batched.out, whole.out);
     EXPECT_EQ(std::memcmp(split.stats.data(), whole.stats.data(), whole.stats.size() * sizeof(RowStats)), 0);
   }
 }
@@ -284,6 +288,7 @@ TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
 TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
   const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 1200};
   for (const AttentionKernel* kernel : all_attention_kernels()) {
+    if (!kernel->split_invariant) continue;
     SCOPED_TRACE(std::string(kernel->name));
     Data whole(shape), single(shape);
     const AttentionProblem problem = whole.problem();

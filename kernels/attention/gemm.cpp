@@ -1,0 +1,108 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/kernels.h"
+#include "kernels/ops/library_product.h"
+#include "kernels/pattern/pattern.h"
+
+// What frameworks did before blocked kernels: the whole matrix of scores of a head through a library's matrix product, a
+// softmax over its rows, another product. Memory grows with the square of the text.
+
+namespace vitrine {
+namespace {
+
+PatternRule rule(const KernelOptions& options) { return rule_without_options("gemm", options); }
+
+std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
+  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
+  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+}
+
+constexpr std::size_t aligned(std::size_t numbers) { return (numbers + 15) / 16 * 16; }
+
+/// Numbers of a worker: scores [q_len, kv_len], keys and values [kv_len, head_dim] as f32.
+std::size_t worker_numbers(std::span<const AttentionProblem> problems) {
+  std::size_t most = 0;
+  for (const AttentionProblem& p : problems) {
+    most = std::max(most, aligned(p.q.extent(0) * p.k.kv_len) + 2 * aligned(p.k.kv_len * p.k.head_dim));
+  }
+  return most;
+}
+
+/// The rows of one head as f32: those of the cache, or expanded into `buffer`.
+DenseRows<const float> rows_of(const KvView& view, std::size_t head, float* buffer) {
+  if (view.type == DType::f32) {
+    return {reinterpret_cast<const float*>(view.row(0, head)), static_cast<std::size_t>(view.row_bytes) / sizeof(float), view.kv_len};
+  }
+  for (std::size_t j = 0; j < view.kv_len; ++j) dtype_info(view.type).expand(view.row(j, head), buffer + j * view.head_dim, view.head_dim);
+  return {buffer, view.head_dim, view.kv_len};
+}
+
+/// Scores to weights of one row.
+void softmax(const AttentionProblem& p, std::size_t i, std::size_t h, float* row) {
+  const std::size_t position = p.q_start + i, keys = p.k.kv_len;
+  float top = -std::numeric_limits<float>::infinity();
+  for (std::size_t j = 0; j < keys; ++j) {
+    const float score = row[j] * p.score.scale, cap = p.score.soft_cap;
+    row[j] = visible(p.score, {}, position, j) ? (cap > 0.0f ? cap * std::tanh(score / cap) : score)
+                                               : -std::numeric_limits<float>::infinity();
+    top = std::max(top, row[j]);
+  }
+  const bool none = std::isinf(top) && top < 0;
+  double sum = 0.0, weighted_score = 0.0, distance = 0.0;
+  for (std::size_t j = 0; j < keys; ++j) {
+    const float score = row[j], weight = none ? 0.0f : std::exp(score - top);
+    row[j] = weight;
+    sum += static_cast<double>(weight);
+    if (weight > 0.0f) weighted_score += static_cast<double>(weight) * static_cast<double>(score);
+    distance += static_cast<double>(weight) * std::fabs(static_cast<double>(position) - static_cast<double>(j));
+  }
+  const double log_sum = none ? static_cast<double>(top) : static_cast<double>(top) + std::log(sum);
+  const float share = none ? 0.0f : static_cast<float>(1.0 / sum);
+  for (std::size_t j = 0; j < keys; ++j) row[j] *= share;
+  if (!p.normalizer.empty()) p.normalizer(i, h) = static_cast<float>(log_sum);
+  if (p.stats.empty()) return;
+  p.stats(i, h) = none ? RowStats{}  // H = logsumexp - sum a * score
+                       : RowStats{static_cast<float>(std::max(0.0, log_sum - weighted_score / sum)), static_cast<float>(distance / sum), row[0]};
+}
+
+void run_head(const AttentionProblem& p, std::size_t h, float* scratch) {
+  static thread_local LibraryProduct product;  // its primitives are made once for each shape
+  const std::size_t dim = p.k.head_dim, keys = p.k.kv_len, rows = p.q.extent(0), kv_head = h / (p.q.extent(1) / p.k.kv_heads);
+  float* scores = scratch;
+  float* buffers = scratch + aligned(rows * keys);
+  const DenseRows<const float> k = rows_of(p.k, kv_head, buffers), v = rows_of(p.v, kv_head, buffers + aligned(keys * dim));
+  product.rows_by_rows({&p.q(0, h, 0), p.q.stride(0), rows}, k, dim, {scores, keys, rows});
+  for (std::size_t i = 0; i < rows; ++i) softmax(p, i, h, scores + i * keys);
+  product.rows_by_columns({scores, keys, rows}, v, dim, {&p.out(0, h, 0), p.out.stride(0), rows});
+}
+
+void run(const KernelCall& call) {
+  const std::size_t numbers = worker_numbers(call.problems);
+  for (const AttentionProblem& problem : call.problems) {
+    call.pool.run(problem.q.extent(1), [&](std::size_t h, std::size_t worker) {
+      run_head(problem, h, reinterpret_cast<float*>(call.scratch.data()) + worker * numbers);
+    });
+  }
+}
+
+}  // namespace
+
+const AttentionKernel& attention_kernel_gemm() {
+  static const AttentionKernel kernel{"gemm",
+                                      "the whole matrix of scores through a library's products (memory grows with the square)",
+                                      "Vaswani et al. 2017, arXiv:1706.03762; oneDNN matmul",
+                                      "cpu",
+                                      1e-5f,
+                                      rule,
+                                      refuses,
+                                      [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
+                                        return worker_numbers(problems) * threads * sizeof(float);
+                                      },
+                                      run,
+                                      false};
+  return kernel;
+}
+
+}  // namespace vitrine
