@@ -11,6 +11,8 @@
 #include "core/base/error.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
+#include "experiments/data/csv.h"
+#include "experiments/data/text_lists.h"
 
 namespace vitrine {
 namespace {
@@ -95,9 +97,24 @@ void run_tokenizer(std::string_view bytes) {
   });
 }
 
-std::vector<std::string> tokenizer_seeds() {
+/// Files of many texts and of pairs.
+void run_texts(std::string_view bytes) {
+  lines_of(bytes);
+  only_errors([&] { jsonl_texts(bytes, "text", "texts.jsonl"); });
+  only_errors([&] {
+    for (const std::string& text : csv_texts(bytes, "text", "texts.csv")) VITRINE_CHECK(text.size() <= bytes.size());
+  });
+  only_errors([&] {
+    const Csv csv = parse_csv(bytes, "texts.csv");
+    VITRINE_CHECK(csv.rows.size() == csv.lines.size());
+    for (const auto& row : csv.rows) VITRINE_CHECK(row.size() == csv.header.size());
+  });
+}
+
+/// Seeds of a kind, "texts" or "tokenizer", in fuzz/seeds/<kind>.
+std::vector<std::string> seeds_of(const char* kind) {
   std::vector<fs::path> paths;
-  for (const auto& entry : fs::directory_iterator(fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds")) paths.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds" / kind)) paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   std::vector<std::string> seeds;
   for (const fs::path& path : paths) seeds.push_back(read(path));
@@ -113,7 +130,8 @@ std::span<const FuzzTarget> fuzz_targets() {
       FuzzTarget{"config", run_config, [] {
                    return std::vector<std::string>{read(golden("llama/model/config.json")), read(golden("gpt2/model/config.json")), read(golden("bert/model/config.json"))};
                  }},
-      FuzzTarget{"tokenizer", run_tokenizer, tokenizer_seeds}};
+      FuzzTarget{"tokenizer", run_tokenizer, [] { return seeds_of("tokenizer"); }},
+      FuzzTarget{"texts", run_texts, [] { return seeds_of("texts"); }}};
   return targets;
 }
 
