@@ -119,9 +119,11 @@ void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Wo
 
 void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
   rounded_.resize(std::max(rounded_.size(), x.count * inner));
-  pool_.run(x.count, [&](std::size_t r, std::size_t) {
-    expand_panel({DType::f32, reinterpret_cast<const std::byte*>(x.data + r * x.stride), 0, 1, inner},
-                 DenseRows<std::uint16_t>{rounded_.data() + r * inner, inner, 1});
+  constexpr std::size_t rows_apiece = 16;
+  pool_.run((x.count + rows_apiece - 1) / rows_apiece, [&](std::size_t piece, std::size_t) {
+    const std::size_t row = piece * rows_apiece, count = std::min(rows_apiece, x.count - row);
+    expand_panel({DType::f32, reinterpret_cast<const std::byte*>(x.data + row * x.stride), x.stride * sizeof(float), count, inner},
+                 DenseRows<std::uint16_t>{rounded_.data() + row * inner, inner, count});
   });
 }
 
