@@ -94,7 +94,9 @@ std::string disagreement(const KernelChoice& choice, const Shape& shape) {
   const KernelChoice reference = choose_attention_kernel("reference");
   Call(choice, data.problem())();
   AttentionProblem wanted = expected.problem();
-  wanted.score = narrowed(wanted.score, choice.kernel->rule(choice.options)).value();
+  const auto score = narrowed(wanted.score, choice.kernel->rule(choice.options));
+  if (!score) return "";  // no softmax: the tests compare it with the tiles that explain it
+  wanted.score = *score;
   Call(reference, wanted)();
   double difference = 0.0, size = 0.0;
   for (std::size_t i = 0; i < data.out.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <limits>
 
 #include "core/base/error.h"
 #include "probes/checked_file_internal.h"
@@ -13,6 +14,7 @@ namespace vitrine {
 namespace {
 
 constexpr std::uint64_t most_heads = 65536, most_rows = std::uint64_t{1} << 40;
+constexpr std::uint64_t most_direction_work = std::uint64_t{1} << 30;  // operations: features * head_dim^2
 
 class FileRecording : public Recording {
  public:
@@ -38,6 +40,7 @@ class FileRecording : public Recording {
   void read_root();
   void read_sequences();
   void read_modules();
+  PatternRule read_rule(const std::string& group) const;
   void read_activations();
   /// Of a dataset below /tokens, /attention or /activations, without what an unfinished file holds behind its commit: a
   /// full disk may have stopped it between the extent and the numbers.
@@ -112,6 +115,21 @@ void FileRecording::read_sequences() {
   if (offsets_.back() < rows_) file_.fail("/sequences/offset", "borders up to " + std::to_string(rows_), std::to_string(offsets_.back()));
 }
 
+PatternRule FileRecording::read_rule(const std::string& group) const {
+  PatternRule rule{.window = file_.count(group, "rule_window", most_rows), .sinks = file_.count(group, "rule_sinks", most_rows)};
+  const std::uint64_t kind = file_.count(group, "rule", 255);
+  if (kind == static_cast<std::uint64_t>(PatternKind::softmax)) return rule;
+  if (kind != static_cast<std::uint64_t>(PatternKind::feature_map)) {
+    file_.fail(group, "the pattern rule 0 (softmax) or 2 (feature map)", "another, which this program cannot rebuild");
+  }
+  rule.kind = PatternKind::feature_map;
+  rule.feature = file_.count(group, "rule_feature", 1) == 0 ? FeatureKind::elu_plus_one : FeatureKind::favor;
+  rule.features = file_.count(group, "rule_features", most_heads);
+  rule.seed = file_.count(group, "rule_seed", std::numeric_limits<std::uint64_t>::max());
+  if (rule.feature == FeatureKind::favor && rule.features == 0) file_.fail(group, "rule_features of at least 1", "0");
+  return rule;
+}
+
 void FileRecording::read_modules() {
   for (const std::string& name : file_.members("/attention")) {
     Module module;
@@ -130,9 +148,10 @@ void FileRecording::read_modules() {
     module.score.soft_cap = static_cast<float>(file_.number(group, "soft_cap"));
     module.score.mask = file_.text(group, "mask") == "causal" ? Mask::causal : Mask::none;
     module.score.window = file_.count(group, "window", most_rows);
-    module.rule = {.kind = PatternKind::softmax, .window = file_.count(group, "rule_window", most_rows),
-                   .sinks = file_.count(group, "rule_sinks", most_rows)};
-    if (file_.count(group, "rule", 255) != 0) file_.fail(group, "the pattern rule 0 (softmax)", "another, which this program cannot rebuild");
+    module.rule = read_rule(group);
+    if (module.rule.features * module.head_dim * module.head_dim > most_direction_work) {
+      file_.fail(group, "rule_features that can be made", std::to_string(module.rule.features));
+    }
     rows_dataset(group + "/q", {module.heads, module.head_dim});
     rows_dataset(group + "/k", {module.kv_heads, module.head_dim});
     rows_dataset(group + "/normalizer", {module.heads});

@@ -64,6 +64,10 @@ void write_attention_attributes(hid_t file, const std::string& group, const Atte
   number("rule_window", rule.window);
   number("rule_sinks", rule.sinks);
   number("rule_top_k", rule.top_k);
+  if (rule.kind != PatternKind::feature_map) return;
+  number("rule_feature", static_cast<std::size_t>(rule.feature));
+  number("rule_features", rule.features);
+  number("rule_seed", rule.seed);
 }
 
 std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {

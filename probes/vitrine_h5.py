@@ -78,7 +78,12 @@ class Run:
         shared = int(rule["heads"]) // int(rule["kv_heads"])
         q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float64)
         k = group["k"][begin + keys[0] : begin + keys[1], head // shared].astype(np.float64)
-        scores = q @ k.T * rule["scale"]
+        if rule["rule"] == 2 and rule["rule_feature"] == 0:  # elu(x) + 1 in place of the softmax
+            scores = np.log(np.where(q > 0, q + 1, np.exp(q)) @ np.where(k > 0, k + 1, np.exp(k)).T)
+        elif rule["rule"] == 0:
+            scores = q @ k.T * rule["scale"]
+        else:
+            raise ValueError(f"expected pattern rule 0 or 2 with feature 0, found {rule['rule']}: `vitrine` and the viewer know it")
         if rule["soft_cap"] > 0:
             scores = rule["soft_cap"] * np.tanh(scores / rule["soft_cap"])
         query, key = np.arange(*rows)[:, None], np.arange(*keys)[None, :]

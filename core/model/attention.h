@@ -44,12 +44,21 @@ struct ScoreRule {
 /// What a row of weights is made of scores by. Closed and versioned: part of the recording's format.
 enum class PatternKind : std::uint8_t { softmax = 0, softmax_top_k = 1, feature_map = 2, additive = 3 };
 
+/// What PatternKind::feature_map multiplies instead of queries and keys. Closed and versioned as PatternKind.
+enum class FeatureKind : std::uint8_t {
+  elu_plus_one = 0,  ///< elu(x) + 1 of each number (Katharopoulos et al. 2020)
+  favor = 1,         ///< exp(w x - |x|^2 / 2) of random directions w (Choromanski et al. 2021)
+};
+
 /// The pattern that a kernel with its options really applies. `window` and `sinks` narrow the problem's ScoreRule.
 struct PatternRule {
   PatternKind kind = PatternKind::softmax;
   std::size_t window = 0;
   std::size_t sinks = 0;
   std::size_t top_k = 0;
+  FeatureKind feature = FeatureKind::elu_plus_one;  ///< of a feature map
+  std::size_t features = 0;                         ///< how many random directions
+  std::uint64_t seed = 0;                           ///< of the random directions
 };
 
 /// Sums over one row of the pattern, accumulated while it is made. Entropy in nats, distance in tokens.

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "core/base/error.h"
+#include "kernels/pattern/features.h"
 
 namespace vitrine {
 
@@ -18,6 +20,7 @@ bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t positi
 }
 
 std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rule) {
+  if (rule.kind != PatternKind::softmax) return {};
   if (rule.window == 0) return score;
   ScoreRule both = score;
   if (score.window == 0) {
@@ -47,7 +50,36 @@ double dot(const float* a, const float* b, std::size_t n) {
 
 }  // namespace
 
+namespace {
+
+/// Features of rows [first, first + count): [count, features].
+std::vector<float> features_of_rows(const PatternFactors& factors, TensorView<const float, 2> rows, std::size_t first, std::size_t count) {
+  const std::size_t dim = rows.extent(1), width = feature_count(factors.rule, dim);
+  std::vector<float> directions(direction_numbers(factors.rule, dim)), result(count * width);
+  make_directions(factors.rule, dim, directions);
+  for (std::size_t i = 0; i < count; ++i) {
+    features_of({factors.rule, factors.score.scale, directions}, {&rows(first + i, 0), dim}, result.data() + i * width);
+  }
+  return result;
+}
+
+/// log sum_m phi(q)_m phi(k)_m, so that weights are exp(score - normalizer) for this rule too.
+void feature_score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile) {
+  const std::size_t width = feature_count(factors.rule, factors.q.extent(1));
+  const std::vector<float> q = features_of_rows(factors, factors.q, row, tile.extent(0)), k = features_of_rows(factors, factors.k, key, tile.extent(1));
+  for (std::size_t i = 0; i < tile.extent(0); ++i) {
+    for (std::size_t j = 0; j < tile.extent(1); ++j) {
+      const bool seen = visible(factors.score, factors.rule, factors.q_start + row + i, key + j);
+      tile(i, j) = seen ? static_cast<float>(std::log(dot(q.data() + i * width, k.data() + j * width, width)))
+                        : -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
+}  // namespace
+
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile) {
+  if (factors.rule.kind == PatternKind::feature_map) return feature_score_tile(factors, row, key, tile);
   VITRINE_CHECK(factors.rule.kind == PatternKind::softmax);
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
     for (std::size_t j = 0; j < tile.extent(1); ++j) {

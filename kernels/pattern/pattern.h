@@ -27,7 +27,7 @@ void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key,
 /// Whether the query at `position` sees key `key` under both rules: the one definition of the mask.
 bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t key);
 
-/// One rule that sees what both see; none where a single window with its sinks can't say that.
+/// One softmax rule that sees what both see; none where a single window with its sinks can't say that, or for other kinds.
 std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rule);
 
 }  // namespace vitrine
