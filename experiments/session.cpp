@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "experiments/number_range_internal.h"
 #include "kernels/kernels.h"
 
 namespace vitrine {
@@ -62,9 +63,9 @@ void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("--precision", options.precision, "fast (default) or exact (f32 throughout)");
   app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
   app.add_option("--kv", options.kv, "type of the key-value cache: f32 (default under exact) or f16");
-  app.add_option("--threads", options.threads, "default: the cores this process may use");
+  app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
-  app.add_option("--seed", options.seed, "of everything random");
+  app.add_option("--seed", options.seed, "of everything random")->check(whole_number(0, 9'007'199'254'740'991));
   app.add_flag("--quiet", options.quiet, "no progress");
   app.add_flag("--json", options.json, "short for --format json");
   const std::string known = options.prints_rows ? "table (default), csv or json" : "table (default) or json";
@@ -108,7 +109,14 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
     throw Error({options_.model, "a tokenizer", "none", "give token ids with --ids"}, Fault::usage);
   }
   std::vector<InputText> inputs;
-  for (std::string& text : texts_of(options)) inputs.push_back(encode_text(*model_.tokenizer, std::move(text), options.bos));
+  for (std::string& text : texts_of(options)) {
+    try {
+      inputs.push_back(encode_text(*model_.tokenizer, std::move(text), options.bos));
+    } catch (const Error& error) {
+      if (!options.many()) throw;
+      throw Error({"text " + std::to_string(inputs.size()) + " (counted from 0)", "a text that can be encoded", error.what(), ""}, error.fault());
+    }
+  }
   return inputs;
 }
 
@@ -145,7 +153,9 @@ void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const T
 
 Json Session::signature() const {
   Json json;
-  json.set("precision", options_.precision).set("kernel", std::string(kernel_.kernel->name));
+  // "auto" is named by what it chose; a kernel with options is another kernel with others.
+  const bool has_options = !kernel_.options.positional.empty() || !kernel_.options.named.empty();
+  json.set("precision", options_.precision).set("kernel", has_options ? kernel_.spelled : std::string(kernel_.kernel->name));
   if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
   json.set("kv", std::string(dtype_info(kv_type_).name)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);

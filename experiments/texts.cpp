@@ -1,6 +1,7 @@
 #include "experiments/texts.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -22,13 +23,28 @@ void require_both(const std::string& file_flag, const std::string& file, const s
   throw Error({given, missing + " beside it", "none", ""}, Fault::usage);
 }
 
+std::vector<int> parse_ids(std::string_view text) {
+  std::vector<int> ids;
+  for (bool more = true; more;) {
+    const std::size_t comma = text.find(',');
+    const std::string_view word = text.substr(0, comma);
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), ids.emplace_back());
+    if (error != std::errc() || end != word.data() + word.size()) {
+      throw Error({"--ids", "whole numbers with commas between them", quoted(word, 40), ""}, Fault::usage);
+    }
+    more = comma != std::string_view::npos;
+    if (more) text.remove_prefix(comma + 1);
+  }
+  return ids;
+}
+
 }  // namespace
 
 void declare_text(CLI::App& app, TextOptions& options) {
   app.add_option("--text", options.text, "the text itself (may be empty)");
   app.add_option("--file", options.file, "a file with the text (- for the standard input)");
   // One argument a flag: a list must not swallow the model behind it.
-  app.add_option("--ids", options.ids, "token ids, used as they are")->delimiter(',')->allow_extra_args(false);
+  app.add_option_function<std::string>("--ids", [&options](const std::string& text) { options.ids = parse_ids(text); }, "token ids, used as they are: 1,2,3");
   app.add_option("--bos", options.bos, "auto (what the tokenizer declares), yes or no");
 }
 

@@ -1,7 +1,9 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <map>
@@ -44,6 +46,7 @@ int run(int argc, char** argv) {
     return 2;
   }
   actions.at(app.get_subcommands().front())();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error({"standard output", "to take the result", std::strerror(errno), ""});
   return 0;
 }
 
@@ -60,7 +63,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "vitrine: %s\n", error.what());
     return static_cast<int>(error.fault());
   } catch (const vitrine::Cancelled&) {
-    std::fprintf(stderr, "vitrine: stopped; what was written so far is readable\n");
+    std::fprintf(stderr, "vitrine: stopped\n");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "vitrine: %s\n", error.what());
   }

@@ -1,6 +1,8 @@
 #include "probes/analysis.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -63,7 +65,8 @@ std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Ru
     for (std::size_t h = 0; h < module.heads; ++h) {
       HeadRow row{module.block, h, {}};
       for (const HeadScore::Sum& sum : sums[h]) {
-        row.scores.push_back(sum.count > 0.0 ? std::optional(sum.total / sum.count) : std::nullopt);
+        const double mean = sum.count > 0.0 ? sum.total / sum.count : std::numeric_limits<double>::quiet_NaN();
+        row.scores.push_back(std::isfinite(mean) ? std::optional(mean) : std::nullopt);
       }
       table.push_back(std::move(row));
     }

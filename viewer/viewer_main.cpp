@@ -58,6 +58,7 @@ Selection select(const Options& options, std::span<const Document> documents) {
   for (const Document& document : documents) {
     if (!document.recording || document.recording->modules().empty()) continue;
     const auto modules = document.recording->modules();
+    if (document.recording->sequences() == 0) throw Error({document.path.string(), "recorded tokens", "none: nothing was committed", "record anew"});
     refuse_past("layer", options.layer, modules.back().block + 1);
     while (selection.layer < modules.size() && modules[selection.layer].block != options.layer) ++selection.layer;
     refuse_past("layer", selection.layer, modules.size());

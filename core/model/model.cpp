@@ -166,7 +166,17 @@ void read_vocabulary(const Architecture& architecture, Model& model) {
   model.spec.vocabulary = table->weight.rows;
 }
 
+/// Metadata with too few blocks would drop the last ones without a word.
+void refuse_more_blocks(const Architecture& architecture, const Model& model) {
+  const int blocks = static_cast<int>(model.spec.blocks.size());
+  const TensorRule rule = architecture.tensor(*model.checkpoint, model.spec, {Role::attn_out, blocks, false});
+  if (!model.checkpoint->find(rule.name)) return;
+  throw Error({model.path.string() + ": number of blocks", "as many as the weights have, more than " + std::to_string(blocks), std::to_string(blocks),
+               "tensor " + rule.name + " would not be used"});
+}
+
 void load_weights(const Architecture& architecture, Model& model) {
+  refuse_more_blocks(architecture, model);
   read_vocabulary(architecture, model);
   const ModelSpec& spec = model.spec;
   Loader loader(*model.checkpoint, architecture, spec, model.weights);

@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
 #include "core/base/error.h"
 #include "experiments/command.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/scoring.h"
 
 namespace vitrine {
@@ -35,8 +37,8 @@ GenerateOptions generation_options(const Options& options, const Tokenizer* toke
   GenerateOptions result;
   result.max_tokens = options.max_tokens;
   result.sampling = {options.temperature, options.top_p, options.common.seed};
-  if (options.temperature < 0.0f) throw Error({"--temperature", "0 or more", std::to_string(options.temperature), ""}, Fault::usage);
-  if (options.top_p <= 0.0f || options.top_p > 1.0f) {
+  if (!(options.temperature >= 0.0f && std::isfinite(options.temperature))) throw Error({"--temperature", "0 or more", std::to_string(options.temperature), ""}, Fault::usage);
+  if (!(options.top_p > 0.0f && options.top_p <= 1.0f)) {
     throw Error({"--top-p", "more than 0, at most 1", std::to_string(options.top_p), ""}, Fault::usage);
   }
   result.strategy = strategy_named(options.temperature == 0.0f ? "greedy" : "sample");
@@ -97,7 +99,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common(app, options->common);
   declare_text(app, options->text);
-  app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most");
+  app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most")->check(whole_number(0));
   app.add_option("--temperature", options->temperature, "0 (default) = greedy");
   app.add_option("--top-p", options->top_p, "nucleus sampling");
   app.add_flag("--chat", options->chat, "put the text into the model's chat format (ChatML)");

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/session.h"
 #include "probes/analysis.h"
 
@@ -24,7 +25,7 @@ void print_json(std::span<const HeadRow> table) {
     json.set("layer", static_cast<std::uint64_t>(row.layer)).set("head", static_cast<std::uint64_t>(row.head));
     for (std::size_t s = 0; s < scores.size(); ++s) {
       json.set(scores[s]->name, row.scores[s] ? Json(*row.scores[s]) : Json());
-      if (!row.scores[s]) json.set(std::string(scores[s]->name) + "_reason", "no row of this text defines it");
+      if (!row.scores[s]) json.set(std::string(scores[s]->name) + "_reason", "no row of this text defines it, or numbers of the recording are not finite");
     }
     rows.push(json);
   }
@@ -80,7 +81,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("RUN", options->recording, "a recording, made by `vitrine record`")->required();
   app.add_option("--format", options->format, "table (default), csv or json");
-  app.add_option("--threads", options->threads, "default: the cores this process may use");
+  app.add_option("--threads", options->threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   app.add_flag("--json", options->json, "short for --format json");
   app.add_flag("--quiet", options->quiet, "no progress");
   return [options] { run(*options); };

@@ -137,7 +137,12 @@ void run(const Options& options) {
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs));
   const auto start = std::chrono::steady_clock::now();
-  record(session, *recorder, inputs);
+  try {
+    record(session, *recorder, inputs);
+  } catch (const Cancelled&) {
+    std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.output.c_str());
+    throw;
+  }
   recorder->finish();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Json json = result_of(*recorder, options, seconds);

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "experiments/command.h"
 #include "experiments/continuation.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/scoring.h"
 
@@ -244,11 +245,11 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
-  app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows");
-  app.add_option("--stride", options->stride, "tokens from window to window (half of it)");
+  app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows")->check(whole_number(2));
+  app.add_option("--stride", options->stride, "tokens from window to window (half of it)")->check(whole_number(1));
   app.add_option("--continuation", options->continuations, "text behind the text, whose sum given the text is wanted; may be repeated. A token that straddles the border counts with it")
       ->allow_extra_args(false);
-  app.add_option("--top", options->top, "for each token, so many of the likeliest tokens at its place");
+  app.add_option("--top", options->top, "for each token, so many of the likeliest tokens at its place")->check(whole_number(0));
   return [options] { run(*options); };
 }
 

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/checkpoint/checkpoint.h"
 #include "experiments/data/pairs.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/scoring.h"
 #include "experiments/study.h"
 
@@ -292,9 +293,12 @@ std::vector<Estimate> estimates_of(std::span<const ScoredPair> pairs, const Pair
 /// Below the gate no bias is printed: a model that cannot tell sentences from word salad looks unbiased.
 void gate(std::vector<Estimate>& estimates, const Estimate& competence) {
   if (competence.low > 0.5) return;
+  const bool few = competence.value > 0.5 && competence.high > 0.5;
+  const std::string reason = few ? "too few sentences to say whether the model prefers them to the same words in random order (n=" + std::to_string(competence.n) + ")"
+                                 : "the model does not prefer sentences to the same words in random order";
   for (Estimate& estimate : estimates) {
     if (estimate.name.starts_with("baseline: the shorter") || estimate.name.starts_with("baseline: token")) continue;
-    estimate = not_measurable(estimate.name, estimate.unit, "the model does not prefer sentences to the same words in random order");
+    estimate = not_measurable(estimate.name, estimate.unit, reason);
   }
 }
 
@@ -382,7 +386,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--data", options->data, "a CSV of pairs (CrowS-Pairs' columns, or any by --map), or templates (the project's own set)");
   app.add_option("--map", options->map, "more=COL,less=COL[,group=COL,cluster=COL,direction=COL]");
   app.add_option("--protocol", options->protocol, "sum-bos (default), sum-nobos (tokens 2..n), mean");
-  app.add_option("--limit", options->limit, "only so many pairs, evenly spread");
+  app.add_option("--limit", options->limit, "only so many pairs, evenly spread")->check(whole_number(1));
   app.add_option("--margin", options->margin, "what counts as the same, in nats (declared before the run)")->check(CLI::PositiveNumber);
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };

@@ -225,9 +225,11 @@ class Tradeoff {
     Estimate estimate = clustered_mean(estimate_name(row, column), values, {}), judged = clustered_mean("", difference, {});
     judge(judged, 0.0, options_.margin);
     estimate.control = control_mean;
-    estimate.verdict = judged.verdict;
+    // Nearer to the reference than the control is: nothing was lost that the control does not lose.
+    const bool nearer = std::isfinite(judged.high) && judged.high < 0.0;
+    estimate.verdict = nearer ? Verdict::equivalent : judged.verdict;
     estimate.margin = options_.margin;
-    estimate.reason = "difference to the control " + text_of(judged.value, "%.3g") + (std::isfinite(judged.low) && std::isfinite(judged.high)
+    estimate.reason = std::string(nearer ? "nearer to the reference than the control: " : "") + "difference to the control " + text_of(judged.value, "%.3g") + (std::isfinite(judged.low) && std::isfinite(judged.high)
         ? " [" + text_of(judged.low, "%.3g") + ", " + text_of(judged.high, "%.3g") + "]" : ", so few documents exclude nothing");
     estimate.null_value.reset();
     return estimate;
@@ -242,7 +244,8 @@ class Tradeoff {
   }
 
   static std::string estimate_name(const Row& row, const Column& column) {
-    return std::string(column.column->estimate) + ": " + row.variant->spec().name;
+    const bool against_noise = column.column->judged == Judged::against_control && row.control.starts_with("control: noise");
+    return std::string(column.column->estimate) + (against_noise ? " against noise as large: " : ": ") + row.variant->spec().name;
   }
 
   Estimate estimate_of(const Row& row, const Column& column) const {

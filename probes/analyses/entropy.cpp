@@ -13,7 +13,7 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
     double entropy = 0.0;
     for (std::size_t j = 0; j < band.weights.extent(1); ++j) {
       const double weight = band.weights(r, j);
-      if (weight > 0.0) entropy -= weight * std::log(weight);
+      if (!(weight <= 0.0)) entropy -= weight * std::log(weight);
     }
     sum.total += entropy;
     sum.count += 1.0;

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "core/base/json.h"
 #include "probes/recording.h"
@@ -41,6 +43,10 @@ class CommandLine : public testing::Test {
     EXPECT_EQ(answer.code, code) << command;
     EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;  // one line
     EXPECT_NE(answer.out.find(words), std::string::npos) << answer.out;
+  }
+  std::string file_of(const std::string& name) const {
+    std::ifstream file(model.path() + "/" + name);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
   TokenizingModel model;
 };
@@ -140,9 +146,41 @@ TEST_F(CommandLine, AFullDiskIsOneLineAndLeavesAnUnfinishedFile) {
   expect_refused("heads " + file, 1, "nothing was committed");
 }
 
+TEST_F(CommandLine, ANumberIsWhatItSays) {
+  const std::string score = "score " + model.path();
+  expect_refused(score + " --ids ''", 2, "whole numbers with commas");
+  expect_refused(score + " --ids 1,,2", 2, "found ''");
+  expect_refused(score + " --text a --threads 0", 2, "from 1 to 1024, found 0");
+  expect_refused(score + " --text a --seed -1", 2, "found -1");
+  expect_refused(score + " --text a --stride 0", 2, "found 0");
+  expect_refused("generate " + model.path() + " --text a --max-tokens 99999999999999999999", 2, "whole number");
+  expect_refused("generate " + model.path() + " --text a --temperature nan", 2, "found nan");
+}
+
+TEST_F(CommandLine, AFullStandardOutputIsAFailure) {
+  const Answer answer = run("list kernels 2>&1 >/dev/full");
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_NE(answer.out.find("No space left on device"), std::string::npos) << answer.out;
+}
+
+TEST_F(CommandLine, AKernelsOptionsAreInTheSignature) {
+  EXPECT_EQ(json("score", "--text 'a b' --kernel sliding_window:window=2")["signature"]["kernel"].string(), "sliding_window:window=2");
+  EXPECT_EQ(json("score", "--text 'a b'")["signature"]["kernel"].string(), "flash");
+}
+
+TEST_F(CommandLine, FewerBlocksThanTheWeightsHaveAreRefused) {
+  std::string config = file_of("config.json");
+  const std::size_t at = config.find("\"num_hidden_layers\": ");
+  ASSERT_NE(at, std::string::npos);
+  config[at + 21] = '1';
+  model.write("config.json", config);
+  expect_refused("info " + model.path(), 1, "would not be used");
+}
+
 TEST_F(CommandLine, AnUnknownCommandIsNamed) {
   expect_refused("scor " + model.path(), 2, "found 'scor'");
   expect_refused("", 2, "found none");
+  expect_refused("study nope", 2, "expected pairs, tradeoff, found 'nope'");
 }
 
 }  // namespace

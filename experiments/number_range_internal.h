@@ -1,0 +1,22 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
+#include <string>
+
+namespace vitrine {
+
+/// Accepts whole numbers from `least` to `most`; CLI11 itself would turn -1 into the largest number there is.
+inline CLI::Validator whole_number(std::uint64_t least, std::uint64_t most = 1'000'000'000) {
+  return CLI::Validator(
+      [least, most](const std::string& text) {
+        std::uint64_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool good = error == std::errc() && end == text.data() + text.size() && number >= least && number <= most;
+        return good ? std::string() : "expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " + text;
+      },
+      "");
+}
+
+}  // namespace vitrine
