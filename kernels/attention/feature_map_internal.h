@@ -133,4 +133,14 @@ inline void run(const KernelCall& call, const PatternRule& rule) {
   }
 }
 
+/// The functions of a kernel whose options `rule` reads.
+template <PatternRule (*rule)(const KernelOptions&)>
+struct Functions {
+  static std::string refuses(const AttentionProblem& problem, const KernelOptions&) { return feature_map::refuses(problem); }
+  static std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads) {
+    return feature_map::scratch_bytes(problems, rule(options), threads);
+  }
+  static void run(const KernelCall& call) { feature_map::run(call, rule(call.options)); }
+};
+
 }  // namespace vitrine::feature_map

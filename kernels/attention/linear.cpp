@@ -8,13 +8,7 @@ PatternRule rule(const KernelOptions& options) {
   return {.kind = PatternKind::feature_map, .feature = FeatureKind::elu_plus_one};
 }
 
-std::string refuses(const AttentionProblem& problem, const KernelOptions&) { return feature_map::refuses(problem); }
-
-std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const KernelOptions& options, std::size_t threads) {
-  return feature_map::scratch_bytes(problems, rule(options), threads);
-}
-
-void run(const KernelCall& call) { feature_map::run(call, rule(call.options)); }
+using Functions = feature_map::Functions<rule>;
 
 }  // namespace
 
@@ -25,9 +19,9 @@ const AttentionKernel& attention_kernel_linear() {
                                       "cpu",
                                       1e-4f,
                                       rule,
-                                      refuses,
-                                      scratch_bytes,
-                                      run,
+                                      Functions::refuses,
+                                      Functions::scratch_bytes,
+                                      Functions::run,
                                       true,
                                       ""};
   return kernel;

@@ -38,5 +38,14 @@ inline void run(const KernelCall& call, const PatternRule& rule) {
   attention_kernel_flash().run({{copies, call.problems.size()}, none, call.pool, call.scratch.subspan(copies_bytes(call.problems.size())), call.report});
 }
 
+/// The functions of a kernel whose options `rule` reads.
+template <PatternRule (*rule)(const KernelOptions&)>
+struct Functions {
+  static std::string refuses(const AttentionProblem& problem, const KernelOptions& options) {
+    return narrowed_flash::refuses(problem, rule(options));
+  }
+  static void run(const KernelCall& call) { narrowed_flash::run(call, rule(call.options)); }
+};
+
 }  // namespace narrowed_flash
 }  // namespace vitrine

@@ -11,11 +11,7 @@ PatternRule rule(const KernelOptions& options) {
   return {.window = required_count("sliding_window", options, "window")};
 }
 
-std::string refuses(const AttentionProblem& problem, const KernelOptions& options) {
-  return narrowed_flash::refuses(problem, rule(options));
-}
-
-void run(const KernelCall& call) { narrowed_flash::run(call, rule(call.options)); }
+using Functions = narrowed_flash::Functions<rule>;
 
 }  // namespace
 
@@ -26,9 +22,9 @@ const AttentionKernel& attention_kernel_sliding_window() {
                                       "cpu",
                                       1e-5f,
                                       rule,
-                                      refuses,
+                                      Functions::refuses,
                                       narrowed_flash::scratch_bytes,
-                                      run,
+                                      Functions::run,
                                       true,
                                       "window=20"};
   return kernel;

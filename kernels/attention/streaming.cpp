@@ -12,11 +12,7 @@ PatternRule rule(const KernelOptions& options) {
   return {.window = required_count("streaming", options, "window"), .sinks = required_count("streaming", options, "sinks")};
 }
 
-std::string refuses(const AttentionProblem& problem, const KernelOptions& options) {
-  return narrowed_flash::refuses(problem, rule(options));
-}
-
-void run(const KernelCall& call) { narrowed_flash::run(call, rule(call.options)); }
+using Functions = narrowed_flash::Functions<rule>;
 
 }  // namespace
 
@@ -27,9 +23,9 @@ const AttentionKernel& attention_kernel_streaming() {
                                       "cpu",
                                       1e-5f,
                                       rule,
-                                      refuses,
+                                      Functions::refuses,
                                       narrowed_flash::scratch_bytes,
-                                      run,
+                                      Functions::run,
                                       true,
                                       "sinks=3,window=20"};
   return kernel;
