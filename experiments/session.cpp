@@ -102,7 +102,7 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
   if (!options.ids.empty()) {
     InputText input;
     for (const int id : options.ids) input.tokens.push_back({id, 0, 0});
-    input.bos_rule = "ids as given";
+    input.bos_rule = bos_of_ids;
     return {std::move(input)};
   }
   if (!model_.tokenizer) {

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/checkpoint/checkpoint.h"
 #include "experiments/data/text_lists.h"
 
 namespace vitrine {
@@ -95,6 +96,20 @@ InputText encode_text(const Tokenizer& tokenizer, std::string text, const std::s
     input.bos_rule = "yes (the tokenizer adds none)";
   }
   return input;
+}
+
+std::string data_sha256(std::span<const InputText> inputs) {
+  std::string all;
+  for (const InputText& input : inputs) {
+    std::string data = input.text;
+    if (data.empty() && input.bos_rule == bos_of_ids) {
+      for (const Token& token : input.tokens) data += (data.empty() ? "" : ",") + std::to_string(token.id);
+    }
+    const std::string hash = sha256(data);
+    if (inputs.size() == 1) return hash;
+    all += hash + "\n";
+  }
+  return sha256(all);
 }
 
 std::string read_file(const std::string& flag, const std::string& path, const std::string& expected) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,8 @@ void require_one_source(const TextOptions& options);
 /// @throws Error (usage) where ids or no text are given; Error where a file cannot be read, naming its line
 std::vector<std::string> texts_of(const TextOptions& options);
 
+constexpr std::string_view bos_of_ids = "ids as given";
+
 struct InputText {
   std::string text;           ///< empty where ids were given
   std::vector<Token> tokens;  ///< with a BOS where asked for
@@ -49,6 +52,10 @@ struct InputText {
 /// @param bos  "auto" (what the tokenizer declares), "yes" or "no"
 /// @throws Error (usage) for another word, or "yes" where the tokenizer has no BOS
 InputText encode_text(const Tokenizer& tokenizer, std::string text, const std::string& bos);
+
+/// What a signature says of its data: the SHA-256 of the text's bytes, of its ids "1,2,3" where it has no text. Several
+/// inputs: of the lines of theirs.
+std::string data_sha256(std::span<const InputText> inputs);
 
 /// A whole file, "-" for the standard input. @param flag  names it in the error, as "--file"  @throws Error
 /// @param expected  what should be there

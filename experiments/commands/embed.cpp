@@ -75,7 +75,8 @@ void run(const Options& options) {
   std::vector<Json> results;
   for (std::size_t i = 0; i < embeddings.size(); ++i) results.push_back(result_of(options, request.pooling, embeddings[i], sequences[i].size()));
   if (options.common.json) {
-    const Json json = many ? sequences_of(std::move(results), session.signature()) : results.front().set("signature", session.signature());
+    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
+    const Json json = many ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
     std::puts(json.dump(2).c_str());
     return;
   }

@@ -229,8 +229,10 @@ void run(const Options& options) {
   std::vector<Json> results;
   for (const Item& item : items) results.push_back(result_of(session, options, item, windows));
   if (options.common.json) {
-    const Json json = options.text.many() ? sequences_of(std::move(results), session.signature())
-                                          : results.front().set("signature", session.signature());
+    std::vector<InputText> inputs;
+    for (Item& item : items) inputs.push_back(std::move(item.input));
+    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
+    const Json json = options.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
     std::puts(json.dump(2).c_str());
   } else if (options.text.many() || !options.continuations.empty()) {
     print_rows(options, results);

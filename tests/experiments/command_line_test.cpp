@@ -163,9 +163,11 @@ TEST_F(CommandLine, AFullStandardOutputIsAFailure) {
   EXPECT_NE(answer.out.find("No space left on device"), std::string::npos) << answer.out;
 }
 
-TEST_F(CommandLine, AKernelsOptionsAreInTheSignature) {
+TEST_F(CommandLine, TheSignatureNamesKernelOptionsAndData) {
   EXPECT_EQ(json("score", "--text 'a b' --kernel sliding_window:window=2")["signature"]["kernel"].string(), "sliding_window:window=2");
-  EXPECT_EQ(json("score", "--text 'a b'")["signature"]["kernel"].string(), "flash");
+  const Json signature = json("score", "--text abc")["signature"];
+  EXPECT_EQ(signature["kernel"].string(), "flash");
+  EXPECT_EQ(signature["data_sha256"].string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2, B.1
 }
 
 TEST_F(CommandLine, FewerBlocksThanTheWeightsHaveAreRefused) {
