@@ -87,7 +87,12 @@ void multiply(const Multiply& m) {
   for (; column + tile_vectors * lanes <= m.columns; column += tile_vectors * lanes) {
     multiply_strip<tile_vectors, accumulate>(m, column);
   }
-  for (; column < m.columns; column += lanes) multiply_strip<1, accumulate>(m, column);
+  const std::size_t left = (m.columns - column) / lanes;
+  if constexpr (tile_vectors > 2) {
+    if (left == 3) return multiply_strip<3, accumulate>(m, column);
+    if (left == 2) return multiply_strip<2, accumulate>(m, column);
+  }
+  if (left == 1) multiply_strip<1, accumulate>(m, column);
 }
 
 /// A row of the cache as f32: itself, or converted into `buffer`.
@@ -324,7 +329,8 @@ void add_block(const Piece& piece, std::size_t first_key, const Buffers& buffers
   const std::size_t count = std::min(key_block, end - first_key);
   if (is_narrow(p)) return add_narrow_block<stats>(piece, {first_key, first_key + count}, buffers);
   pack_keys(piece, first_key, count, buffers);
-  multiply<false>({buffers.q, padded, rows, dim, buffers.keys, key_block, key_block, buffers.scores, key_block});
+  // Scores behind the last key are masked, whatever they are.
+  multiply<false>({buffers.q, padded, rows, dim, buffers.keys, key_block, aligned(count), buffers.scores, key_block});
   for (std::size_t row = 0; row < rows; ++row) {
     const RowPlace place{&p, p.q_start + piece.first + row / group, first_key, buffers.scores + row * key_block,
                          buffers.range.out + row * padded};

@@ -9,7 +9,7 @@
 namespace vitrine::flash {
 
 constexpr std::size_t key_block = 64;
-constexpr std::size_t most_rows = 64;    // query rows of a piece of work: positions times heads of a group
+constexpr std::size_t most_rows = 66;    // query rows of a piece of work, positions times heads of a group: whole tiles of 6
 constexpr std::size_t range_keys = 512;  // sums over such ranges of keys are made apart and then merged in order
 constexpr std::size_t alignment = 16;    // numbers
 
