@@ -41,6 +41,7 @@ const std::vector<Layer>& layers() {
       {"probes", {"core", "kernels"}},
       {"bench", {"core", "kernels", "probes"}},
       {"viewer", {"core/base", "core/tensor", "core/model", "kernels/pattern", "probes"}},
+      {"experiments/data", {"core/base"}},
       {"experiments", {"core", "kernels", "probes"}},
       {"tests", {"core", "kernels", "probes", "bench", "viewer", "experiments"}},
   };
