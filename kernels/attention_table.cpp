@@ -30,6 +30,11 @@ PatternRule rule_without_options(std::string_view kernel, const KernelOptions& o
   throw Error({"--kernel " + std::string(kernel), "no options", "some", ""}, Fault::usage);
 }
 
+std::string refuse_cache_types(const AttentionProblem& problem) {
+  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
+  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+}
+
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name) {
   const auto found = options.named.find(name);
   const std::string text = found == options.named.end() ? "" : found->second;

@@ -6,7 +6,6 @@
 
 #include "core/base/error.h"
 
-
 namespace vitrine::h5 {
 namespace {
 

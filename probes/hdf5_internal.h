@@ -15,7 +15,7 @@
 namespace vitrine::h5 {
 
 /// Holds the library: builds differ in whether several threads may be in it, and a fork must not copy it in the middle of
-/// a call (it waits here, and the child gets a new lock). May be held again by the thread that holds it, and the library prints nothing on it.
+/// a call: it waits here. May be held again by the thread that holds it, and the library prints nothing on it.
 class Library {
  public:
   Library();

@@ -14,15 +14,15 @@
 namespace vitrine::feature_map {
 
 inline std::string refuses(const AttentionProblem& problem) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  if (!readable || problem.v.type != problem.k.type) return "keys and values must both be F32 or F16";
+  const std::string types = refuse_cache_types(problem);
+  if (!types.empty()) return types;
   return problem.score.window > 0 || problem.score.soft_cap > 0.0f ? "neither a window nor a cap of the scores" : "";
 }
 
-/// A worker's numbers: sums [features, head_dim + 1] (values, and a column of ones), features of a query and a key, rows.
+/// A worker's numbers: sums [features, head_dim + 1] (values, and a column of ones), features of a query and of a key, a row.
 inline std::size_t worker_numbers(const AttentionProblem& p, const PatternRule& rule) {
   const std::size_t features = feature_count(rule, p.k.head_dim);
-  return (features * (p.k.head_dim + 3) + 2 * p.k.head_dim + 15) / 16 * 16;
+  return (features * (p.k.head_dim + 3) + p.k.head_dim + 15) / 16 * 16;
 }
 
 inline std::size_t most_numbers(std::span<const AttentionProblem> problems, const PatternRule& rule) {

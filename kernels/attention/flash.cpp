@@ -436,8 +436,8 @@ HWY_EXPORT(join_parts);
 PatternRule rule(const KernelOptions& options) { return rule_without_options("flash", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  if (!readable || problem.v.type != problem.k.type) return "keys and values must both be F32 or F16";
+  const std::string types = refuse_cache_types(problem);
+  if (!types.empty()) return types;
   return problem.k.kv_len < (1u << 24) ? "" : "at most 16777215 keys";
 }
 

@@ -15,8 +15,7 @@ namespace {
 PatternRule rule(const KernelOptions& options) { return rule_without_options("gemm", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+  return refuse_cache_types(problem);
 }
 
 constexpr std::size_t aligned(std::size_t numbers) { return (numbers + 15) / 16 * 16; }

@@ -17,8 +17,7 @@ constexpr std::size_t lanes = 8;
 PatternRule rule(const KernelOptions& options) { return rule_without_options("online_softmax", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+  return refuse_cache_types(problem);
 }
 
 /// A row as f32: a look at the cache itself, or converted into `buffer`.

@@ -14,8 +14,7 @@ namespace {
 PatternRule rule(const KernelOptions& options) { return rule_without_options("reference", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+  return refuse_cache_types(problem);
 }
 
 float number(const KvView& view, std::size_t row, std::size_t head, std::size_t d) {

@@ -273,7 +273,7 @@ void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& targ
 }
 
 void pack_panel(const WeightPanel& panel, std::uint16_t* target, std::uint16_t* scratch) {
-  constexpr std::size_t step = 16;
+  constexpr std::size_t step = packed_at_once;
   const std::size_t inner = padded_to_chunk(panel.inner);
   for (std::size_t row = 0; row < packed_columns; row += step) {
     const std::size_t count = row < panel.count ? std::min(step, panel.count - row) : 0;

@@ -52,7 +52,6 @@ struct LibraryProduct::State {
 
 LibraryProduct::LibraryProduct() : state_(std::make_unique<State>()) {}
 LibraryProduct::~LibraryProduct() = default;
-LibraryProduct::LibraryProduct(LibraryProduct&&) noexcept = default;
 
 namespace {
 

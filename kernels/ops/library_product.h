@@ -12,7 +12,6 @@ class LibraryProduct {
  public:
   LibraryProduct();
   ~LibraryProduct();
-  LibraryProduct(LibraryProduct&&) noexcept;
 
   /// out = a * b^T: a [a.count, inner], b [b.count, inner], out [a.count, b.count]
   void rows_by_rows(const DenseRows<const float>& a, const DenseRows<const float>& b, std::size_t inner, const DenseRows<float>& out);

@@ -129,7 +129,7 @@ void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
 
 void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker) {
   worker.packed_panel.resize(std::max(worker.packed_panel.size(), packed_columns * x.stride));
-  worker.rounded_rows.resize(std::max(worker.rounded_rows.size(), 16 * x.stride));
+  worker.rounded_rows.resize(std::max(worker.rounded_rows.size(), packed_at_once * x.stride));
   pack_panel(panel.weights, worker.packed_panel.data(), worker.rounded_rows.data());
   multiply_packed({x.data + panel.first_row * x.stride, x.stride, panel.out.count, worker.packed_panel.data(), x.stride, panel.weights.count, panel.bias,
                    panel.out.data, panel.out.stride});
