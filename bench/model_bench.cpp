@@ -28,7 +28,7 @@ class Runner {
   Runner(const Loaded& loaded, Precision precision, std::string_view kernel)
       : loaded_(loaded),
         ops_(make_cpu_ops(precision, bench_pool())),
-        kernel_(choose_attention_kernel(kernel)),
+        kernel_(choose_attention_kernel(kernel, precision)),
         kv_(precision == Precision::exact ? DType::f32 : DType::f16) {}
 
   bool causal() const { return loaded_.model.spec.causal(); }

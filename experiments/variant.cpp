@@ -78,7 +78,7 @@ std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, st
 }
 
 Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
-    : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)), kernel_(choose_attention_kernel(spec_.kernel)) {}
+    : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)), kernel_(choose_attention_kernel(spec_.kernel, spec_.precision)) {}
 
 Variant::Output Variant::run(std::span<const TokenId> ids) {
   Output output;

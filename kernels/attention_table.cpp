@@ -55,10 +55,10 @@ void refuse_other_options(std::string_view kernel, const KernelOptions& options,
   throw Error({"--kernel " + std::string(kernel), names, quoted(other), ""}, Fault::usage);
 }
 
-KernelChoice choose_attention_kernel(std::string_view spelled) {
+KernelChoice choose_attention_kernel(std::string_view spelled, Precision precision) {
   const std::size_t colon = spelled.find(':');
   std::string_view name = spelled.substr(0, colon);
-  if (name == "auto") name = "flash";  // the fastest exact one there is
+  if (name == "auto") name = precision == Precision::fast && has_bf16_products() ? "flash_bf16" : "flash";
   std::string known = "auto";
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     known += ", " + std::string(kernel->name);

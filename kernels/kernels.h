@@ -15,8 +15,9 @@ namespace vitrine {
 /// The table of attention kernels, sorted by name.
 std::span<const AttentionKernel* const> all_attention_kernels();
 
-/// "flash", "check:flash,reference", "auto" (the fastest exact kernel). @throws Error (usage) listing those there are
-KernelChoice choose_attention_kernel(std::string_view spelled);
+/// "flash", "check:flash,reference", "auto" (the fastest kernel that is as exact as the precision asks for).
+/// @throws Error (usage) listing those there are
+KernelChoice choose_attention_kernel(std::string_view spelled, Precision precision = Precision::exact);
 
 /// Plain softmax, the rule of a kernel that has no options. @throws Error (usage) where the user gave some
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options);
@@ -42,6 +43,8 @@ std::vector<std::string> simd_targets();
 void choose_simd(std::string_view target);
 /// The one in use.
 std::string simd_in_use();
+/// Whether products of many rows are made in bfloat16 where precision allows it: the CPU can and --simd does not forbid it.
+bool has_bf16_products();
 
 /// The arithmetic on this CPU. `pool` must have been made with initialize_worker and outlive the result.
 std::unique_ptr<Ops> make_cpu_ops(Precision precision, ThreadPool& pool);

@@ -59,6 +59,7 @@ struct PatternRule {
   FeatureKind feature = FeatureKind::elu_plus_one;  ///< of a feature map
   std::size_t features = 0;                         ///< how many random directions
   std::uint64_t seed = 0;                           ///< of the random directions
+  bool bf16_factors = false;                        ///< queries and keys are rounded to bfloat16 before they are multiplied
 };
 
 /// Sums over one row of the pattern, accumulated while it is made. Entropy in nats, distance in tokens.

@@ -17,6 +17,7 @@
 // must come after foreach_target.h
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "kernels/attention/cache_rows-inl.h"
 #include "kernels/attention/flash_blocks-inl.h"
 #include "kernels/attention/flash_narrow-inl.h"
 
@@ -102,31 +103,6 @@ HWY_INLINE void multiply_strip(const Multiply& m) {
   }
 }
 
-struct FloatRows {
-  const float* data;
-  std::size_t stride;
-};
-
-/// Rows [first, first + count) of the cache as f32 with zeros up to `width`: where they lie, or converted into `buffer`.
-HWY_INLINE FloatRows rows_as_f32(const KvView& view, std::size_t head, Range rows, std::size_t width, float* buffer) {
-  if (view.type == DType::f32 && width == view.head_dim && view.row_bytes % static_cast<std::ptrdiff_t>(sizeof(float)) == 0) {
-    return {reinterpret_cast<const float*>(view.row(rows.begin, head)), static_cast<std::size_t>(view.row_bytes) / sizeof(float)};
-  }
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const std::byte* data = view.row(row, head);
-    float* target = buffer + (row - rows.begin) * width;
-    std::size_t d = 0;
-    if (view.type == DType::f16) {
-      const auto* bits = reinterpret_cast<const std::uint16_t*>(data);
-      for (; d + lanes <= view.head_dim; d += lanes) hn::StoreU(from_f16(bits + d), Lanes(), target + d);
-    }
-    const std::size_t bytes = dtype_info(view.type).block_bytes;
-    if (d < view.head_dim) dtype_info(view.type).expand(data + d * bytes, target + d, view.head_dim - d);
-    std::fill(target + view.head_dim, target + width, 0.0f);
-  }
-  return {buffer, width};
-}
-
 #if HWY_TARGET != HWY_SCALAR
 /// Numbers [d, d + 4) of four rows, transposed: to target[d * stride].
 HWY_INLINE void transpose_four(const float* const* rows, std::size_t d, float* target, std::size_t stride) {
@@ -203,7 +179,7 @@ void run_piece(const Piece& piece, const void*, float* scratch) {
   run_whole_piece(piece, Plain(), scratch);
 }
 
-void run_part(const Piece& piece, std::size_t range, const Rows& partial, float* scratch) {
+void run_part(const Piece& piece, const void*, std::size_t range, const Rows& partial, float* scratch) {
   if (is_narrow(*piece.problem)) return run_narrow_range<AsStored>(piece, range, partial, scratch);
   run_one_range(piece, Plain(), range, partial, scratch);
 }

@@ -13,6 +13,7 @@ constexpr std::size_t key_block = 64;
 constexpr std::size_t most_rows = 64;    // query rows of a piece of work, positions times heads of a group
 constexpr std::size_t range_keys = 512;  // sums over such ranges of keys are made apart and then merged in order
 constexpr std::size_t alignment = 16;    // numbers
+constexpr std::size_t most_dim = 1024;   // of a head, where a row of it is kept on the stack
 
 constexpr std::size_t aligned(std::size_t count) { return (count + alignment - 1) / alignment * alignment; }
 
@@ -206,7 +207,7 @@ struct Steps {
   /// The whole piece, range after range.
   void (*piece)(const Piece& piece, const void* context, float* scratch);
   /// One range of the piece's keys; its rows are kept in `partial`.
-  void (*part)(const Piece& piece, std::size_t range, const Rows& partial, float* scratch);
+  void (*part)(const Piece& piece, const void* context, std::size_t range, const Rows& partial, float* scratch);
   /// The parts of a piece in their order: the same sums as `piece` makes.
   void (*join)(const Piece& piece, float* partials);
 };
@@ -225,7 +226,7 @@ inline void run_tasks(const KernelCall& call, float* scratch, const Steps& steps
     if (!task.parts) return steps.piece(task.piece, context, scratch + worker * numbers);
     const AttentionProblem& problem = *task.piece.problem;
     const std::size_t place = task.piece.kv_head * splits_of(problem) + task.range;
-    steps.part(task.piece, task.range, partial_at(task.parts, problem, place), scratch + worker * numbers);
+    steps.part(task.piece, context, task.range, partial_at(task.parts, problem, place), scratch + worker * numbers);
   });
   if (!split) return;
   call.pool.run(tasks, [&](std::size_t index, std::size_t) {

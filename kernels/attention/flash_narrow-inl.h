@@ -10,6 +10,7 @@
 #endif
 
 #include "kernels/attention/flash_blocks-inl.h"
+#include "kernels/ops/bf16-inl.h"
 #include "kernels/ops/reduce-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -32,13 +33,6 @@ HWY_INLINE void prefetch_row(const KvView& view, std::size_t row, std::size_t he
   constexpr std::size_t rows_ahead = 16;
   const auto* bytes = reinterpret_cast<const std::byte*>(half_row(view, row + rows_ahead, head));
   for (std::size_t line = 0; line < view.head_dim * sizeof(std::uint16_t); line += 64) hwy::Prefetch(bytes + line);
-}
-
-/// To the nearest bfloat16, halves away from zero, as an f32. Not for infinities.
-HWY_INLINE Vector rounded_to_bf16(Vector x) {
-  const WordLanes words;
-  const auto bits = hn::Add(hn::BitCast(words, x), hn::Set(words, 0x8000u));
-  return hn::BitCast(Lanes(), hn::And(bits, hn::Set(words, 0xffff0000u)));
 }
 
 /// Queries and keys as the products of blocks have them: as they are, or rounded to bfloat16.

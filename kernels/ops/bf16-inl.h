@@ -15,6 +15,15 @@ HWY_BEFORE_NAMESPACE();
 namespace vitrine {
 namespace HWY_NAMESPACE {
 
+/// To the nearest bfloat16 (to even), as an f32. For numbers, infinities included.
+HWY_INLINE Vector rounded_to_bf16(Vector x) {
+  const WordLanes words;
+  const auto bits = hn::BitCast(words, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7fff)));
+  return hn::BitCast(Lanes(), hn::And(rounded, hn::Set(words, 0xffff0000u)));
+}
+
 HWY_INLINE void store_bf16(Vector numbers, std::uint16_t* out) {
   const WordLanes words;
   const auto bits = hn::BitCast(words, numbers), high = hn::ShiftRight<16>(bits);

@@ -41,7 +41,7 @@ struct Products::Worker {
 Products::Products(Precision precision, ThreadPool& pool)
     : pool_(pool),
       fast_(precision == Precision::fast),
-      bf16_(fast_ && has_bf16_dot() && simd_in_use().starts_with("AVX3")),
+      bf16_(fast_ && has_bf16_products()),
       workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 

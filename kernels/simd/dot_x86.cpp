@@ -19,7 +19,7 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t vectors = packed_columns / 16;
+constexpr std::size_t most_vectors = packed_columns / 16;
 constexpr std::size_t tile_rows = 6;  // 24 sums and 4 vectors of weights in 32 registers
 
 VITRINE_BF16 inline __mmask16 lanes_of(std::size_t columns, std::size_t vector) {
@@ -33,7 +33,7 @@ VITRINE_BF16 inline __m512bh pair_everywhere(const std::uint16_t* pair) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
 }
 
-template <std::size_t rows>
+template <std::size_t rows, std::size_t vectors>
 VITRINE_BF16 void tile(const PackedProduct& place) {
   __m512 sums[rows][vectors];
   VITRINE_UNROLL
@@ -42,13 +42,14 @@ VITRINE_BF16 void tile(const PackedProduct& place) {
     for (std::size_t v = 0; v < vectors; ++v) sums[r][v] = _mm512_setzero_ps();
   }
   const std::uint16_t* weights = place.weights;
-  for (std::size_t k = 0; k < place.inner; k += 2, weights += 2 * packed_columns) {
+  const std::uint16_t* x = place.x;
+  for (std::size_t k = 0; k < place.inner; k += 2, weights += place.weights_step, x += place.x_step) {
     __m512bh columns[vectors];
     VITRINE_UNROLL
     for (std::size_t v = 0; v < vectors; ++v) columns[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(weights + v * 32));
     VITRINE_UNROLL
     for (std::size_t r = 0; r < rows; ++r) {
-      const __m512bh pair = pair_everywhere(place.x + r * place.x_stride + k);
+      const __m512bh pair = pair_everywhere(x + r * place.x_stride);
       VITRINE_UNROLL
       for (std::size_t v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], pair, columns[v]);
     }
@@ -59,13 +60,17 @@ VITRINE_BF16 void tile(const PackedProduct& place) {
     const __m512 bias = place.bias ? _mm512_maskz_loadu_ps(lanes, place.bias + v * 16) : _mm512_setzero_ps();
     VITRINE_UNROLL
     for (std::size_t r = 0; r < rows; ++r) {
-      _mm512_mask_storeu_ps(place.out + r * place.out_stride + v * 16, lanes, _mm512_add_ps(sums[r][v], bias));
+      float* out = place.out + r * place.out_stride + v * 16;
+      const __m512 before = place.accumulate ? _mm512_maskz_loadu_ps(lanes, out) : bias;
+      _mm512_mask_storeu_ps(out, lanes, _mm512_add_ps(sums[r][v], before));
     }
   }
 }
 
 using Tile = void (*)(const PackedProduct&);
-constexpr Tile tiles[tile_rows] = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+template <std::size_t vectors>
+constexpr Tile tiles_of[tile_rows] = {tile<1, vectors>, tile<2, vectors>, tile<3, vectors>, tile<4, vectors>, tile<5, vectors>, tile<6, vectors>};
+constexpr const Tile* tiles[most_vectors] = {tiles_of<1>, tiles_of<2>, tiles_of<3>, tiles_of<4>};
 
 }  // namespace
 
@@ -75,11 +80,12 @@ bool has_bf16_dot() {
 
 void multiply_packed(const PackedProduct& product) {
   PackedProduct part = product;
+  const Tile* by_rows = tiles[(product.columns + 15) / 16 - 1];
   for (std::size_t row = 0; row < product.rows; row += part.rows) {
     part.rows = std::min(tile_rows, product.rows - row);
     part.x = product.x + row * product.x_stride;
     part.out = product.out + row * product.out_stride;
-    tiles[part.rows - 1](part);
+    by_rows[part.rows - 1](part);
   }
 }
 

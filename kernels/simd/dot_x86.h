@@ -21,14 +21,17 @@ struct PackedProduct {
   std::size_t x_stride, rows;
   const std::uint16_t* weights;
   std::size_t inner;    ///< a multiple of 2
-  std::size_t columns;  ///< of the group in use, at most 64
+  std::size_t columns;  ///< of the group in use, at most 64; no vector of 16 without one of them is read
   const float* bias;    ///< [columns] or null
   float* out;           ///< [rows, columns], row r at out + r * out_stride
   std::size_t out_stride;
+  std::size_t x_step = 2;                        ///< from one pair of a row to the next
+  std::size_t weights_step = 2 * packed_columns; ///< from one pair of a column to the next
+  bool accumulate = false;                       ///< out += instead of out =
 };
 
 /// out[r, c] = sum_k x[r, k] * weights[c, k] (+ bias[c]). A sum runs over k in one fixed order, whatever the number of
-/// rows. The CPU's own rule holds inside: subnormal numbers count as zero, sums are rounded to nearest even.
+/// rows and columns. The CPU's own rule holds inside: subnormal numbers count as zero, sums are rounded to nearest even.
 void multiply_packed(const PackedProduct& product);
 
 }  // namespace vitrine
