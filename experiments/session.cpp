@@ -82,7 +82,7 @@ Session::Session(const CommonOptions& options)
       run_(progress_bar(options.quiet)) {
   checked_threads(options.threads);
   choose_simd(options.simd);
-  kernel_ = choose_attention_kernel(options.kernel, options.precision);
+  kernel_ = choose_attention_kernel(options.kernel, precision_);
   model_ = load_model(options.model);
   pool_ = std::make_unique<ThreadPool>(options.threads, initialize_worker);
   ops_ = make_cpu_ops(precision_, *pool_);

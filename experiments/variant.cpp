@@ -45,13 +45,17 @@ Tensor rounded(const Weight& weight, DType type, const std::string& name) {
 }  // namespace
 
 Access AttentionCapture::access(const ProbePoint& point) const {
+  const bool threshold = point.site == Site::threshold && rule_.kind == PatternKind::softmax_top_k;
   const bool wanted = point.site == Site::rot_q || point.site == Site::rot_k || point.site == Site::normalizer;
-  return wanted ? Access::read : Access::none;
+  return wanted || threshold ? Access::read : Access::none;
 }
 
 void AttentionCapture::see(const ProbePoint& point, std::span<const RowRef>, TensorView<float, 3> values) {
   Block& block = blocks_[static_cast<std::size_t>(point.block)];
-  std::vector<float>& target = point.site == Site::rot_q ? block.q : point.site == Site::rot_k ? block.k : block.normalizer;
+  std::vector<float>& target = point.site == Site::rot_q        ? block.q
+                               : point.site == Site::rot_k      ? block.k
+                               : point.site == Site::normalizer ? block.normalizer
+                                                                : block.threshold;
   const std::size_t before = target.size();
   for (std::size_t r = 0; r < values.extent(0); ++r) {
     for (std::size_t h = 0; h < values.extent(1); ++h) {
@@ -65,12 +69,18 @@ std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, st
   const AttentionSpec& spec = spec_.blocks[block].attention;
   const Block& kept = blocks_[block];
   const std::size_t kv_head = head / (spec.heads / spec.kv_heads);
-  std::vector<float> normalizer(tokens);
-  for (std::size_t i = 0; i < tokens; ++i) normalizer[i] = kept.normalizer[i * spec.heads + head];
+  const auto column = [&](const std::vector<float>& values) {
+    std::vector<float> numbers;
+    for (std::size_t i = head; i < values.size(); i += spec.heads) numbers.push_back(values[i]);
+    return numbers;
+  };
+  const std::vector<float> normalizer = column(kept.normalizer), threshold = column(kept.threshold);
   PatternFactors factors;
   factors.q = {kept.q.data() + head * spec.head_dim, {tokens, spec.head_dim}, {spec.heads * spec.head_dim, 1}};
   factors.k = {kept.k.data() + kv_head * spec.head_dim, {tokens, spec.head_dim}, {spec.kv_heads * spec.head_dim, 1}};
   factors.normalizer = normalizer;
+  factors.threshold = threshold;
+  factors.rule = rule_.in_layer(block);
   factors.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
   std::vector<float> weights(tokens * tokens);
   pattern_tile(factors, 0, 0, {weights.data(), {tokens, tokens}});
@@ -82,7 +92,8 @@ Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
 
 Variant::Output Variant::run(std::span<const TokenId> ids) {
   Output output;
-  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_type : DType::f32);
+  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_type : DType::f32,
+                                                        kernel_.kernel->rule(kernel_.options));
   Observer* observers[] = {output.attention.get()};
   const TapPlan taps(model_.spec, observers);
   ForwardSinks sinks;

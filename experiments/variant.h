@@ -17,10 +17,11 @@ struct VariantSpec {
   DType kv_type = DType::f32;
 };
 
-/// Queries, keys as the cache held them and normalisers of every block of one sequence.
+/// Queries, keys as the cache held them, normalisers and thresholds of every block of one sequence.
 class AttentionCapture : public Observer {
  public:
-  AttentionCapture(const ModelSpec& spec, DType kv_type) : spec_(spec), kv_type_(kv_type), blocks_(spec.blocks.size()) {}
+  AttentionCapture(const ModelSpec& spec, DType kv_type, const PatternRule& rule)
+      : spec_(spec), kv_type_(kv_type), rule_(rule), blocks_(spec.blocks.size()) {}
   Access access(const ProbePoint& point) const override;
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
   /// The whole map of a head, [tokens, tokens], row by row.
@@ -28,10 +29,11 @@ class AttentionCapture : public Observer {
 
  private:
   struct Block {
-    std::vector<float> q, k, normalizer;  // [rows, heads, d_head], [rows, kv_heads, d_head], [rows, heads]
+    std::vector<float> q, k, normalizer, threshold;  // [rows, heads, d_head], [rows, kv_heads, d_head], [rows, heads], [rows, heads]
   };
   const ModelSpec& spec_;
   DType kv_type_;
+  PatternRule rule_;
   std::vector<Block> blocks_;
 };
 

@@ -31,6 +31,7 @@ PatternRule rule_without_options(std::string_view kernel, const KernelOptions& o
 }
 
 std::string refuse_cache_types(const AttentionProblem& problem) {
+  if (!problem.score.additive.empty()) return "scores that are products of queries and keys, not additive ones";
   const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
   return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
 }
@@ -43,6 +44,10 @@ std::size_t required_count(std::string_view kernel, const KernelOptions& options
   if (error == std::errc() && end == text.data() + text.size() && count > 0 && count < (std::size_t{1} << 40)) return count;
   throw Error({"--kernel " + std::string(kernel), name + "=N, a whole number from 1", text.empty() ? "none" : quoted(text),
                "for example " + std::string(kernel) + ":" + name + "=256"}, Fault::usage);
+}
+
+std::size_t optional_count(std::string_view kernel, const KernelOptions& options, const std::string& name, std::size_t otherwise) {
+  return options.named.contains(name) ? required_count(kernel, options, name) : otherwise;
 }
 
 void refuse_other_options(std::string_view kernel, const KernelOptions& options, std::span<const std::string_view> known) {

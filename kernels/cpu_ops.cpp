@@ -102,17 +102,19 @@ class CpuOps : public Ops {
   void map_rows(const MapRows& rows, TensorView<float, 2> tile) override {
     const AttentionProblem& problem = rows.problem;
     const std::size_t count = tile.extent(0), kv_head = rows.head / (problem.q.extent(1) / problem.k.kv_heads), dim = problem.k.head_dim;
-    std::vector<float> k(problem.k.kv_len * dim), normalizer(count);
+    std::vector<float> k(problem.k.kv_len * dim), normalizer(count), threshold;
     for (std::size_t j = 0; j < problem.k.kv_len; ++j) {
       dtype_info(problem.k.type).expand(problem.k.row(j, kv_head), k.data() + j * dim, dim);
     }
     for (std::size_t i = 0; i < count; ++i) normalizer[i] = problem.normalizer(rows.row + i, rows.head);
+    for (std::size_t i = 0; i < count && !problem.threshold.empty(); ++i) threshold.push_back(problem.threshold(rows.row + i, rows.head));
     PatternFactors factors;
     factors.q = {&problem.q(rows.row, rows.head, 0), {count, dim}, {problem.q.stride(0), 1}};
     factors.k = {k.data(), {problem.k.kv_len, dim}};
     factors.normalizer = normalizer;
     factors.score = problem.score;
     factors.rule = rows.rule;
+    factors.threshold = threshold;
     factors.q_start = problem.q_start + rows.row;
     rows.scores ? score_tile(factors, 0, 0, tile) : pattern_tile(factors, 0, 0, tile);
   }

@@ -22,11 +22,13 @@ KernelChoice choose_attention_kernel(std::string_view spelled, Precision precisi
 /// Plain softmax, the rule of a kernel that has no options. @throws Error (usage) where the user gave some
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options);
 
-/// Why a kernel that reads F32 and F16 cannot read these keys and values; empty where it can.
+/// Why a kernel that reads F32 and F16, and multiplies queries by keys, cannot do this problem; empty where it can.
 std::string refuse_cache_types(const AttentionProblem& problem);
 
 /// A whole number from 1 that must be given, as --kernel NAME:window=256. @throws Error (usage)
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name);
+/// The same, `otherwise` where it is not given.
+std::size_t optional_count(std::string_view kernel, const KernelOptions& options, const std::string& name, std::size_t otherwise);
 /// @throws Error (usage) where an option is given that is none of `known`, or one without a name
 void refuse_other_options(std::string_view kernel, const KernelOptions& options, std::span<const std::string_view> known);
 

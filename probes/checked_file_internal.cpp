@@ -165,6 +165,14 @@ std::uint64_t CheckedFile::count(const std::string& object, const char* name, st
   return value;
 }
 
+std::uint64_t CheckedFile::count_if_there(const std::string& object, const char* name, std::uint64_t most) const {
+  {
+    const h5::Library library;
+    if (H5Aexists_by_name(file_, object.c_str(), name, H5P_DEFAULT) <= 0) return 0;
+  }
+  return count(object, name, most);
+}
+
 double CheckedFile::number(const std::string& object, const char* name) const {
   const h5::Library library;
   const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);

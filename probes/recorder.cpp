@@ -154,7 +154,8 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
 void FileRecorder::plan_attention(int block) {
   const AttentionSpec& spec = source_.model.spec.blocks[static_cast<std::size_t>(block)].attention;
   const std::string group = attention_group(block);
-  file_.plan_attention(block, spec, source_.kernel.kernel->rule(source_.kernel.options));
+  const PatternRule rule = source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
+  file_.plan_attention(block, spec, rule);
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
     const ProbePoint point{.block = block, .site = site};
     feed(point, add({.name = group + name, .type = type_of(point), .heads = heads, .width = spec.head_dim}));
@@ -162,6 +163,9 @@ void FileRecorder::plan_attention(int block) {
   factor("/q", Site::rot_q, spec.heads);
   factor("/k", Site::rot_k, spec.kv_heads);
   feed({.block = block, .site = Site::normalizer}, add({.name = group + "/normalizer", .width = spec.heads}));
+  if (rule.kind == PatternKind::softmax_top_k) {
+    feed({.block = block, .site = Site::threshold}, add({.name = group + "/threshold", .width = spec.heads}));
+  }
   for (std::size_t column = 0; column < row_statistics.size(); ++column) {
     feed({.block = block, .site = Site::row_stats}, add({.name = group + "/" + std::string(row_statistics[column]), .width = spec.heads}),
          static_cast<int>(column));
@@ -172,7 +176,7 @@ void FileRecorder::plan_activation(const ProbePoint& point) {
   const std::string name = activation_path(point);
   if (file_.planned(name)) return;
   const std::string factor = factor_path(point);
-  if (options_.attention != AttentionStorage::none && !factor.empty()) return file_.plan_link(name, factor);
+  if (!factor.empty() && file_.planned(factor)) return file_.plan_link(name, factor);
   PointShape shape = point_shape(source_.model.spec, point);
   if (is_square(point.site)) {
     VITRINE_CHECK(options_.longest_sequence > 0);

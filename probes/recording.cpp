@@ -41,6 +41,8 @@ class FileRecording : public Recording {
   void read_sequences();
   void read_modules();
   PatternRule read_rule(const std::string& group) const;
+  PatternRule read_feature_rule(const std::string& group, PatternRule rule) const;
+  PatternRule read_block_rule(const std::string& group, PatternRule rule) const;
   void read_activations();
   /// Of a dataset below /tokens, /attention or /activations, without what an unfinished file holds behind its commit: a
   /// full disk may have stopped it between the extent and the numbers.
@@ -118,15 +120,36 @@ void FileRecording::read_sequences() {
 PatternRule FileRecording::read_rule(const std::string& group) const {
   PatternRule rule{.window = file_.count(group, "rule_window", most_rows), .sinks = file_.count(group, "rule_sinks", most_rows)};
   const std::uint64_t kind = file_.count(group, "rule", 255);
-  if (kind == static_cast<std::uint64_t>(PatternKind::softmax)) return rule;
-  if (kind != static_cast<std::uint64_t>(PatternKind::feature_map)) {
-    file_.fail(group, "the pattern rule 0 (softmax) or 2 (feature map)", "another, which this program cannot rebuild");
+  rule.kind = static_cast<PatternKind>(kind);
+  rule.bf16_factors = file_.count_if_there(group, "rule_bf16", 1) == 1;
+  switch (rule.kind) {
+    case PatternKind::softmax: return rule;
+    case PatternKind::softmax_top_k:
+      rule.top_k = file_.count(group, "rule_top_k", most_rows);
+      return rule;
+    case PatternKind::feature_map: return read_feature_rule(group, rule);
+    case PatternKind::softmax_blocks: return read_block_rule(group, rule);
+    case PatternKind::additive: break;
   }
-  rule.kind = PatternKind::feature_map;
+  file_.fail(group, "the pattern rule 0 (softmax), 1 (top k), 2 (feature map) or 4 (blocks)", std::to_string(kind) + ", which this program cannot rebuild");
+}
+
+PatternRule FileRecording::read_feature_rule(const std::string& group, PatternRule rule) const {
   rule.feature = file_.count(group, "rule_feature", 1) == 0 ? FeatureKind::elu_plus_one : FeatureKind::favor;
   rule.features = file_.count(group, "rule_features", most_heads);
   rule.seed = file_.count(group, "rule_seed", std::numeric_limits<std::uint64_t>::max());
   if (rule.feature == FeatureKind::favor && rule.features == 0) file_.fail(group, "rule_features of at least 1", "0");
+  return rule;
+}
+
+PatternRule FileRecording::read_block_rule(const std::string& group, PatternRule rule) const {
+  rule.blocks = {.size = file_.count(group, "rule_block_size", most_rows),
+                 .window = file_.count(group, "rule_block_window", most_rows),
+                 .stride = file_.count(group, "rule_block_stride", most_rows),
+                 .global = file_.count(group, "rule_block_global", most_rows),
+                 .random = file_.count(group, "rule_block_random", most_random_blocks)};
+  rule.seed = file_.count(group, "rule_seed", std::numeric_limits<std::uint64_t>::max());
+  if (rule.blocks.size == 0) file_.fail(group, "rule_block_size of at least 1", "0");
   return rule;
 }
 
@@ -155,6 +178,7 @@ void FileRecording::read_modules() {
     rows_dataset(group + "/q", {module.heads, module.head_dim});
     rows_dataset(group + "/k", {module.kv_heads, module.head_dim});
     rows_dataset(group + "/normalizer", {module.heads});
+    if (module.rule.kind == PatternKind::softmax_top_k) rows_dataset(group + "/threshold", {module.heads});
     for (const std::string_view statistic : row_statistics) rows_dataset(group + "/" + std::string(statistic), {module.heads});
     modules_.push_back(std::move(module));
   }
@@ -234,10 +258,14 @@ std::shared_ptr<const Recording::Head> FileRecording::head(const Module& module,
   result->q = factor("/q", head);
   result->k = factor("/k", head / (module.heads / module.kv_heads));  // grouped queries share keys
   result->normalizer = file_.read<float>(group + "/normalizer", {{rows.begin, head}, {rows.count, 1}});
+  if (module.rule.kind == PatternKind::softmax_top_k) {
+    result->threshold = file_.read<float>(group + "/threshold", {{rows.begin, head}, {rows.count, 1}});
+  }
   PatternFactors& factors = result->factors;
   factors.q = {result->q.data(), {rows.count, module.head_dim}};
   factors.k = {result->k.data(), {rows.count, module.head_dim}};
   factors.normalizer = result->normalizer;
+  factors.threshold = result->threshold;
   factors.score = module.score;
   factors.rule = module.rule;
   return result;

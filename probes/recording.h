@@ -50,7 +50,7 @@ class Recording {
 
   /// Factors of one head of one sequence as f32, good for any number of tiles.
   struct Head {
-    std::vector<float> q, k, normalizer;
+    std::vector<float> q, k, normalizer, threshold;
     PatternFactors factors;  ///< looks at the vectors beside it
   };
   virtual std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const = 0;

@@ -13,6 +13,7 @@ std::string factor_path(const ProbePoint& point) {
     case Site::rot_q: return attention_group(point.block) + "/q";
     case Site::rot_k: return attention_group(point.block) + "/k";
     case Site::normalizer: return attention_group(point.block) + "/normalizer";
+    case Site::threshold: return attention_group(point.block) + "/threshold";
     default: return {};
   }
 }
@@ -64,10 +65,20 @@ void write_attention_attributes(hid_t file, const std::string& group, const Atte
   number("rule_window", rule.window);
   number("rule_sinks", rule.sinks);
   number("rule_top_k", rule.top_k);
-  if (rule.kind != PatternKind::feature_map) return;
-  number("rule_feature", static_cast<std::size_t>(rule.feature));
-  number("rule_features", rule.features);
-  number("rule_seed", rule.seed);
+  number("rule_bf16", rule.bf16_factors ? 1 : 0);
+  if (rule.kind == PatternKind::feature_map) {
+    number("rule_feature", static_cast<std::size_t>(rule.feature));
+    number("rule_features", rule.features);
+    number("rule_seed", rule.seed);
+  }
+  if (rule.kind == PatternKind::softmax_blocks) {
+    number("rule_block_size", rule.blocks.size);
+    number("rule_block_window", rule.blocks.window);
+    number("rule_block_stride", rule.blocks.stride);
+    number("rule_block_global", rule.blocks.global);
+    number("rule_block_random", rule.blocks.random);
+    number("rule_seed", rule.seed);
+  }
 }
 
 std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {

@@ -15,6 +15,39 @@ import h5py
 import numpy as np
 
 
+def _rounded_to_bf16(x):
+    """To the nearest bfloat16, halves to even."""
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
+
+
+def _scrambled(z):
+    """splitmix64's output function, on arrays of uint64 (which wrap)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _blocks(rule, rows, length):
+    """Which keys the rows see under a rule of blocks, [query, length]; masks and windows besides."""
+    size, step = int(rule["rule_block_size"]), np.array([0x9E3779B97F4A7C15], np.uint64)
+    count = -(-length // size)
+    block = np.arange(count)
+    seen = np.zeros((rows[1] - rows[0], count), bool)
+    for own in np.unique(np.arange(*rows) // size):
+        distance = abs(block - own)
+        sees = (distance < rule["rule_block_window"]) | (block < rule["rule_block_global"]) | (own < rule["rule_block_global"])
+        if rule["rule_block_stride"]:
+            sees |= distance % int(rule["rule_block_stride"]) == 0
+        stream = _scrambled(np.array([rule["rule_seed"]], np.uint64) + step * np.uint64(own + 1))
+        lots = _scrambled(stream + step * (block + 1).astype(np.uint64))
+        others = np.flatnonzero(~sees & ((block <= own) | (rule["mask"] != "causal")))
+        drawn = others[np.argsort(lots[others], kind="stable")[: int(rule["rule_block_random"])]]
+        sees[drawn] = True
+        seen[np.arange(*rows) // size == own] = sees
+    return np.repeat(seen, size, axis=1)[:, :length]
+
+
 class Run:
     def __init__(self, path):
         try:
@@ -78,12 +111,14 @@ class Run:
         shared = int(rule["heads"]) // int(rule["kv_heads"])
         q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float64)
         k = group["k"][begin + keys[0] : begin + keys[1], head // shared].astype(np.float64)
+        if rule.get("rule_bf16", 0):
+            q, k = _rounded_to_bf16(q), _rounded_to_bf16(k)
         if rule["rule"] == 2 and rule["rule_feature"] == 0:  # elu(x) + 1 in place of the softmax
             scores = np.log(np.where(q > 0, q + 1, np.exp(q)) @ np.where(k > 0, k + 1, np.exp(k)).T)
-        elif rule["rule"] == 0:
+        elif rule["rule"] in (0, 1, 4):
             scores = q @ k.T * rule["scale"]
         else:
-            raise ValueError(f"expected pattern rule 0 or 2 with feature 0, found {rule['rule']}: `vitrine` and the viewer know it")
+            raise ValueError(f"expected pattern rule 0, 1, 4, or 2 with feature 0, found {rule['rule']}: `vitrine` and the viewer know it")
         if rule["soft_cap"] > 0:
             scores = rule["soft_cap"] * np.tanh(scores / rule["soft_cap"])
         query, key = np.arange(*rows)[:, None], np.arange(*keys)[None, :]
@@ -93,6 +128,10 @@ class Run:
             visible &= distance < rule["window"]
         if rule["rule_window"]:
             visible &= (distance < rule["rule_window"]) | (key < rule["rule_sinks"])
+        if rule["rule"] == 4:
+            visible &= _blocks(rule, rows, end - begin)[:, keys[0] : keys[1]]
+        if rule["rule"] == 1:  # the k largest; compared in the kernel's type
+            visible &= scores.astype(np.float32) >= group["threshold"][begin + rows[0] : begin + rows[1], head][:, None]
         return np.where(visible, scores, -np.inf)
 
     def pattern(self, layer, head, sequence=0, rows=None, keys=None):

@@ -39,15 +39,28 @@ struct ScoreRule {
   Mask mask = Mask::causal;
   std::size_t window = 0;  ///< > 0: key j is visible only where position - j < window
   std::size_t sinks = 0;   ///< with a window: the first keys, always visible
+  std::span<const float> additive{};  ///< v of scores v . tanh(q + k) (Bahdanau et al. 2014), [head_dim]; empty: scores q . k
 };
 
 /// What a row of weights is made of scores by. Closed and versioned: part of the recording's format.
-enum class PatternKind : std::uint8_t { softmax = 0, softmax_top_k = 1, feature_map = 2, additive = 3 };
+enum class PatternKind : std::uint8_t { softmax = 0, softmax_top_k = 1, feature_map = 2, additive = 3, softmax_blocks = 4 };
 
 /// What PatternKind::feature_map multiplies instead of queries and keys. Closed and versioned as PatternKind.
 enum class FeatureKind : std::uint8_t {
   elu_plus_one = 0,  ///< elu(x) + 1 of each number (Katharopoulos et al. 2020)
   favor = 1,         ///< exp(w x - |x|^2 / 2) of random directions w (Choromanski et al. 2021)
+};
+
+/// Which key blocks the queries of a block see, for PatternKind::softmax_blocks. Blocks begin at position 0; the problem's
+/// ScoreRule hides some of their keys besides.
+struct BlockPattern {
+  std::size_t size = 0;    ///< positions of a block
+  std::size_t window = 0;  ///< blocks nearer than this
+  std::size_t stride = 0;  ///< > 0: those whose distance is a multiple of it
+  std::size_t global = 0;  ///< the first blocks are seen by all, and their queries see all
+  std::size_t random = 0;  ///< so many of the others, drawn anew for each block of queries; at most 16
+
+  bool operator==(const BlockPattern&) const = default;
 };
 
 /// The pattern that a kernel with its options really applies. `window` and `sinks` narrow the problem's ScoreRule.
@@ -58,8 +71,22 @@ struct PatternRule {
   std::size_t top_k = 0;
   FeatureKind feature = FeatureKind::elu_plus_one;  ///< of a feature map
   std::size_t features = 0;                         ///< how many random directions
-  std::uint64_t seed = 0;                           ///< of the random directions
+  std::uint64_t seed = 0;                           ///< of the random directions or blocks
   bool bf16_factors = false;                        ///< queries and keys are rounded to bfloat16 before they are multiplied
+  BlockPattern blocks{};
+  std::size_t dense_every = 0;                      ///< > 0: layers whose number it divides see all their blocks
+
+  bool operator==(const PatternRule&) const = default;
+
+  /// The rule of one layer, where they differ: dense or not, with random blocks of its own.
+  PatternRule in_layer(std::size_t layer) const {
+    if (kind != PatternKind::softmax_blocks) return *this;
+    if (dense_every > 0 && layer % dense_every == 0) return {};
+    PatternRule own = *this;
+    own.dense_every = 0;
+    own.seed += layer;
+    return own;
+  }
 };
 
 /// Sums over one row of the pattern, accumulated while it is made. Entropy in nats, distance in tokens.
@@ -79,6 +106,8 @@ struct AttentionProblem {
   TensorView<RowStats, 2> stats{};   ///< [q_len, heads]; may be empty
   ScoreRule score{};
   std::size_t q_start = 0;
+  TensorView<float, 2> threshold{};  ///< [q_len, heads] scores below it do not count; written under softmax_top_k; may be empty
+  std::size_t layer = 0;             ///< whose attention this is: a kernel's rule may differ from layer to layer
 };
 
 /// `--kernel name:first,second,key=value`

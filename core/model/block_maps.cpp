@@ -67,7 +67,7 @@ void BlockPass::show_maps(int index, std::span<const AttentionProblem> problems)
 
 void BlockPass::show_map_rows(int index, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows) {
   const std::size_t heads = problem.q.extent(1), keys = problem.k.kv_len, numbers = rows.size() * heads * keys;
-  const PatternRule rule = context_.kernel.kernel->rule(context_.kernel.options);
+  const PatternRule rule = context_.kernel.kernel->rule(context_.kernel.options).in_layer(static_cast<std::size_t>(index));
   const TensorView<float, 3> map{context_.workspace.floats(map_slot, numbers), {rows.size(), heads, keys}},
       kept{context_.workspace.floats(kept_slot, numbers), {rows.size(), heads, keys}};
   std::vector<char> rewritten(heads, 0);

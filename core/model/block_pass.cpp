@@ -1,6 +1,7 @@
 #include "core/model/block_pass.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "core/base/error.h"
@@ -10,8 +11,8 @@ namespace {
 
 // Slots of the workspace. Two streams take turns, so that an output never lies over its input.
 enum Slot : std::size_t {
-  stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, row_stats,
-  attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows,
+  stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, threshold,
+  row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows,
 };
 
 TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {
@@ -170,11 +171,18 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
 void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v) {
   const auto block = static_cast<std::size_t>(index);
   const AttentionSpec& spec = context_.model.spec.blocks[block].attention;
-  const ProbePoint normalizer_point{.block = index, .site = Site::normalizer}, stats_point{.block = index, .site = Site::row_stats};
+  const ProbePoint normalizer_point{.block = index, .site = Site::normalizer}, stats_point{.block = index, .site = Site::row_stats},
+      threshold_point{.block = index, .site = Site::threshold};
   TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
   TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
   static_assert(sizeof(RowStats) == 3 * sizeof(float));
   const bool wants_stats = context_.taps.wants(stats_point);
+  const bool wants_threshold = context_.taps.wants(threshold_point) || wants_maps(index);
+  TensorView<float, 2> thresholds;
+  if (wants_threshold) {
+    thresholds = matrix(threshold, spec.heads);
+    std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
+  }
   const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_maps(index);
   std::vector<AttentionProblem> problems;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
@@ -199,23 +207,30 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
       problem.v = cache.values(block, start + count);
     }
     problem.q_start = start;
+    problem.layer = block;
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
     if (wants_normalizer) problem.normalizer = log_sums.slice(first, count);
+    if (wants_threshold) problem.threshold = thresholds.slice(first, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(first, 0)), {count, spec.heads}};
     const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
     if (!reason.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", reason, "see `vitrine list kernels`"}, Fault::usage);
     problems.push_back(problem);
   }
+  run_kernel(problems);
+  show_maps(index, problems);
+  if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
+  if (wants_threshold) show_heads(threshold_point, as_heads(thresholds, spec.heads, 1));
+  if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));
+  show_heads({.block = index, .site = Site::z}, z);
+}
+
+void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
   const AttentionKernel& kernel = *context_.kernel.kernel;
   const std::size_t scratch = kernel.scratch_bytes(problems, context_.kernel.options, context_.ops.pool().threads());
   auto* bytes = reinterpret_cast<std::byte*>(context_.workspace.floats(attention_scratch, scratch / sizeof(float) + 16));
   KernelReport report;
   kernel.run({problems, context_.kernel.options, context_.ops.pool(), {bytes, scratch}, report});
   if (!report.failure.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", report.failure, ""});
-  show_maps(index, problems);
-  if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
-  if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));
-  show_heads({.block = index, .site = Site::z}, z);
 }
 
 TensorView<float, 2> BlockPass::mlp(int index, TensorView<float, 2> input) {

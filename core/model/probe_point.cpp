@@ -31,6 +31,7 @@ constexpr std::array sites{
     SiteInfo{Site::attn_scores, "attn.hook_attn_scores", true, "scores"},
     SiteInfo{Site::pattern, "attn.hook_pattern", true, "pattern"},
     SiteInfo{Site::normalizer, "attn.hook_normalizer", true, "normalizer"},
+    SiteInfo{Site::threshold, "attn.hook_threshold", true, "threshold"},
     SiteInfo{Site::row_stats, "attn.hook_row_stats", true, "row_stats"},
     SiteInfo{Site::z, "attn.hook_z", true, "z"},
     SiteInfo{Site::attn_module_out, "attn.hook_out", true, "attn_module_out"},
@@ -127,7 +128,7 @@ PointShape point_shape(const ModelSpec& spec, const ProbePoint& point) {
     case Site::q: case Site::rot_q: case Site::z: return {attention.heads, attention.head_dim};
     case Site::k: case Site::rot_k: case Site::v: return {attention.kv_heads, attention.head_dim};
     case Site::attn_scores: case Site::pattern: return {attention.heads, 0};
-    case Site::normalizer: return {attention.heads, 1};
+    case Site::normalizer: case Site::threshold: return {attention.heads, 1};
     case Site::row_stats: return {attention.heads, 3};
     case Site::ln1_scale: case Site::ln2_scale: return {1, 1};
     case Site::mlp_pre: case Site::mlp_post: return {1, block.mlp.width};

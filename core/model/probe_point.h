@@ -28,6 +28,7 @@ enum class Site : std::uint8_t {
   attn_scores,      ///< blocks.i.attn.hook_attn_scores [pos, heads, pos], on demand, -inf where masked
   pattern,          ///< blocks.i.attn.hook_pattern [pos, heads, pos], on demand
   normalizer,       ///< blocks.i.attn.hook_normalizer [pos, heads, 1]: log-sum-exp of the scores
+  threshold,        ///< blocks.i.attn.hook_threshold [pos, heads, 1]: scores below it do not count; -inf where a kernel has none
   row_stats,        ///< blocks.i.attn.hook_row_stats [pos, heads, 3]: entropy, distance, first-key weight (RowStats)
   z,                ///< blocks.i.attn.hook_z
   attn_module_out,  ///< blocks.i.attn.hook_out: raw module output

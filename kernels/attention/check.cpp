@@ -60,8 +60,7 @@ PatternRule rule(const KernelOptions& options) {
   }
   const Pair pair = pair_of(options);
   const PatternRule first = pair.first->rule(no_options()), second = pair.second->rule(no_options());
-  if (first.kind != second.kind || first.window != second.window || first.sinks != second.sinks ||
-      first.top_k != second.top_k) {
+  if (first != second) {
     refuse("two kernels of one pattern rule", options.positional[0] + " and " + options.positional[1]);
   }
   return first;

@@ -127,14 +127,13 @@ struct Exponent {
 template <bool stats>
 HWY_INLINE Vector add_weight(const Column& column, std::size_t key, const Exponent& exponent, Sums& sums) {
   const Lanes f;
-  const Vector number = hn::LoadU(f, column.score(key));
-  const Vector weight = exp_of_negative(hn::MulSub(number, exponent.factor, exponent.base));
+  const Vector score = hn::Mul(hn::LoadU(f, column.score(key)), exponent.factor);  // rounded, as the largest was
+  const Vector weight = exp_of_negative(hn::Sub(score, exponent.base));
   sums.sum = hn::Add(sums.sum, weight);
   if constexpr (stats) {
     const Vector position = hn::LoadU(f, column.buffers.position + column.row);
     const Vector distance = hn::AbsDiff(position, hn::Set(f, static_cast<float>(column.first_key + key)));
-    const Vector weighted = hn::Mul(weight, hn::Mul(number, exponent.factor));
-    sums.score = hn::Add(sums.score, hn::IfThenElseZero(hn::Gt(weight, hn::Zero(f)), weighted));
+    sums.score = hn::Add(sums.score, hn::IfThenElseZero(hn::Gt(weight, hn::Zero(f)), hn::Mul(weight, score)));
     sums.distance = hn::MulAdd(weight, distance, sums.distance);
   }
   return weight;

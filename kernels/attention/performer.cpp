@@ -6,11 +6,10 @@ namespace {
 PatternRule rule(const KernelOptions& options) {
   static constexpr std::string_view known[] = {"features", "seed"};
   refuse_other_options("performer", options, known);
-  const bool seeded = options.named.contains("seed");
   return {.kind = PatternKind::feature_map,
           .feature = FeatureKind::favor,
           .features = required_count("performer", options, "features"),
-          .seed = seeded ? required_count("performer", options, "seed") : 1};
+          .seed = optional_count("performer", options, "seed", 1)};
 }
 
 using Functions = feature_map::Functions<rule>;

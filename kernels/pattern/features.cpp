@@ -4,11 +4,12 @@
 #include <numbers>
 
 #include "core/base/error.h"
+#include "kernels/pattern/random.h"
 
 namespace vitrine {
 namespace {
 
-/// splitmix64 (Steele et al. 2014): the standard library's distributions differ between implementations.
+/// The standard library's distributions differ between implementations.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
@@ -19,12 +20,7 @@ class Random {
 
  private:
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)
-  std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
+  std::uint64_t next() { return scrambled(state_ += scramble_step); }
   std::uint64_t state_;
 };
 

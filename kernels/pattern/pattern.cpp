@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/half.h"
 #include "kernels/pattern/features.h"
 
 namespace vitrine {
@@ -33,24 +35,62 @@ std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rul
   return both;
 }
 
-namespace {
+RowMask::RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t kv_len)
+    : score_(score), rule_(rule), position_(position) {
+  if (rule.kind == PatternKind::softmax_blocks) blocks_ = KeyBlocks(rule, score.mask, position / rule.blocks.size, kv_len);
+}
 
-constexpr std::size_t lanes = 8;
+bool RowMask::sees(std::size_t key) const {
+  if (!visible(score_, rule_, position_, key)) return false;
+  return rule_.kind != PatternKind::softmax_blocks || blocks_.sees(key / rule_.blocks.size);
+}
 
-/// Independent double sums, so that a map of a long text does not wait for one addition after the other.
-double dot(const float* a, const float* b, std::size_t n) {
+float finished_score(const ScoreRule& rule, double product) {
+  const double score = product * rule.scale, cap = rule.soft_cap;
+  return static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
+}
+
+double exact_product(std::span<const float> q, std::span<const float> k) {
+  constexpr std::size_t lanes = 8;  // independent, so that a long map does not wait for one addition after the other
   double sums[lanes] = {};
   std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += static_cast<double>(a[i + lane]) * b[i + lane];
+  for (; i + lanes <= q.size(); i += lanes) {
+    for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += static_cast<double>(q[i + lane]) * k[i + lane];
   }
-  for (std::size_t lane = 0; i < n; ++i, ++lane) sums[lane] += static_cast<double>(a[i]) * b[i];
+  for (std::size_t lane = 0; i < q.size(); ++i, ++lane) sums[lane] += static_cast<double>(q[i]) * k[i];
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-}  // namespace
+float top_k_threshold(std::size_t k, std::span<float> scores) {
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  if (scores.size() <= k) return none;
+  for (float& score : scores) {
+    if (std::isnan(score)) score = none;  // an order needs numbers
+  }
+  const auto kth = scores.begin() + static_cast<std::ptrdiff_t>(k - 1);
+  std::nth_element(scores.begin(), kth, scores.end(), std::greater<>());
+  float next = none;  // the largest below the k-th; ties of the k-th may stand on both sides of it
+  bool lower = false;
+  for (auto score = kth + 1; score != scores.end(); ++score) {
+    if (*score >= *kth) continue;
+    lower = true;
+    next = std::max(next, *score);
+  }
+  if (!lower) return none;
+  const float between = next + (*kth - next) / 2;
+  return between > next && between <= *kth ? between : *kth;
+}
 
 namespace {
+
+constexpr float masked = -std::numeric_limits<float>::infinity();
+
+/// v . tanh(q + k)
+double additive_product(const ScoreRule& rule, std::span<const float> q, std::span<const float> k) {
+  double sum = 0.0;
+  for (std::size_t d = 0; d < q.size(); ++d) sum += static_cast<double>(rule.additive[d]) * std::tanh(static_cast<double>(q[d]) + k[d]);
+  return sum;
+}
 
 /// Features of rows [first, first + count): [count, features].
 std::vector<float> features_of_rows(const PatternFactors& factors, TensorView<const float, 2> rows, std::size_t first, std::size_t count) {
@@ -68,28 +108,50 @@ void feature_score_tile(const PatternFactors& factors, std::size_t row, std::siz
   const std::size_t width = feature_count(factors.rule, factors.q.extent(1));
   const std::vector<float> q = features_of_rows(factors, factors.q, row, tile.extent(0)), k = features_of_rows(factors, factors.k, key, tile.extent(1));
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
+    const RowMask mask(factors.score, factors.rule, factors.q_start + row + i, factors.k.extent(0));
     for (std::size_t j = 0; j < tile.extent(1); ++j) {
-      const bool seen = visible(factors.score, factors.rule, factors.q_start + row + i, key + j);
-      tile(i, j) = seen ? static_cast<float>(std::log(dot(q.data() + i * width, k.data() + j * width, width)))
-                        : -std::numeric_limits<float>::infinity();
+      tile(i, j) = mask.sees(key + j) ? static_cast<float>(std::log(exact_product({q.data() + i * width, width}, {k.data() + j * width, width})))
+                                      : masked;
     }
   }
 }
+
+/// Rows as multiplied: those given, or rounded to bfloat16 where the kernel did so.
+class MultipliedRows {
+ public:
+  MultipliedRows(const PatternRule& rule, TensorView<const float, 2> rows, std::size_t first, std::size_t count)
+      : rows_(rows.slice(first, count)) {
+    if (!rule.bf16_factors) return;
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t d = 0; d < rows.extent(1); ++d) rounded_.push_back(f32_from_bf16(bf16_from_f32(rows_(i, d))));
+    }
+    rows_ = {rounded_.data(), {count, rows.extent(1)}};
+  }
+  std::span<const float> operator[](std::size_t row) const { return {&rows_(row, 0), rows_.extent(1)}; }
+
+ private:
+  TensorView<const float, 2> rows_;
+  std::vector<float> rounded_;
+};
 
 }  // namespace
 
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile) {
   if (factors.rule.kind == PatternKind::feature_map) return feature_score_tile(factors, row, key, tile);
-  VITRINE_CHECK(factors.rule.kind == PatternKind::softmax);
+  const bool top_k = factors.rule.kind == PatternKind::softmax_top_k, additive = factors.rule.kind == PatternKind::additive;
+  VITRINE_CHECK(!top_k || factors.threshold.size() == factors.q.extent(0));
+  VITRINE_CHECK(additive == !factors.score.additive.empty());
+  const MultipliedRows queries(factors.rule, factors.q, row, tile.extent(0)), keys(factors.rule, factors.k, key, tile.extent(1));
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
+    const RowMask mask(factors.score, factors.rule, factors.q_start + row + i, factors.k.extent(0));
+    const float threshold = top_k ? factors.threshold[row + i] : masked;
+    const std::span<const float> q = queries[i];
     for (std::size_t j = 0; j < tile.extent(1); ++j) {
-      if (!visible(factors.score, factors.rule, factors.q_start + row + i, key + j)) {
-        tile(i, j) = -std::numeric_limits<float>::infinity();
-        continue;
-      }
-      const double product = dot(&factors.q(row + i, 0), &factors.k(key + j, 0), factors.q.extent(1));
-      const double score = product * factors.score.scale, cap = factors.score.soft_cap;
-      tile(i, j) = static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
+      tile(i, j) = masked;
+      if (!mask.sees(key + j)) continue;
+      const std::span<const float> k = keys[j];
+      const float score = finished_score(factors.score, additive ? additive_product(factors.score, q, k) : exact_product(q, k));
+      if (!(score < threshold)) tile(i, j) = score;
     }
   }
 }

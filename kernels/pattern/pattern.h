@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/model/attention.h"
+#include "kernels/pattern/key_blocks.h"
 
 namespace vitrine {
 
@@ -16,6 +17,7 @@ struct PatternFactors {
   ScoreRule score;                    ///< as the model asks
   PatternRule rule;                   ///< as the kernel really applies
   std::size_t q_start = 0;            ///< position of q's first row
+  std::span<const float> threshold{}; ///< [q_len] of a top-k rule: scores below it do not count; empty for other rules
 };
 
 /// Rows [row, row + tile.extent(0)) and keys [key, key + tile.extent(1)) of the pattern A; 0 where masked.
@@ -24,8 +26,36 @@ void pattern_tile(const PatternFactors& factors, std::size_t row, std::size_t ke
 /// The same of the scores before the softmax; -inf where masked.
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile);
 
-/// Whether the query at `position` sees key `key` under both rules: the one definition of the mask.
+/// Whether the query at `position` sees key `key` under both rules' masks and windows; blocks are RowMask's.
 bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t key);
+
+/// What the query at one position sees under both rules: the one definition of the mask.
+class RowMask {
+ public:
+  /// Both rules must outlive it.
+  RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t kv_len);
+  bool sees(std::size_t key) const;
+
+ private:
+  const ScoreRule& score_;
+  const PatternRule& rule_;
+  std::size_t position_;
+  KeyBlocks blocks_;
+};
+
+/// A score from the product q . k (or v . tanh(q + k)): scaled and capped. `softmax_top_k` compares these very numbers.
+float finished_score(const ScoreRule& score, double product);
+
+/// q . k in eight sums of doubles, whose terms are exact: other code that adds in this order gets the same bits.
+/// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), sum i over the places i, i + 8, ...
+double exact_product(std::span<const float> q, std::span<const float> k);
+
+/// From which score the k largest begin: between the k-th largest and the next lower one, so that a score which is made
+/// again from rounded factors falls on the same side. Scores equal to the k-th all count; -inf where no more than k are
+/// visible.
+/// @param k       >= 1
+/// @param scores  of the visible keys; in another order afterwards
+float top_k_threshold(std::size_t k, std::span<float> scores);
 
 /// One softmax rule that sees what both see; none where a single window with its sinks can't say that, or for other kinds.
 std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rule);

@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/attention/score_rows_internal.h"
+#include "kernels/kernels.h"
+#include "kernels/pattern/pattern.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attention/top_k.cpp"
+#include "hwy/foreach_target.h"
+// must come after foreach_target.h
+#include "hwy/highway.h"
+#include "kernels/attention/score_rows-inl.h"
+
+// Which keys count is decided on scores that are exact up to one rounding to f32, bit for bit those of `score_tile`: with
+// products in f32 a tile that is rebuilt later would now and then show another key than the one that was used.
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine {
+namespace HWY_NAMESPACE {
+namespace {
+
+using Doubles = hn::CappedTag<double, 8>;
+constexpr std::size_t sum_count = 8, double_lanes = hn::MaxLanes(Doubles()), vectors = sum_count / double_lanes;
+
+struct LargestScores {
+  using Number = double;
+  std::size_t k;
+  const ScoreRule& rule;
+
+  void prepare(const float* x, std::size_t count, double* out) const { std::copy_n(x, count, out); }
+
+  /// exact_product's sums in its order; count is a multiple of eight.
+  HWY_INLINE float score(const double* q, const double* key, std::size_t count) const {
+    const Doubles f;
+    hn::Vec<Doubles> sums[vectors];
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < vectors; ++v) sums[v] = hn::Zero(f);
+    for (std::size_t d = 0; d < count; d += sum_count) {
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t at = d + v * double_lanes;
+        sums[v] = hn::MulAdd(hn::Load(f, q + at), hn::Load(f, key + at), sums[v]);
+      }
+    }
+    alignas(64) double s[sum_count];
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < vectors; ++v) hn::Store(sums[v], f, s + v * double_lanes);
+    return finished_score(rule, ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])));
+  }
+
+  void finish_row(const RowPlace& place, const SeenKeys& seen, float* sorted) const {
+    std::size_t count = 0;
+    for (std::size_t j = 0; j < std::max(seen.sinks, seen.end); ++j) {
+      if (seen.sees(j)) sorted[count++] = place.scores[j];
+    }
+    const float threshold = top_k_threshold(k, {sorted, count});
+    for (std::size_t j = 0; j < place.problem.k.kv_len; ++j) {
+      if (place.scores[j] < threshold) place.scores[j] = masked;
+    }
+    if (!place.problem.threshold.empty()) place.problem.threshold(place.row, place.head) = threshold;
+  }
+};
+
+void run_piece(const Piece& piece, std::size_t k, float* scratch) {
+  run_score_rows(piece, scratch, LargestScores{k, piece.problem->score});
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace vitrine
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace vitrine {
+namespace {
+
+HWY_EXPORT(run_piece);
+
+PatternRule rule(const KernelOptions& options) {
+  static constexpr std::string_view known[] = {"k"};
+  refuse_other_options("top_k", options, known);
+  return {.kind = PatternKind::softmax_top_k, .top_k = required_count("top_k", options, "k")};
+}
+
+void run(const KernelCall& call) {
+  const std::size_t k = rule(call.options).top_k;
+  score_rows::for_pieces<double>(call, [k](const score_rows::Piece& piece, float* scratch) {
+    HWY_DYNAMIC_DISPATCH(run_piece)(piece, k, scratch);
+  });
+}
+
+}  // namespace
+
+const AttentionKernel& attention_kernel_top_k() {
+  static const AttentionKernel kernel{
+      "top_k",
+      "only the k largest scores of a row, those equal to the last one included: top_k:k=32 (an approximation of a model that sees all)",
+      "Gupta et al. 2021, arXiv:2106.06899",
+      "cpu",
+      1e-5f,
+      rule,
+      [](const AttentionProblem& problem, const KernelOptions&) {
+        const std::string reason = refuse_cache_types(problem);
+        return reason.empty() && problem.k.kv_len >= (1u << 24) ? "at most 16777215 keys" : reason;
+      },
+      [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
+        return score_rows::scratch_bytes<double>(problems, threads);
+      },
+      run,
+      true,
+      "k=12"};
+  return kernel;
+}
+
+}  // namespace vitrine
+#endif
