@@ -86,6 +86,7 @@ BenchResult read_bench_result(const std::filesystem::path& path) {
   if (!file || std::filesystem::is_directory(path)) refuse(path, "nothing that can be read");
   const std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const Json json = parse_json(words, path.string());
+  if (!json.is_object()) refuse(path, "no list `benchmarks`");
   const Json& rows = json["benchmarks"];
   if (!rows.is_array()) refuse(path, "no list `benchmarks`");
   const Json& context = json["context"];

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -92,8 +92,7 @@ class KeepingReporter : public benchmark::ConsoleReporter {
   BenchResult kept;
 };
 
-void run_and_compare(const std::string& path) {
-  const BenchResult before = read_bench_result(path);
+void run_and_compare(const BenchResult& before) {
   KeepingReporter reporter;
   reporter.kept.machine = bench_machine(simd_in_use(), std::to_string(bench_pool().threads()));
   benchmark::RunSpecifiedBenchmarks(&reporter);
@@ -119,6 +118,8 @@ int run(int count, char** words) {
     std::fputs(comparison(read_bench_result(options.compare[0]), read_bench_result(options.compare[1])).c_str(), stdout);
     return 0;
   }
+  std::optional<BenchResult> before;
+  if (!options.compare.empty()) before = read_bench_result(options.compare[0]);
   choose_simd(options.simd);
   choose_bench_threads(options.threads);
   if (!options.first_token.empty()) {
@@ -135,8 +136,8 @@ int run(int count, char** words) {
   add_context();
   if (options.requests) {
     answer_requests();
-  } else if (!options.compare.empty()) {
-    run_and_compare(options.compare[0]);
+  } else if (before) {
+    run_and_compare(*before);
   } else {
     benchmark::RunSpecifiedBenchmarks();
   }

@@ -81,7 +81,7 @@ def players_of(model, arguments, tasks):
              for name, script in PEERS if model or name == "PyTorch"]
     if model:
         peers.append(runners.IkLlama(arguments.ik_llama, model, arguments.threads))
-    return ours, sides + peers
+    return ours, (sides if model else sides[:1]) + peers
 
 
 def compare(arguments):
