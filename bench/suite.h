@@ -1,26 +1,28 @@
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include "core/base/thread_pool.h"
 
 namespace vitrine {
 
-/// The pool that every suite works with, made once: oneDNN is tamed per thread before anything else.
-ThreadPool& bench_pool();
-
-/// What this machine can do at best with all threads of the pool, measured once: the base of every percentage.
-struct MachinePeak {
-  double flops = 0.0;              ///< f32 multiply-adds in registers, operations a second
-  double read_bytes_second = 0.0;  ///< of memory, far beyond the caches
+/// What the command line says of the rows.
+struct SuiteOptions {
+  std::vector<std::string> models;
+  std::vector<std::size_t> prefill{512};       ///< lengths of prompts, in tokens
+  std::vector<std::size_t> depths{512, 4096};  ///< tokens before the one that is decoded
 };
-const MachinePeak& machine_peak();
 
-// Each registers its rows; a row is checked against its definition before it is timed.
-void register_machine_rows();
-void register_attention_rows();
-void register_product_rows();
-void register_model_rows(const std::vector<std::string>& models);
+/// Rows that belong together: names "<suite>/...". A row is checked against its definition before it is timed; one that
+/// cannot run here is registered too and says why. Extension point: bench/suites/<name>.cpp.
+struct Suite {
+  std::string_view name;
+  std::string_view summary;
+  void (*register_rows)(const SuiteOptions& options);
+};
+
+std::span<const Suite* const> all_suites();
 
 }  // namespace vitrine

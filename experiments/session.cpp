@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "experiments/number_range_internal.h"
+#include "experiments/tuning.h"
 #include "kernels/kernels.h"
 
 namespace vitrine {
@@ -82,9 +83,13 @@ Session::Session(const CommonOptions& options)
       run_(progress_bar(options.quiet)) {
   checked_threads(options.threads);
   choose_simd(options.simd);
-  kernel_ = choose_attention_kernel(options.kernel, precision_);
+  choose_attention_kernel(options.kernel);  // refuses a bad one before the model is opened
   model_ = load_model(options.model);
   pool_ = std::make_unique<ThreadPool>(options.threads, initialize_worker);
+  TunedChoice tuned = choose_tuned_kernel(options.kernel, {model_.spec.blocks.front().attention.head_dim, kv_type_, precision_}, pool_->threads());
+  if (!tuned.complaint.empty()) std::fprintf(stderr, "vitrine: %s\n", tuned.complaint.c_str());
+  kernel_ = std::move(tuned.choice);
+  kernel_reason_ = std::move(tuned.reason);
   ops_ = make_cpu_ops(precision_, *pool_);
   running = &run_;
   std::signal(SIGINT, on_interrupt);
@@ -156,6 +161,7 @@ Json Session::signature() const {
   // "auto" is named by what it chose; a kernel with options is another kernel with others.
   const bool has_options = !kernel_.options.positional.empty() || !kernel_.options.named.empty();
   json.set("precision", options_.precision).set("kernel", has_options ? kernel_.spelled : std::string(kernel_.kernel->name));
+  if (!kernel_reason_.empty()) json.set("kernel_choice", "auto: " + kernel_reason_);
   if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
   json.set("kv", std::string(dtype_info(kv_type_).name)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);

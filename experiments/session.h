@@ -43,6 +43,8 @@ class Session {
   const Model& model() const { return model_; }
   Ops& ops() { return *ops_; }
   const KernelChoice& kernel() const { return kernel_; }
+  /// Why `auto` became this kernel; empty where the user named it.
+  const std::string& kernel_reason() const { return kernel_reason_; }
   Precision precision() const { return precision_; }
   DType kv_type() const { return kv_type_; }
   Run& run() { return run_; }
@@ -71,6 +73,7 @@ class Session {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Ops> ops_;
   KernelChoice kernel_;
+  std::string kernel_reason_;
   Model model_;
   DType kv_type_;
   Workspace workspace_;

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/base/error.h"
+#include "experiments/tuning.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
 
@@ -88,7 +89,8 @@ std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, st
 }
 
 Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
-    : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)), kernel_(choose_attention_kernel(spec_.kernel, spec_.precision)) {}
+    : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)),
+      kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_type, spec_.precision}, pool.threads()).choice) {}
 
 Variant::Output Variant::run(std::span<const TokenId> ids) {
   Output output;

@@ -27,6 +27,8 @@ Json describe(Session& session) {
   json.set("weight_bytes", number(model.weights.bytes())).set("tensors_by_type", dtypes);
   json.set("tokenizer", model.tokenizer ? Json(std::string(model.tokenizer->model())) : Json());
   json.set("machine", session.ops().describe()).set("threads", number(session.ops().pool().threads()));
+  const std::string& reason = session.kernel_reason();
+  json.set("attention_kernel", reason.empty() ? session.kernel().spelled : std::string(session.kernel().kernel->name) + " (auto: " + reason + ")");
   return json;
 }
 

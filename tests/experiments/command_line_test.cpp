@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "core/base/json.h"
+#include "experiments/tuning.h"
 #include "probes/recording.h"
 #include "tests/experiments/tokenizing_model.h"
 
@@ -33,6 +34,8 @@ Answer run(const std::string& arguments, const std::string& before = "") {
 
 class CommandLine : public testing::Test {
  protected:
+  // Not the tables of `vitrine tune` of whoever runs the tests.
+  CommandLine() { setenv("XDG_CACHE_HOME", (model.path() + "/cache").c_str(), 1); }
   Json json(const std::string& command, const std::string& rest) {
     const Answer answer = run(command + " " + model.path() + " --json --precision exact --quiet " + rest);
     EXPECT_EQ(answer.code, 0) << rest;
@@ -139,7 +142,7 @@ TEST_F(CommandLine, AFullDiskIsOneLineAndLeavesAnUnfinishedFile) {
   const std::string file = model.write("full.h5", "");
   std::string ids = "1";
   for (int i = 1; i < 60; ++i) ids += ",2";
-  const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1", "trap '' XFSZ; ulimit -f 100; ");
+  const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1", "trap '' XFSZ; ulimit -f 140; ");
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
   EXPECT_NE(answer.out.find("File too large"), std::string::npos) << answer.out;
@@ -168,6 +171,26 @@ TEST_F(CommandLine, TheSignatureNamesKernelOptionsAndData) {
   const Json signature = json("score", "--text abc")["signature"];
   EXPECT_EQ(signature["kernel"].string(), "flash");
   EXPECT_EQ(signature["data_sha256"].string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2, B.1
+}
+
+TEST_F(CommandLine, AutoIsWhatTheTableSaysAndSaysSo) {
+  EXPECT_EQ(json("info", "")["attention_kernel"].string(), "flash (auto: the default, no table of `vitrine tune` for this machine)");
+  const Json before = json("score", "--text 'abc ab' --threads 1");
+  TuningTable table{tuning_key(1), shapes_to_tune()};
+  for (TunedShape& place : table.shapes) place.seconds = {{"flash", 2e-3}, {"online_softmax", 1e-3}, {"reference", 3e-3}};
+  write_tuning(table);
+  EXPECT_EQ(json("info", "--threads 1")["attention_kernel"].string(), "online_softmax (auto: the fastest exact one by `vitrine tune`)");
+  const Json first = json("score", "--text 'abc ab' --threads 1"), again = json("score", "--text 'abc ab' --threads 1");
+  EXPECT_EQ(first.dump(), again.dump());
+  EXPECT_EQ(first["signature"]["kernel"].string(), "online_softmax");
+  EXPECT_EQ(first["signature"]["kernel_choice"].string(), "auto: the fastest exact one by `vitrine tune`");
+  EXPECT_NEAR(first["sum"].number(), before["sum"].number(), 1e-5);
+  EXPECT_EQ(json("score", "--text 'abc ab' --threads 1 --kernel flash")["sum"].dump(), before["sum"].dump());
+  std::ofstream(tuning_path(table.key)) << "{\"format\": 1, \"key\": ";
+  const Answer damaged = run("info " + model.path() + " --threads 1 2>&1 >/dev/null");
+  EXPECT_EQ(damaged.code, 0);
+  EXPECT_EQ(damaged.out.find('\n'), damaged.out.size() - 1) << damaged.out;
+  EXPECT_NE(damaged.out.find("damaged file; it is not used: run `vitrine tune` again"), std::string::npos) << damaged.out;
 }
 
 TEST_F(CommandLine, FewerBlocksThanTheWeightsHaveAreRefused) {

@@ -1,0 +1,35 @@
+#include "bench/random_weight.h"
+
+#include <cstring>
+#include <random>
+
+#include "core/base/half.h"
+
+namespace vitrine {
+
+std::vector<DType> weight_types() {
+  std::vector<DType> types;
+  for (int type = 0; type < static_cast<int>(DType::i8); ++type) types.push_back(static_cast<DType>(type));
+  return types;
+}
+
+Weight random_weight(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
+  std::mt19937 random(seed);
+  Tensor tensor(type, {rows, cols});
+  if (const auto compress = dtype_info(type).compress) {
+    std::normal_distribution<float> normal;
+    std::vector<float> numbers(rows * cols);
+    for (float& number : numbers) number = normal(random);
+    compress(numbers.data(), tensor.bytes().data(), numbers.size());
+    return make_weight(std::move(tensor));
+  }
+  for (std::byte& byte : tensor.bytes()) byte = static_cast<std::byte>(random());
+  const std::size_t step = dtype_info(type).block_bytes, place = type == DType::q6_k ? 208 : 0;
+  const std::uint16_t scales[] = {f16_from_f32(0.01f), f16_from_f32(0.02f)};
+  for (std::size_t at = 0; at < tensor.bytes().size(); at += step) {
+    std::memcpy(tensor.bytes().data() + at + place, scales, type == DType::q6_k ? 2 : 4);
+  }
+  return make_weight(std::move(tensor));
+}
+
+}  // namespace vitrine

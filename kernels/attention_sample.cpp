@@ -1,0 +1,67 @@
+#include "kernels/attention_sample.h"
+
+#include <cmath>
+#include <random>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+KvView view_of(const Tensor& tensor, const AttentionShape& shape) {
+  const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
+  return {.type = shape.kv,
+          .rows = tensor.bytes().data(),
+          .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
+          .head_bytes = bytes,
+          .kv_len = shape.kv_len,
+          .kv_heads = shape.kv_heads,
+          .head_dim = shape.head_dim};
+}
+
+}  // namespace
+
+double useful_operations(const AttentionShape& shape) {
+  const auto queries = static_cast<double>(shape.q_len), before = static_cast<double>(shape.kv_len - shape.q_len);
+  const double visible = queries * before + queries * (queries + 1.0) / 2.0;
+  return 4.0 * visible * static_cast<double>(shape.heads * shape.head_dim);
+}
+
+AttentionSample::AttentionSample(const AttentionShape& shape, std::uint32_t seed)
+    : shape_(shape),
+      q_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}),
+      k_(shape.kv, {shape.kv_len, shape.kv_heads * shape.head_dim}),
+      v_(shape.kv, {shape.kv_len, shape.kv_heads * shape.head_dim}),
+      out_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}) {
+  VITRINE_CHECK(shape.q_len >= 1 && shape.q_len <= shape.kv_len);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  for (Tensor* tensor : {&q_, &k_, &v_}) {
+    std::vector<float> numbers(tensor->size());
+    for (float& number : numbers) number = normal(random);
+    dtype_info(tensor->type()).compress(numbers.data(), tensor->bytes().data(), numbers.size());
+  }
+}
+
+AttentionProblem AttentionSample::rows(std::size_t begin, std::size_t count, float* out) const {
+  const std::size_t width = shape_.heads * shape_.head_dim;
+  AttentionProblem made{.q = {q_.floats().data() + begin * width, {count, shape_.heads, shape_.head_dim}},
+                        .k = view_of(k_, shape_),
+                        .v = view_of(v_, shape_),
+                        .out = {out, {count, shape_.heads, shape_.head_dim}}};
+  made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
+  made.q_start = shape_.kv_len - shape_.q_len + begin;
+  return made;
+}
+
+AttentionRun::AttentionRun(KernelChoice choice, const AttentionProblem& problem, ThreadPool& pool)
+    : choice_(std::move(choice)), problem_(problem), pool_(pool),
+      bytes_(choice_.kernel->scratch_bytes({&problem_, 1}, choice_.options, pool.threads())),
+      scratch_(DType::i8, {bytes_ + 64}) {}
+
+void AttentionRun::operator()() {
+  KernelReport report;
+  choice_.kernel->run({{&problem_, 1}, choice_.options, pool_, scratch_.bytes().first(bytes_), report});
+}
+
+}  // namespace vitrine

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/base/thread_pool.h"
+#include "core/model/attention.h"
+#include "core/tensor/tensor.h"
+
+namespace vitrine {
+
+/// Causal attention of the last `q_len` of `kv_len` positions.
+struct AttentionShape {
+  std::size_t heads, kv_heads, head_dim, q_len, kv_len;
+  DType kv = DType::f32;  ///< of keys and values
+};
+
+/// Multiplications and additions that the visible keys need: 2 of each number for the scores, 2 for the values. What a
+/// kernel does behind the mask counts for nothing.
+double useful_operations(const AttentionShape& shape);
+
+/// A problem of normally distributed numbers, for timing kernels.
+class AttentionSample {
+ public:
+  explicit AttentionSample(const AttentionShape& shape, std::uint32_t seed = 1);
+
+  const AttentionShape& shape() const { return shape_; }
+  /// Bytes of keys and values.
+  std::size_t cache_bytes() const { return k_.bytes().size() + v_.bytes().size(); }
+  AttentionProblem problem() { return rows(0, shape_.q_len, out_.floats().data()); }
+  /// Query rows [begin, begin + count) as a problem of their own. @param out  [count, heads, head_dim]
+  AttentionProblem rows(std::size_t begin, std::size_t count, float* out) const;
+  /// What the kernel made, [q_len, heads, head_dim].
+  std::span<const float> out() const { return out_.floats(); }
+
+ private:
+  AttentionShape shape_;
+  Tensor q_, k_, v_, out_;
+};
+
+/// A kernel with a problem and the scratch memory that it wants, to be called many times.
+class AttentionRun {
+ public:
+  AttentionRun(KernelChoice choice, const AttentionProblem& problem, ThreadPool& pool);
+  void operator()();
+
+ private:
+  KernelChoice choice_;
+  AttentionProblem problem_;
+  ThreadPool& pool_;
+  std::size_t bytes_;
+  Tensor scratch_;
+};
+
+}  // namespace vitrine

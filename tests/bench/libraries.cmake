@@ -1,0 +1,6 @@
+if(TARGET vitrine-bench)
+  set(test_libraries vitrine_benchmarks)
+  set(test_definitions VITRINE_BENCH_PROGRAM="$<TARGET_FILE:vitrine-bench>")
+else()
+  set(test_wanted OFF)
+endif()
