@@ -32,11 +32,14 @@ AttentionSample::AttentionSample(const AttentionShape& shape, std::uint32_t seed
       q_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}),
       k_(shape.kv, {shape.kv_len, shape.kv_heads * shape.head_dim}),
       v_(shape.kv, {shape.kv_len, shape.kv_heads * shape.head_dim}),
-      out_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}) {
+      out_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}),
+      normalizer_(DType::f32, {shape.q_len, shape.heads}),
+      threshold_(DType::f32, {shape.q_len, shape.heads}),
+      additive_(DType::f32, {shape.head_dim}) {
   VITRINE_CHECK(shape.q_len >= 1 && shape.q_len <= shape.kv_len);
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
-  for (Tensor* tensor : {&q_, &k_, &v_}) {
+  for (Tensor* tensor : {&q_, &k_, &v_, &additive_}) {
     std::vector<float> numbers(tensor->size());
     for (float& number : numbers) number = normal(random);
     dtype_info(tensor->type()).compress(numbers.data(), tensor->bytes().data(), numbers.size());
@@ -52,6 +55,23 @@ AttentionProblem AttentionSample::rows(std::size_t begin, std::size_t count, flo
   made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
   made.q_start = shape_.kv_len - shape_.q_len + begin;
   return made;
+}
+
+AttentionProblem AttentionSample::problem(const PatternRule& rule) {
+  AttentionProblem made = problem();
+  made.normalizer = {normalizer_.floats().data(), {shape_.q_len, shape_.heads}};
+  made.threshold = {threshold_.floats().data(), {shape_.q_len, shape_.heads}};
+  if (rule.kind == PatternKind::additive) made.score.additive = additive_.floats();
+  return made;
+}
+
+std::vector<float> AttentionSample::head_of(const Tensor& rows, std::size_t kv_head) const {
+  const KvView view = view_of(rows, shape_);
+  std::vector<float> numbers(shape_.kv_len * shape_.head_dim);
+  for (std::size_t j = 0; j < shape_.kv_len; ++j) {
+    dtype_info(shape_.kv).expand(view.row(j, kv_head), numbers.data() + j * shape_.head_dim, shape_.head_dim);
+  }
+  return numbers;
 }
 
 AttentionRun::AttentionRun(KernelChoice choice, const AttentionProblem& problem, ThreadPool& pool)

@@ -28,14 +28,21 @@ class AttentionSample {
   /// Bytes of keys and values.
   std::size_t cache_bytes() const { return k_.bytes().size() + v_.bytes().size(); }
   AttentionProblem problem() { return rows(0, shape_.q_len, out_.floats().data()); }
+  /// The same for a kernel of this rule, with what explains it: normalizers, thresholds, the vector of additive scores.
+  AttentionProblem problem(const PatternRule& rule);
+  /// Keys and values of one head as f32, [kv_len, head_dim].
+  std::vector<float> keys(std::size_t kv_head) const { return head_of(k_, kv_head); }
+  std::vector<float> values(std::size_t kv_head) const { return head_of(v_, kv_head); }
   /// Query rows [begin, begin + count) as a problem of their own. @param out  [count, heads, head_dim]
   AttentionProblem rows(std::size_t begin, std::size_t count, float* out) const;
   /// What the kernel made, [q_len, heads, head_dim].
   std::span<const float> out() const { return out_.floats(); }
 
  private:
+  std::vector<float> head_of(const Tensor& rows, std::size_t kv_head) const;
+
   AttentionShape shape_;
-  Tensor q_, k_, v_, out_;
+  Tensor q_, k_, v_, out_, normalizer_, threshold_, additive_;
 };
 
 /// A kernel with a problem and the scratch memory that it wants, to be called many times.

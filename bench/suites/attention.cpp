@@ -39,41 +39,80 @@ AttentionSample& sample_of(const Case& wanted) {
   return *sample;
 }
 
-/// Why what a kernel made may not be timed; empty where a dozen rows of it agree with `reference`.
-std::string disagreement(const KernelChoice& choice, const AttentionSample& sample) {
-  constexpr std::size_t checked = 12;
-  const KernelChoice reference = choose_attention_kernel("reference");
+/// What the tiles that explain the kernel give for one row of its outputs, from the normalizer and threshold that it left.
+std::vector<float> rebuilt_row(const AttentionSample& sample, const AttentionProblem& problem, const PatternRule& rule, std::size_t row) {
   const AttentionShape& shape = sample.shape();
-  const std::size_t width = shape.heads * shape.head_dim, last = shape.q_len - 1;
-  std::vector<float> expected(width);
+  const std::size_t dim = shape.head_dim;
+  std::vector<float> out, weights(shape.kv_len);
+  for (std::size_t head = 0; head < shape.heads; ++head) {
+    const std::size_t kv_head = head / (shape.heads / shape.kv_heads);
+    const std::vector<float> k = sample.keys(kv_head), v = sample.values(kv_head);
+    const float normalizer = problem.normalizer(row, head), threshold = problem.threshold(row, head);
+    pattern_tile({.q = {&problem.q(row, head, 0), {1, dim}}, .k = {k.data(), {shape.kv_len, dim}}, .normalizer = {&normalizer, 1},
+                  .score = problem.score, .rule = rule, .q_start = problem.q_start + row, .threshold = {&threshold, 1}},
+                 0, 0, {weights.data(), {1, shape.kv_len}});
+    std::vector<double> sums(dim);
+    for (std::size_t j = 0; j < shape.kv_len; ++j) {
+      for (std::size_t d = 0; d < dim; ++d) sums[d] += static_cast<double>(weights[j]) * v[j * dim + d];
+    }
+    out.insert(out.end(), sums.begin(), sums.end());
+  }
+  return out;
+}
+
+/// One row by `reference`, where the rule is a softmax over a window, else by the tiles that explain the kernel.
+std::vector<float> expected_row(const AttentionSample& sample, const AttentionProblem& problem, const PatternRule& rule, std::size_t row) {
+  std::vector<float> expected(sample.shape().heads * sample.shape().head_dim);
+  AttentionProblem wanted = sample.rows(row, 1, expected.data());
+  const auto score = narrowed(wanted.score, rule);
+  if (!score) return rebuilt_row(sample, problem, rule, row);
+  wanted.score = *score;
+  AttentionRun(choose_attention_kernel("reference"), wanted, bench_pool())();
+  return expected;
+}
+
+/// Why what a kernel made may not be timed; empty where a dozen rows of it are right.
+std::string disagreement(const KernelChoice& choice, const AttentionSample& sample, const AttentionProblem& problem, const PatternRule& rule) {
+  constexpr std::size_t checked = 12;
+  const std::size_t last = sample.shape().q_len - 1;
   double difference = 0.0, size = 0.0;
-  for (std::size_t i = 0; i < std::min(checked, shape.q_len); ++i) {
-    const std::size_t row = shape.q_len <= checked ? i : i * last / (checked - 1);
-    AttentionProblem wanted = sample.rows(row, 1, expected.data());
-    const auto score = narrowed(wanted.score, choice.kernel->rule(choice.options));
-    if (!score) return "";  // no softmax: the tests compare it with the tiles that explain it
-    wanted.score = *score;
-    AttentionRun(reference, wanted, bench_pool())();
-    for (std::size_t c = 0; c < width; ++c) {
-      difference += std::pow(static_cast<double>(sample.out()[row * width + c]) - expected[c], 2);
+  for (std::size_t i = 0; i < std::min(checked, last + 1); ++i) {
+    const std::size_t row = last < checked ? i : i * last / (checked - 1);
+    const std::vector<float> expected = expected_row(sample, problem, rule, row);
+    for (std::size_t c = 0; c < expected.size(); ++c) {
+      difference += std::pow(static_cast<double>(sample.out()[row * expected.size() + c]) - expected[c], 2);
       size += std::pow(static_cast<double>(expected[c]), 2);
     }
   }
   const double error = std::sqrt(difference / size);
-  return error <= static_cast<double>(choice.kernel->tolerance) ? "" : "relative error to reference " + std::to_string(error);
+  return error <= static_cast<double>(choice.kernel->tolerance) ? "" : "relative error " + std::to_string(error);
+}
+
+/// Of the keys that a causal mask leaves, the part that the rule leaves too.
+double seen_part(const AttentionProblem& problem, const PatternRule& rule) {
+  if (narrowed(problem.score, rule) && rule.window == 0) return 1.0;
+  double seen = 0.0, all = 0.0;
+  for (std::size_t i = 0; i < problem.q.extent(0); ++i) {
+    const RowMask mask(problem.score, rule, problem.q_start + i, problem.k.kv_len);
+    for (std::size_t j = 0; j <= problem.q_start + i; ++j, ++all) seen += mask.sees(j) ? 1.0 : 0.0;
+  }
+  return seen / all;
 }
 
 void attention_row(benchmark::State& state, const KernelChoice& choice, const Case& wanted) {
   AttentionSample& sample = sample_of(wanted);
-  const AttentionProblem problem = sample.problem();
+  const PatternRule rule = choice.kernel->rule(choice.options).in_layer(0);
+  AttentionProblem problem = sample.problem(rule);
   if (const std::string reason = choice.kernel->refuses(problem, choice.options); !reason.empty()) {
-    return state.SkipWithError(reason.c_str());
+    return state.SkipWithError(("expected " + reason).c_str());
   }
-  AttentionRun call(choice, problem, bench_pool());
-  call();
-  if (const std::string reason = disagreement(choice, sample); !reason.empty()) return state.SkipWithError(reason.c_str());
-  Work work{.operations = useful_operations(wanted.shape), .kernel = choice.spelled};
+  AttentionRun(choice, problem, bench_pool())();
+  if (const std::string reason = disagreement(choice, sample, problem, rule); !reason.empty()) return state.SkipWithError(reason.c_str());
+  Work work{.operations = useful_operations(wanted.shape) * seen_part(problem, rule), .kernel = choice.spelled};
   if (wanted.shape.q_len < wanted.shape.kv_len) work.cached_bytes = static_cast<double>(sample.cache_bytes());
+  problem.normalizer = {};  // timed as the model runs it when nobody looks
+  if (rule.kind != PatternKind::softmax_top_k) problem.threshold = {};
+  AttentionRun call(choice, problem, bench_pool());
   measure(state, work, [&] { call(); });
 }
 

@@ -213,7 +213,10 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     if (wants_threshold) problem.threshold = thresholds.slice(first, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(first, 0)), {count, spec.heads}};
     const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
-    if (!reason.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", reason, "see `vitrine list kernels`"}, Fault::usage);
+    if (!reason.empty()) {
+      throw Error({"--kernel " + context_.kernel.spelled, reason, "other attention in this " + context_.model.spec.architecture + " model",
+                   "see `vitrine list kernels`"}, Fault::usage);
+    }
     problems.push_back(problem);
   }
   run_kernel(problems);

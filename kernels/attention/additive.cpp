@@ -67,7 +67,7 @@ PatternRule rule(const KernelOptions& options) {
 }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  if (problem.score.additive.size() != problem.k.head_dim) return "a model with additive scores (a learned vector v), which this one does not have";
+  if (problem.score.additive.size() != problem.k.head_dim) return "scores v . tanh(q + k) of a model that learned such a v";
   AttentionProblem other = problem;
   other.score.additive = {};
   const std::string reason = refuse_cache_types(other);

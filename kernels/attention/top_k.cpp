@@ -24,6 +24,18 @@ namespace {
 using Doubles = hn::CappedTag<double, 8>;
 constexpr std::size_t sum_count = 8, double_lanes = hn::MaxLanes(Doubles()), vectors = sum_count / double_lanes;
 
+/// The sum over lanes, the upper half onto the lower one until one is left.
+template <class D>
+HWY_INLINE double folded_halves([[maybe_unused]] D d, hn::Vec<D> sums) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(d) > 1) {
+    const hn::Half<D> half;
+    return folded_halves(half, hn::Add(hn::LowerHalf(half, sums), hn::UpperHalf(half, sums)));
+  }
+#endif
+  return hn::GetLane(sums);
+}
+
 struct LargestScores {
   using Number = double;
   std::size_t k;
@@ -44,10 +56,12 @@ struct LargestScores {
         sums[v] = hn::MulAdd(hn::Load(f, q + at), hn::Load(f, key + at), sums[v]);
       }
     }
-    alignas(64) double s[sum_count];
     VITRINE_UNROLL
-    for (std::size_t v = 0; v < vectors; ++v) hn::Store(sums[v], f, s + v * double_lanes);
-    return finished_score(rule, ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])));
+    for (std::size_t half = vectors / 2; half > 0; half /= 2) {
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < half; ++v) sums[v] = hn::Add(sums[v], sums[v + half]);
+    }
+    return finished_score(rule, folded_halves(f, sums[0]));
   }
 
   void finish_row(const RowPlace& place, const SeenKeys& seen, float* sorted) const {

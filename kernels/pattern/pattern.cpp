@@ -45,11 +45,6 @@ bool RowMask::sees(std::size_t key) const {
   return rule_.kind != PatternKind::softmax_blocks || blocks_.sees(key / rule_.blocks.size);
 }
 
-float finished_score(const ScoreRule& rule, double product) {
-  const double score = product * rule.scale, cap = rule.soft_cap;
-  return static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
-}
-
 double exact_product(std::span<const float> q, std::span<const float> k) {
   constexpr std::size_t lanes = 8;  // independent, so that a long map does not wait for one addition after the other
   double sums[lanes] = {};

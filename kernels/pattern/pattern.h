@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -44,7 +45,10 @@ class RowMask {
 };
 
 /// A score from the product q . k (or v . tanh(q + k)): scaled and capped. `softmax_top_k` compares these very numbers.
-float finished_score(const ScoreRule& score, double product);
+inline float finished_score(const ScoreRule& rule, double product) {
+  const double score = product * rule.scale, cap = rule.soft_cap;
+  return static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
+}
 
 /// q . k in eight sums of doubles, whose terms are exact: other code that adds in this order gets the same bits.
 /// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), sum i over the places i, i + 8, ...

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "kernels/pattern/pattern.h"
 #include "tests/kernels/attention_problem.h"
 #include "tests/kernels/simd_targets.h"
 
@@ -137,6 +138,55 @@ TEST(TopK, TiesOfTheLastOneAllCount) {
     EXPECT_NEAR(data.normalizer[0], std::log(sum), 1e-6) << expected.spelled;
     EXPECT_EQ(data.threshold[0], expected.threshold) << expected.spelled;
   }
+}
+
+/// Work grows with what is seen: blocks that no query sees hold NaN, which any product with them would spread.
+TEST(BlockSparse, BlocksOutsideThePatternAreNotRead) {
+  for (const Mask mask : {Mask::causal, Mask::none}) {
+    for (const char* spelled : {"block_sparse:pattern=banded,block=16,window=2,stride=5", "block_sparse:pattern=bigbird,block=16,global=1,random=3"}) {
+      SCOPED_TRACE(spelled);
+      const Choice choice = chosen(spelled);
+      Data data({.heads = 6, .kv_heads = 2, .head_dim = 24, .q_len = 16, .kv_len = mask == Mask::causal ? 640u : 900u, .score = {.mask = mask}});
+      AttentionProblem problem = data.problem(choice);
+      problem.q_start = 624;  // one block of queries
+      const KeyBlocks blocks(choice.rule(), mask, problem.q_start / 16, problem.k.kv_len);
+      std::size_t hidden = 0;
+      for (std::size_t i = 0; i < data.k.size(); ++i) {
+        if (blocks.sees(i / (2 * 24) / 16)) continue;
+        data.k[i] = data.v[i] = std::numeric_limits<float>::quiet_NaN();
+        ++hidden;
+      }
+      EXPECT_GT(hidden, data.k.size() / 2);
+      run(choice, {&problem, 1});
+      for (const float value : data.out) ASSERT_TRUE(std::isfinite(value));
+    }
+  }
+}
+
+/// A case by hand: blocks of two, seen from block 5 of 8.
+TEST(BlockSparse, PatternsAreWhatTheirDefinitionsSay) {
+  const auto seen_from = [](const char* spelled, Mask mask, std::size_t own) {
+    const KeyBlocks blocks(chosen(spelled, 0).rule(), mask, own, 16);
+    std::vector<std::size_t> seen;
+    for (KeyBlocks::Run run = blocks.next(0); run.begin < run.end; run = blocks.next(run.end)) {
+      for (std::size_t block = run.begin; block < run.end; ++block) seen.push_back(block);
+    }
+    return seen;
+  };
+  using Blocks = std::vector<std::size_t>;
+  EXPECT_EQ(seen_from("block_sparse:pattern=banded,block=2,window=2", Mask::causal, 5), (Blocks{4, 5}));
+  EXPECT_EQ(seen_from("block_sparse:pattern=banded,block=2,window=2", Mask::none, 5), (Blocks{4, 5, 6}));
+  EXPECT_EQ(seen_from("block_sparse:pattern=banded,block=2,window=1,stride=2", Mask::none, 5), (Blocks{1, 3, 5, 7}));
+  EXPECT_EQ(seen_from("block_sparse:pattern=bigbird,block=2,window=1,global=2,random=6", Mask::causal, 5), (Blocks{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(seen_from("block_sparse:pattern=bigbird,block=2,window=1,global=2,random=1", Mask::none, 1), (Blocks{0, 1, 2, 3, 4, 5, 6, 7}));
+  std::vector<std::size_t> drawn(4);  // 2, 3, 4 or 5: which one depends on the seed, and each comes as often as any other
+  for (std::size_t seed = 1; seed <= 400; ++seed) {
+    const Blocks seen = seen_from(("block_sparse:pattern=bigbird,block=2,window=1,global=2,random=1,seed=" + std::to_string(seed)).c_str(), Mask::causal, 6);
+    ASSERT_EQ(seen.size(), 4u);  // 0, 1, the drawn one, 6
+    ASSERT_TRUE(seen[0] == 0 && seen[1] == 1 && seen[2] >= 2 && seen[2] <= 5 && seen[3] == 6);
+    ++drawn[seen[2] - 2];
+  }
+  for (const std::size_t count : drawn) EXPECT_NEAR(static_cast<double>(count), 100.0, 35.0);  // four deviations
 }
 
 TEST(BlockSparse, RefusesBadOptions) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "probes/recording.h"
 #include "tests/probes/recorded_run.h"
@@ -13,10 +14,11 @@ namespace {
 const std::vector<std::vector<TokenId>> one_text{two_texts[0]};
 const std::size_t length = one_text[0].size();
 
-class Maps : public testing::TestWithParam<const char*> {};
+class Maps : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
 
 TEST_P(Maps, PatternTimesValuesIsTheHeadsOutput) {
-  TinyModel tiny(GetParam());
+  TinyModel tiny(std::get<0>(GetParam()));
+  tiny.kernel = choose_attention_kernel(std::get<1>(GetParam()));
   Keeper keeper;
   Observer* observers[] = {&keeper};
   tiny.run(one_text, observers);
@@ -39,7 +41,9 @@ TEST_P(Maps, PatternTimesValuesIsTheHeadsOutput) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Maps, testing::Values("llama", "gpt2", "bert"));
+INSTANTIATE_TEST_SUITE_P(Models, Maps,
+                         testing::Combine(testing::Values("llama", "gpt2", "bert"),
+                                          testing::Values("auto", "top_k:k=2", "block_sparse:pattern=bigbird,block=2,window=1,global=1,random=1,dense_every=2")));
 
 /// Makes head 1 of block 0 look at the first token alone, by its weights or by its scores.
 class FirstTokenOnly : public Observer {

@@ -24,22 +24,35 @@ logits = run["logits"].astype(np.float64)
 log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 for i, token in enumerate(run.tokens()[1:]):
     assert abs(token["logprob"] - log_probabilities[i, ids[i + 1]]) < 1e-5
-checked = 0
-for name in run.modules():
-    layer = int(name.split(".")[1])
-    v, z = run[f"{name}.hook_v"], run[f"{name}.hook_z"]
-    shared = z.shape[1] // v.shape[1]
-    for head in range(z.shape[1]):
-        pattern = run.pattern(layer, head)
-        assert np.allclose(pattern.sum(axis=1), 1.0, atol=1e-5)
-        assert np.allclose(pattern @ v[:, head // shared], z[:, head], atol=1e-5)
-        assert np.array_equal(run.pattern(layer, head, rows=(4, 9), keys=(2, 7)), pattern[4:9, 2:7])
-        entropy = -(pattern * np.log(np.where(pattern > 0, pattern, 1))).sum(axis=1).mean()
-        row = next(r for r in run.head_table() if (r["layer"], r["head"]) == (layer, head))
-        assert abs(row["entropy"] - entropy) < 1e-5
-        checked += 1
+
+
+def check_heads(run):
+    """Rebuilt maps times the values are the heads' outputs; returns how many heads there are."""
+    checked, table = 0, run.head_table()
+    for name in run.modules():
+        layer = int(name.split(".")[1])
+        v, z = run[f"{name}.hook_v"], run[f"{name}.hook_z"]
+        shared = z.shape[1] // v.shape[1]
+        for head in range(z.shape[1]):
+            pattern = run.pattern(layer, head)
+            assert np.allclose(pattern.sum(axis=1), 1.0, atol=1e-5)
+            assert np.allclose(pattern @ v[:, head // shared], z[:, head], atol=1e-5)
+            assert np.array_equal(run.pattern(layer, head, rows=(4, 9), keys=(2, 7)), pattern[4:9, 2:7])
+            entropy = -(pattern * np.log(np.where(pattern > 0, pattern, 1))).sum(axis=1).mean()
+            row = next(r for r in table if (r["layer"], r["head"]) == (layer, head))
+            assert abs(row["entropy"] - entropy) < 1e-5
+            checked += 1
+    return checked
+
+
+checked = check_heads(run)
 assert checked > 0
 mid, attn_out, pre = run["blocks.0.hook_resid_mid"], run["blocks.0.hook_attn_out"], run["blocks.0.hook_resid_pre"]
 assert np.allclose(mid, pre + attn_out, atol=1e-6)
 assert np.array_equal(run["blocks.0.hook_resid_post"], run["blocks.1.hook_resid_pre"])
+for kernel in ("top_k:k=2", "linear", "sliding_window:window=4", "block_sparse:pattern=banded,block=2,window=1,stride=3,dense_every=2",
+               "block_sparse:pattern=bigbird,block=1,window=1,global=1,random=3,seed=5"):
+    other = folder / "h5_kernel_test.h5"
+    subprocess.run(command[:-1] + [str(other), "--kernel", kernel], check=True, capture_output=True)
+    assert check_heads(vitrine_h5.Run(other)) == checked
 print(f"{checked} heads, {len(run.names())} activations agree")
