@@ -80,6 +80,9 @@ bool in_default(const ModelSpec& spec, const ProbePoint& point) {
   }
 }
 
+/// Maps are large; thresholds say nothing but under one kernel, whose recordings hold them anyway.
+bool only_by_name(Site site) { return is_square(site) || site == Site::threshold; }
+
 }  // namespace
 
 std::string point_name(const ProbePoint& point) {
@@ -161,7 +164,7 @@ std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std
     for (std::size_t i = 0; i < every.size(); ++i) {
       const bool wanted = word == "all" || (word == "default" && in_default(spec, every[i])) ||
                           word == info_of(every[i].site).alias || matches(word, point_name(every[i]));
-      if (!wanted || (wild && is_square(every[i].site))) continue;
+      if (!wanted || (wild && only_by_name(every[i].site))) continue;
       chosen[i] = hit = true;
     }
     if (!hit) {

@@ -160,6 +160,14 @@ TEST_F(CommandLine, ANumberIsWhatItSays) {
   expect_refused("generate " + model.path() + " --text a --temperature nan", 2, "found nan");
 }
 
+TEST_F(CommandLine, AKernelSaysInOneLineWhatItCannotDo) {
+  const std::string score = "score " + model.path() + " --text a --kernel ";
+  expect_refused(score + "additive", 2, "expected scores v . tanh(q + k) of a model that learned such a v");
+  expect_refused(score + "block_sparse:pattern=round", 2, "expected pattern=banded or pattern=bigbird, found 'round'");
+  expect_refused(score + "block_sparse:pattern=banded", 2, "window=N, a whole number from 1, found none");
+  expect_refused(score + "top_k", 2, "k=N, a whole number from 1, found none");
+}
+
 TEST_F(CommandLine, AFullStandardOutputIsAFailure) {
   const Answer answer = run("list kernels 2>&1 >/dev/full");
   EXPECT_EQ(answer.code, 1);
