@@ -40,10 +40,10 @@ double everywhere(double (*loop)(std::size_t rounds)) {
   return sum;
 }
 
-/// Operations or bytes a second in the fastest of a few runs: a peak is what happens when nothing disturbs.
+/// Operations or bytes a second in the fastest of many short runs: a peak is what happens when nothing disturbs.
 double fastest(double (*task)()) {
   double best = 0.0;
-  for (int repetition = 0; repetition < 15; ++repetition) {
+  for (int repetition = 0; repetition < 40; ++repetition) {
     const auto start = std::chrono::steady_clock::now();
     const double done = task();
     best = std::max(best, done / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

@@ -39,8 +39,8 @@ class Columns {
     const auto calls = static_cast<double>(state_.iterations());
     const MachinePeak& peak = machine_peak();
     if (const auto joules = energy_meter().joules_since(before_)) state_.counters["joules"] = *joules / calls;
-    const double peaks[] = {peak.f32, peak.bf16, peak.int8};
-    const char* const names[] = {"of_f32_peak", "of_bf16_peak", "of_int8_peak"};
+    const double peaks[] = {peak.f32, peak.bf16, peak.int8, 0.0};
+    const char* const names[] = {"of_f32_peak", "of_bf16_peak", "of_int8_peak", ""};
     const auto arithmetic = static_cast<std::size_t>(work_.arithmetic);
     rate("FLOP/s", work_.operations * calls);
     if (peaks[arithmetic] > 0.0) rate(names[arithmetic], work_.operations * calls / peaks[arithmetic]);

@@ -9,7 +9,7 @@ class State;
 
 namespace vitrine {
 
-enum class Arithmetic { f32, bf16, int8 };
+enum class Arithmetic { f32, bf16, int8, mixed };  // mixed: no peak of its own
 
 /// What one call does; what is 0 gets no column.
 struct Work {

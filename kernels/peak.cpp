@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/peak.cpp"
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/simd/unroll.h"
 
@@ -36,19 +37,23 @@ double multiply_adds(std::size_t rounds) {
   return 2.0 * static_cast<double>(rounds * chains * hn::MaxLanes(Lanes()));
 }
 
+/// Four places at once, prefetched: one stream reads a fifth slower (Zen 4, two cores).
 unsigned read(std::span<const std::byte> bytes) {
   using Lanes = hn::CappedTag<std::uint32_t, 16>;
-  constexpr std::size_t step = hn::MaxLanes(Lanes());
+  constexpr std::size_t step = hn::MaxLanes(Lanes()), ahead = 1024;  // words
   const auto* words = reinterpret_cast<const std::uint32_t*>(bytes.data());
-  const std::size_t count = bytes.size() / sizeof(std::uint32_t);
-  auto a = hn::Zero(Lanes()), b = a, c = a, d = a;
-  for (std::size_t i = 0; i + 4 * step <= count; i += 4 * step) {
-    a = hn::Add(a, hn::LoadU(Lanes(), words + i));
-    b = hn::Add(b, hn::LoadU(Lanes(), words + i + step));
-    c = hn::Add(c, hn::LoadU(Lanes(), words + i + 2 * step));
-    d = hn::Add(d, hn::LoadU(Lanes(), words + i + 3 * step));
+  const std::size_t quarter = bytes.size() / sizeof(std::uint32_t) / 4 / step * step;
+  hn::Vec<Lanes> sums[4];
+  VITRINE_UNROLL
+  for (std::size_t k = 0; k < 4; ++k) sums[k] = hn::Zero(Lanes());
+  for (std::size_t i = 0; i < quarter; i += step) {
+    VITRINE_UNROLL
+    for (std::size_t k = 0; k < 4; ++k) {
+      hwy::Prefetch(words + k * quarter + i + ahead);
+      sums[k] = hn::Add(sums[k], hn::LoadU(Lanes(), words + k * quarter + i));
+    }
   }
-  return hn::GetLane(hn::SumOfLanes(Lanes(), hn::Add(hn::Add(a, b), hn::Add(c, d))));
+  return hn::GetLane(hn::SumOfLanes(Lanes(), hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
 }
 
 }  // namespace

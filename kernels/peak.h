@@ -11,7 +11,7 @@ namespace vitrine {
 /// Multiply-adds of f32 in registers; returns the number of floating-point operations done.
 double run_multiply_adds(std::size_t rounds);
 
-/// Reads every byte once; the result depends on all of them.
+/// Reads every byte once (but for less than 256 at the end); the result depends on all of them.
 unsigned read_all(std::span<const std::byte> bytes);
 
 }  // namespace vitrine

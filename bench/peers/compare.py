@@ -15,7 +15,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -29,7 +28,9 @@ PEERS = [("llama.cpp", "worker_llama_cpp.py"), ("PyTorch", "worker_pytorch.py"),
 
 def set_up():
     """llama.cpp is built here, for this CPU."""
-    venv.create(ENVIRONMENT, with_pip=True)
+    if subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=False).returncode != 0:
+        print(f"compare.py: {ENVIRONMENT}: expected an environment, found none; on Debian install python3-venv", file=sys.stderr)
+        return 1
     words = [str(ENVIRONMENT / "bin" / "pip"), "install", "-r", str(HERE / "requirements.txt")]
     return subprocess.run(words, env={**os.environ, "CMAKE_ARGS": "-DGGML_NATIVE=ON"}, check=False).returncode
 

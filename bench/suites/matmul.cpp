@@ -54,6 +54,12 @@ double relative_error(const Weight& weight, const std::vector<float>& x, const s
   return std::sqrt(difference / size);
 }
 
+/// Few rows are multiplied by 16-bit integers or straight from the weights under fast precision: bound by memory.
+Arithmetic arithmetic_of(const Row& row) {
+  if (row.precision == Precision::exact || !bf16_in_use()) return Arithmetic::f32;
+  return row.rows < 64 ? Arithmetic::mixed : Arithmetic::bf16;
+}
+
 void product_row(benchmark::State& state, const Row& row) {
   const auto ops = make_cpu_ops(row.precision, bench_pool());
   const std::vector<Weight>& weights = weights_of(row.type);
@@ -71,7 +77,7 @@ void product_row(benchmark::State& state, const Row& row) {
   std::size_t next = 0;
   measure(state,
           {.operations = 2.0 * static_cast<double>(row.rows * in * out),
-           .arithmetic = row.precision == Precision::fast && bf16_in_use() ? Arithmetic::bf16 : Arithmetic::f32,
+           .arithmetic = arithmetic_of(row),
            .bytes = static_cast<double>(weights[0].bytes())},
           [&] { multiply(weights[next++ % matrices]); });
   state.counters["relative_error"] = error;
