@@ -1,7 +1,10 @@
 #include "probes/recording_file_internal.h"
 
 #include <algorithm>
+#include <array>
+#include <fstream>
 #include <limits>
+#include <system_error>
 
 #include "core/base/error.h"
 #include "probes/recording.h"
@@ -155,6 +158,20 @@ void RecordingFile::close() {
   for (auto& each : datasets_) each->close();
   committed_.reset();
   file_.reset();
+  lengthen();
+}
+
+/// On a full disk the superblock may already count bytes that were never written, and HDF5 opens no file that is shorter
+/// than it says. A hole takes no space. (HDF5 File Format Specification, II.A: superblock versions 2 and 3.)
+void RecordingFile::lengthen() const {
+  constexpr std::size_t end_of_file = 28;  // of eight bytes
+  std::array<unsigned char, end_of_file + 8> superblock{};
+  std::ifstream file(path_, std::ios::binary);
+  if (!file.read(reinterpret_cast<char*>(superblock.data()), superblock.size()) || (superblock[8] != 2 && superblock[8] != 3) || superblock[9] != 8) return;
+  std::uint64_t end = 0;
+  for (std::size_t i = 8; i-- > 0;) end = end << 8 | superblock[end_of_file + i];
+  std::error_code ignored;  // what else could be done?
+  if (end < (std::uint64_t{1} << 48) && std::filesystem::file_size(path_, ignored) < end) std::filesystem::resize_file(path_, end, ignored);
 }
 
 }  // namespace vitrine

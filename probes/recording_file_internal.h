@@ -53,6 +53,7 @@ class RecordingFile {
   void create_summaries(const ModelSpec& spec);
   void make_link(const std::string& name, const std::string& existing);
   void reopen(RowDataset& dataset, unsigned flags);
+  void lengthen() const;
 
   std::filesystem::path path_;
   std::string where_;

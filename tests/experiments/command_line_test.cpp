@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -138,15 +139,33 @@ TEST_F(CommandLine, MistakesAreOneLine) {
 }
 
 /// A limit on the file's size fails writes as a full disk does; the library's own end must stay quiet too.
-TEST_F(CommandLine, AFullDiskIsOneLineAndLeavesAnUnfinishedFile) {
+TEST_F(CommandLine, AFileThatMayNotGrowIsOneLine) {
   const std::string file = model.write("full.h5", "");
   std::string ids = "1";
   for (int i = 1; i < 60; ++i) ids += ",2";
-  const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1", "trap '' XFSZ; ulimit -f 170; ");
+  const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1", "trap '' XFSZ; ulimit -f 100; ");
   EXPECT_EQ(answer.code, 1);
   EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
   EXPECT_NE(answer.out.find("File too large"), std::string::npos) << answer.out;
-  expect_refused("heads " + file, 1, "nothing was committed");
+  expect_refused("heads " + file, 1, file);
+}
+
+TEST_F(CommandLine, AFullDiskIsOneLineAndLeavesAReadableFile) {
+  const std::string disk = model.path() + "/disk", file = disk + "/full.h5";
+  std::filesystem::create_directory(disk);
+  std::string ids = "1";
+  for (int i = 1; i < 60; ++i) ids += ",2";
+  for (const int kilobytes : {96, 120, 144, 168}) {
+    if (std::system(("mount -t tmpfs -o size=" + std::to_string(kilobytes) + "k tmpfs " + disk + " 2>/dev/null").c_str()) != 0) {
+      GTEST_SKIP() << "a disk of a few kilobytes needs the right to mount one";
+    }
+    const Answer answer = run("record " + model.path() + " --ids " + ids + " --points all -o " + file + " 2>&1");
+    EXPECT_EQ(answer.code, 1) << kilobytes;
+    EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
+    EXPECT_NE(answer.out.find("No space left on device"), std::string::npos) << answer.out;
+    expect_refused("heads " + file, 1, "nothing was committed");
+    EXPECT_EQ(std::system(("umount " + disk).c_str()), 0);
+  }
 }
 
 TEST_F(CommandLine, ANumberIsWhatItSays) {
