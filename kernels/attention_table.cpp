@@ -30,9 +30,11 @@ PatternRule rule_without_options(std::string_view kernel, const KernelOptions& o
   throw Error({"--kernel " + std::string(kernel), "no options", "some", ""}, Fault::usage);
 }
 
-std::string refuse_cache_types(const AttentionProblem& problem) {
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known) {
+  const DType type = problem.k.type;
+  const bool plain = type == DType::f32 || type == DType::f16, blocks = type == DType::q8_0 || type == DType::q4_1;
+  if (problem.v.type != type || !(plain || blocks)) return "keys and values of types that are no cache's, or of two";
+  return plain || known == CacheTypes::blocks_too ? "" : "a quantised cache, which it does not read (it reads --kv f32 and f16)";
 }
 
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name) {

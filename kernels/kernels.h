@@ -21,8 +21,9 @@ KernelChoice choose_attention_kernel(std::string_view spelled);
 /// Plain softmax, the rule of a kernel that has no options. @throws Error (usage) where the user gave some
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options);
 
-/// Why a kernel that reads F32 and F16 cannot read these keys and values; empty where it can.
-std::string refuse_cache_types(const AttentionProblem& problem);
+enum class CacheTypes { plain, blocks_too };  ///< F32 and F16; quantised caches besides
+/// Why a kernel that reads `known` cannot read these keys and values; empty where it can.
+std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known = CacheTypes::plain);
 
 /// A whole number from 1 that must be given, as --kernel NAME:window=256. @throws Error (usage)
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name);

@@ -12,6 +12,7 @@
 // must come after foreach_target.h
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "kernels/attention/cache_rows-inl.h"
 #include "kernels/attention/flash_rows-inl.h"
 #include "kernels/ops/reduce-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
@@ -99,6 +100,7 @@ void multiply(const Multiply& m) {
 HWY_INLINE const float* row_as_f32(const KvView& view, std::size_t row, std::size_t head, float* buffer) {
   const std::byte* data = view.row(row, head);
   if (view.type == DType::f32) return reinterpret_cast<const float*>(data);
+  if (view.type != DType::f16) return block_row_as_f32(view, data, buffer), buffer;
   const auto* bits = reinterpret_cast<const std::uint16_t*>(data);
   std::size_t d = 0;
   for (; d + lanes <= view.head_dim; d += lanes) hn::StoreU(from_f16(bits + d), Lanes(), buffer + d);
@@ -436,7 +438,7 @@ HWY_EXPORT(join_parts);
 PatternRule rule(const KernelOptions& options) { return rule_without_options("flash", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const std::string types = refuse_cache_types(problem);
+  const std::string types = refuse_cache_types(problem, CacheTypes::blocks_too);
   if (!types.empty()) return types;
   return problem.k.kv_len < (1u << 24) ? "" : "at most 16777215 keys";
 }

@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/half.h"
+#include "core/model/kv_format.h"
 #include "core/tensor/tensor.h"
 #include "kernels/kernels.h"
+#include "kernels/ops/kv_rows.h"
 #include "kernels/pattern/pattern.h"
 #include "tests/kernels/simd_targets.h"
 
@@ -34,7 +35,7 @@ void PrintTo(const Shape& shape, std::ostream* stream) {
 struct Data {
   Shape shape;
   std::vector<float> q, k, v, out, normalizer;
-  std::vector<std::uint16_t> k_half, v_half;
+  std::vector<std::byte> k_stored, v_stored;  // where the cache is not f32
   std::vector<RowStats> stats;
 
   explicit Data(const Shape& wanted, unsigned seed = 1) : shape(wanted) {
@@ -47,13 +48,9 @@ struct Data {
     fill(q, shape.q_len * shape.heads * shape.head_dim);
     fill(k, shape.kv_len * shape.kv_heads * shape.head_dim);
     fill(v, shape.kv_len * shape.kv_heads * shape.head_dim);
-    if (shape.kv == DType::f16) {
-      for (std::size_t i = 0; i < k.size(); ++i) {
-        k_half.push_back(f16_from_f32(k[i]));
-        v_half.push_back(f16_from_f32(v[i]));
-        k[i] = f32_from_f16(k_half[i]);
-        v[i] = f32_from_f16(v_half[i]);
-      }
+    if (shape.kv != DType::f32) {
+      round(k, k_stored);
+      round(v, v_stored);
     }
     const float poison = std::numeric_limits<float>::quiet_NaN();
     out.assign(q.size(), poison);
@@ -61,9 +58,24 @@ struct Data {
     stats.assign(normalizer.size(), RowStats{poison, poison, poison});
   }
 
-  KvView view(const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) const {
-    const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
-    const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : halves.data();
+  std::size_t head_bytes() const { return row_bytes(shape.kv, kv_head_numbers(shape.kv, shape.head_dim)); }
+
+  /// Numbers to those that the cache stands for.
+  void round(std::vector<float>& numbers, std::vector<std::byte>& stored) const {
+    const std::size_t rows = numbers.size() / shape.head_dim;
+    stored.resize(rows * head_bytes());
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::span<const float> row(numbers.data() + r * shape.head_dim, shape.head_dim);
+      std::byte* target = stored.data() + r * head_bytes();
+      dtype_info(shape.kv).quantized ? void(store_block_row(shape.kv, row, target)) : dtype_info(shape.kv).compress(row.data(), target, row.size());
+    }
+    const KvView held = view(numbers, stored);
+    for (std::size_t r = 0; r < rows; ++r) held.expand(r / shape.kv_heads, r % shape.kv_heads, numbers.data() + r * shape.head_dim);
+  }
+
+  KvView view(const std::vector<float>& numbers, const std::vector<std::byte>& stored) const {
+    const auto bytes = static_cast<std::ptrdiff_t>(head_bytes());
+    const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : stored.data();
     return {.type = shape.kv,
             .rows = static_cast<const std::byte*>(data),
             .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),
@@ -75,8 +87,8 @@ struct Data {
 
   AttentionProblem problem() {
     AttentionProblem made{.q = {q.data(), {shape.q_len, shape.heads, shape.head_dim}},
-                          .k = view(k, k_half),
-                          .v = view(v, v_half),
+                          .k = view(k, k_stored),
+                          .v = view(v, v_stored),
                           .out = {out.data(), {shape.q_len, shape.heads, shape.head_dim}},
                           .normalizer = {normalizer.data(), {shape.q_len, shape.heads}},
                           .stats = {stats.data(), {shape.q_len, shape.heads}},
@@ -145,7 +157,14 @@ std::vector<Shape> shapes() {
       }
     }
   }
-  for (const DType kv : {DType::f32, DType::f16}) {  // several ranges of keys
+  for (const DType kv : {DType::q8_0, DType::q4_1}) {  // heads that end inside a block, and inside a vector
+    for (const std::size_t head_dim : {1u, 6u, 16u, 33u, 64u, 80u}) {
+      for (const std::size_t q_len : {1u, 23u}) {
+        made.push_back({.heads = 6, .kv_heads = 2, .head_dim = head_dim, .q_len = q_len, .kv_len = 90, .kv = kv});
+      }
+    }
+  }
+  for (const DType kv : {DType::f32, DType::f16, DType::q8_0, DType::q4_1}) {  // several ranges of keys
     for (const std::size_t q_len : {1u, 40u}) {
       made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv});
       made.push_back({.heads = 4,
@@ -161,7 +180,7 @@ std::vector<Shape> shapes() {
   for (const std::size_t kv_len : {1u, 63u, 64u, 65u, 300u}) {
     made.push_back({.heads = 2, .kv_heads = 2, .head_dim = 8, .q_len = kv_len, .kv_len = kv_len});
   }
-  for (const DType kv : {DType::f32, DType::f16}) {
+  for (const DType kv : {DType::f32, DType::f16, DType::q4_1}) {
     for (const Mask mask : {Mask::causal, Mask::none}) {
       for (const std::size_t window : {0u, 1u, 30u, 100u}) {
         for (const std::size_t sinks : {0u, 4u}) {
@@ -315,6 +334,36 @@ TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
   }
 }
 
+/// Quantised caches take one way through the kernel, so that their bits do not depend on splits either.
+TEST_P(AttentionConformance, QuantisedCachesHaveTheSameBitsForAnySplit) {
+  for (const DType kv : {DType::q8_0, DType::q4_1}) {
+    const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 600, .kv = kv};
+    std::size_t readers = 0;
+    for (const AttentionKernel* kernel : all_attention_kernels()) {
+      SCOPED_TRACE(std::string(kernel->name));
+      Data whole(shape), split(shape);
+      const AttentionProblem problem = whole.problem();
+      if (!kernel->split_invariant || !does(*kernel, problem)) continue;
+      ++readers;
+      run(*kernel, {&problem, 1}, 1);
+      for (std::size_t first = 0, count = 1; first < shape.q_len; first += count, count = count % 7 + 2) {
+        count = std::min(count, shape.q_len - first);
+        AttentionProblem piece = split.problem();
+        piece.q = piece.q.slice(first, count);
+        piece.out = piece.out.slice(first, count);
+        piece.normalizer = piece.normalizer.slice(first, count);
+        piece.stats = piece.stats.slice(first, count);
+        piece.q_start += first;
+        piece.k.kv_len = piece.v.kv_len = piece.q_start + count;
+        run(*kernel, {&piece, 1}, 3);
+      }
+      EXPECT_EQ(split.out, whole.out);
+      EXPECT_EQ(split.normalizer, whole.normalizer);
+    }
+    EXPECT_GE(readers, 4u);  // reference, flash and what is built on it
+  }
+}
+
 TEST_P(AttentionConformance, LargeScoresDoNotOverflow) {
   const Shape shape{.heads = 2, .kv_heads = 1, .head_dim = 16, .q_len = 20, .kv_len = 80};
   for (const AttentionKernel* kernel : all_attention_kernels()) {
@@ -360,6 +409,15 @@ TEST(Performer, ComesNearerToTheSoftmaxWithMoreFeatures) {
   EXPECT_LT(errors[1], errors[0] / 2) << errors[0];
   EXPECT_LT(errors[2], errors[1] / 2) << errors[1];
   EXPECT_LT(errors[2], 0.05);
+}
+
+TEST(AttentionKernels, SayWhyTheyDoNotReadAQuantisedCache) {
+  Data data({.heads = 2, .kv_heads = 1, .head_dim = 8, .q_len = 2, .kv_len = 4, .kv = DType::q8_0});
+  const AttentionProblem problem = data.problem();
+  for (const char* spelled : {"linear", "performer:features=8", "gemm", "online_softmax"}) {
+    const KernelChoice choice = choose_attention_kernel(spelled);
+    EXPECT_EQ(choice.kernel->refuses(problem, choice.options), "a quantised cache, which it does not read (it reads --kv f32 and f16)") << spelled;
+  }
 }
 
 TEST(CheckKernel, ReportsWhatItSaw) {

@@ -42,4 +42,12 @@ assert checked > 0
 mid, attn_out, pre = run["blocks.0.hook_resid_mid"], run["blocks.0.hook_attn_out"], run["blocks.0.hook_resid_pre"]
 assert np.allclose(mid, pre + attn_out, atol=1e-6)
 assert np.array_equal(run["blocks.0.hook_resid_post"], run["blocks.1.hook_resid_pre"])
+for cache in ("int8", "int4:hadamard"):  # keys and values as multiplied, what the codes stand for
+    subprocess.run([vitrine, "record", model, "--ids", ",".join(map(str, ids)), "--kv", cache, "--store", "f32", "-o", str(path)],
+                   check=True, capture_output=True)
+    run = vitrine_h5.Run(path)
+    for name in run.modules():
+        layer, v, z = int(name.split(".")[1]), run[f"{name}.hook_v"], run[f"{name}.hook_z"]
+        for head in range(z.shape[1]):
+            assert np.allclose(run.pattern(layer, head) @ v[:, head // (z.shape[1] // v.shape[1])], z[:, head], atol=1e-5)
 print(f"{checked} heads, {len(run.names())} activations agree")
