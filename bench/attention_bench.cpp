@@ -24,7 +24,8 @@ struct Shape {
 constexpr Shape shapes[] = {
     {"prefill_512", 9, 3, 64, 512, 512, DType::f32},          {"prefill_512_f16", 9, 3, 64, 512, 512, DType::f16},
     {"decode_at_1024", 9, 3, 64, 1, 1024, DType::f32},        {"decode_at_1024_f16", 9, 3, 64, 1, 1024, DType::f16},
-    {"chunk_64_at_2048_f16", 9, 3, 64, 64, 2048, DType::f16},
+    {"chunk_64_at_2048_f16", 9, 3, 64, 64, 2048, DType::f16}, {"prefill_512_int8", 9, 3, 64, 512, 512, DType::q8_0},
+    {"decode_at_1024_int8", 9, 3, 64, 1, 1024, DType::q8_0},  {"decode_at_1024_int4", 9, 3, 64, 1, 1024, DType::q4_1},
 };
 
 /// Random factors and the outputs of one problem.
@@ -126,6 +127,12 @@ void attention_row(benchmark::State& state, const KernelChoice& choice, const Sh
   state.counters["cache_bytes/s"] = benchmark::Counter(cache_bytes * iterations, benchmark::Counter::kIsRate);
 }
 
+/// Whether the kernel reads such a cache at all.
+bool reads(const KernelChoice& choice, const Shape& shape) {
+  const KvView view{.type = shape.kv, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  return choice.kernel->refuses({.q = {nullptr, {shape.q_len, shape.heads, shape.head_dim}}, .k = view, .v = view, .out = {}}, choice.options).empty();
+}
+
 }  // namespace
 
 void register_attention_rows() {
@@ -133,9 +140,9 @@ void register_attention_rows() {
     if (kernel->name == "check") continue;  // two others in one
     for (const Shape& shape : shapes) {
       const std::string name = "attention/" + std::string(kernel->name) + "/" + shape.name;
-      benchmark::RegisterBenchmark(name.c_str(), [kernel, &shape](benchmark::State& state) {
-        attention_row(state, choose_attention_kernel(std::string(kernel->name) + ":" + std::string(kernel->example)), shape);
-      })->UseRealTime();
+      const KernelChoice choice = choose_attention_kernel(std::string(kernel->name) + ":" + std::string(kernel->example));
+      if (!reads(choice, shape)) continue;
+      benchmark::RegisterBenchmark(name.c_str(), [choice, &shape](benchmark::State& state) { attention_row(state, choice, shape); })->UseRealTime();
     }
   }
 }
