@@ -30,6 +30,9 @@ std::size_t required_count(std::string_view kernel, const KernelOptions& options
 /// @throws Error (usage) where an option is given that is none of `known`, or one without a name
 void refuse_other_options(std::string_view kernel, const KernelOptions& options, std::span<const std::string_view> known);
 
+/// Why no CUDA kernel can run: the build has none, or the machine no device. Empty where one can.
+std::string cuda_missing();
+
 /// The largest relative difference that `check:A,B` has seen in this process.
 double largest_checked_difference();
 
