@@ -26,13 +26,20 @@ Precision parse_precision(const std::string& word) {
   throw Error({"--precision", "fast or exact", quoted(word), ""}, Fault::usage);
 }
 
-DType parse_kv(const std::string& word, Precision precision) {
+KvFormat parse_kv(const std::string& word, Precision precision) {
   if (word.empty()) return precision == Precision::exact ? DType::f32 : DType::f16;
-  if (word != "f32" && word != "f16") throw Error({"--kv", "f32 or f16", quoted(word), ""}, Fault::usage);
-  if (precision == Precision::exact && word != "f32") {
+  const KvFormat format = parse_kv_format(word);
+  if (precision == Precision::exact && format != KvFormat(DType::f32)) {
     throw Error({"--kv", "f32 under --precision exact", quoted(word), "use --precision fast"}, Fault::usage);
   }
-  return word == "f32" ? DType::f32 : DType::f16;
+  return format;
+}
+
+/// A cache that was asked for and cannot be had is no reason to run without one.
+void require_cache(const Model& model, const KvFormat& format) {
+  require_kv_format(model.spec, format);
+  if (!format.quantized() || model.spec.causal()) return;
+  throw Error({"--kv " + kv_format_name(format), "a causal model, which has a cache", model.spec.architecture, ""}, Fault::usage);
 }
 
 void set_format(CommonOptions& options, const std::string& word, const std::string& known) {
@@ -63,7 +70,7 @@ void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
   app.add_option("--precision", options.precision, "fast (default) or exact (f32 throughout)");
   app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
-  app.add_option("--kv", options.kv, "type of the key-value cache: f32 (default under exact) or f16");
+  app.add_option("--kv", options.kv, "key-value cache: f32 (default under exact), f16, int8 or int4; int8:hadamard and int4:hadamard turn heads first");
   app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
   app.add_option("--seed", options.seed, "of everything random")->check(whole_number(0, 9'007'199'254'740'991));
@@ -79,14 +86,15 @@ void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
 }
 
 Session::Session(const CommonOptions& options)
-    : options_(options), precision_(parse_precision(options.precision)), kv_type_(parse_kv(options.kv, precision_)),
+    : options_(options), precision_(parse_precision(options.precision)), kv_format_(parse_kv(options.kv, precision_)),
       run_(progress_bar(options.quiet)) {
   checked_threads(options.threads);
   choose_simd(options.simd);
   choose_attention_kernel(options.kernel);  // refuses a bad one before the model is opened
   model_ = load_model(options.model);
+  require_cache(model_, kv_format_);
   pool_ = std::make_unique<ThreadPool>(options.threads, initialize_worker);
-  TunedChoice tuned = choose_tuned_kernel(options.kernel, {model_.spec.blocks.front().attention.head_dim, kv_type_, precision_}, pool_->threads());
+  TunedChoice tuned = choose_tuned_kernel(options.kernel, {model_.spec.blocks.front().attention.head_dim, kv_format_.type, precision_}, pool_->threads());
   if (!tuned.complaint.empty()) std::fprintf(stderr, "vitrine: %s\n", tuned.complaint.c_str());
   kernel_ = std::move(tuned.choice);
   kernel_reason_ = std::move(tuned.reason);
@@ -163,7 +171,7 @@ Json Session::signature() const {
   json.set("precision", options_.precision).set("kernel", has_options ? kernel_.spelled : std::string(kernel_.kernel->name));
   if (!kernel_reason_.empty()) json.set("kernel_choice", "auto: " + kernel_reason_);
   if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
-  json.set("kv", std::string(dtype_info(kv_type_).name)).set("simd", simd_in_use());
+  json.set("kv", kv_format_name(kv_format_)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
   return json;

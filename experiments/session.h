@@ -46,7 +46,7 @@ class Session {
   /// Why `auto` became this kernel; empty where the user named it.
   const std::string& kernel_reason() const { return kernel_reason_; }
   Precision precision() const { return precision_; }
-  DType kv_type() const { return kv_type_; }
+  const KvFormat& kv_format() const { return kv_format_; }
   Run& run() { return run_; }
   Workspace& workspace() { return workspace_; }
 
@@ -54,7 +54,7 @@ class Session {
   InputText read(const TextOptions& options) const;
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
-  KvCache new_cache() const { return KvCache(model_.spec, kv_type_); }
+  KvCache new_cache() const { return KvCache(model_.spec, kv_format_); }
   /// Cache number `index`, emptied: its memory is kept from call to call unless it is large.
   KvCache& empty_cache(std::size_t index);
   /// Runs forward() over segments.
@@ -75,7 +75,7 @@ class Session {
   KernelChoice kernel_;
   std::string kernel_reason_;
   Model model_;
-  DType kv_type_;
+  KvFormat kv_format_;
   Workspace workspace_;
   std::deque<KvCache> caches_;  // whose places in memory stay
   Run run_;

@@ -17,15 +17,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Rounds numbers to the cache's type and back: the keys that the scores were really made of.
-void round_to(DType type, std::vector<float>& values, std::size_t from) {
-  if (type == DType::f32) return;
-  const DTypeInfo& info = dtype_info(type);
-  std::vector<std::byte> bytes(row_bytes(type, values.size() - from));
-  info.compress(values.data() + from, bytes.data(), values.size() - from);
-  info.expand(bytes.data(), values.data() + from, values.size() - from);
-}
-
 std::string matrix_name(const WeightKey& key) { return "block " + std::to_string(key.block) + " " + std::string(role_name(key.role)); }
 
 Tensor rounded(const Weight& weight, DType type, const std::string& name) {
@@ -63,7 +54,7 @@ void AttentionCapture::see(const ProbePoint& point, std::span<const RowRef>, Ten
       for (std::size_t d = 0; d < values.extent(2); ++d) target.push_back(values(r, h, d));
     }
   }
-  if (point.site == Site::rot_k) round_to(kv_type_, target, before);
+  if (point.site == Site::rot_k) round_as_cached(kv_format_, ops_, {target.data() + before, values.shape()});
 }
 
 std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, std::size_t tokens) const {
@@ -90,11 +81,11 @@ std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, st
 
 Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
     : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)),
-      kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_type, spec_.precision}, pool.threads()).choice) {}
+      kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_format.type, spec_.precision}, pool.threads()).choice) {}
 
 Variant::Output Variant::run(std::span<const TokenId> ids) {
   Output output;
-  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_type : DType::f32,
+  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_format : KvFormat{}, *ops_,
                                                         kernel_.kernel->rule(kernel_.options));
   Observer* observers[] = {output.attention.get()};
   const TapPlan taps(model_.spec, observers);
@@ -109,7 +100,7 @@ Variant::Output Variant::run(std::span<const TokenId> ids) {
       for (std::size_t c = 0; c < output.embedding.size(); ++c) output.embedding[c] += hidden(r, c) / static_cast<double>(ids.size());
     }
   };
-  KvCache cache(model_.spec, spec_.kv_type);
+  KvCache cache(model_.spec, spec_.kv_format);
   const Segment segment{.sequence = 0, .ids = ids, .types = {}, .cache = model_.spec.causal() ? &cache : nullptr};
   forward({model_, *ops_, kernel_, workspace_, run_, taps}, {&segment, 1}, sinks);
   return output;
@@ -119,7 +110,7 @@ Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decod
   const TapPlan taps;
   const ForwardContext context{model_, *ops_, kernel_, workspace_, run_, taps};
   const ForwardSinks sinks{.logit_rows = model_.spec.has_head ? LogitRows::last : LogitRows::none};
-  KvCache cache(model_.spec, spec_.kv_type);
+  KvCache cache(model_.spec, spec_.kv_format);
   Timing timing;
   const auto start = std::chrono::steady_clock::now();
   const Segment segment{.sequence = 0, .ids = prompt, .types = {}, .cache = model_.spec.causal() ? &cache : nullptr};
@@ -133,14 +124,6 @@ Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decod
   }
   timing.decode_seconds = seconds_since(decode_start);
   return timing;
-}
-
-std::size_t Variant::kv_bytes_per_token() const {
-  std::size_t bytes = 0;
-  for (const BlockSpec& block : model_.spec.blocks) {
-    if (model_.spec.causal()) bytes += 2 * row_bytes(spec_.kv_type, block.attention.kv_heads * block.attention.head_dim);
-  }
-  return bytes;
 }
 
 TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,

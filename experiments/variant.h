@@ -14,14 +14,14 @@ struct VariantSpec {
   std::string name;
   Precision precision = Precision::exact;
   std::string kernel = "auto";
-  DType kv_type = DType::f32;
+  KvFormat kv_format{};
 };
 
-/// Queries, keys as the cache held them, normalisers and thresholds of every block of one sequence.
+/// Queries, keys as they were multiplied, normalisers and thresholds of every block of one sequence.
 class AttentionCapture : public Observer {
  public:
-  AttentionCapture(const ModelSpec& spec, DType kv_type, const PatternRule& rule)
-      : spec_(spec), kv_type_(kv_type), rule_(rule), blocks_(spec.blocks.size()) {}
+  AttentionCapture(const ModelSpec& spec, KvFormat kv_format, Ops& ops, const PatternRule& rule)
+      : spec_(spec), kv_format_(kv_format), ops_(ops), rule_(rule), blocks_(spec.blocks.size()) {}
   Access access(const ProbePoint& point) const override;
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
   /// The whole map of a head, [tokens, tokens], row by row.
@@ -32,7 +32,8 @@ class AttentionCapture : public Observer {
     std::vector<float> q, k, normalizer, threshold;  // [rows, heads, d_head], [rows, kv_heads, d_head], [rows, heads], [rows, heads]
   };
   const ModelSpec& spec_;
-  DType kv_type_;
+  KvFormat kv_format_;
+  Ops& ops_;
   PatternRule rule_;
   std::vector<Block> blocks_;
 };
@@ -59,8 +60,6 @@ class Variant {
     double decode_seconds = 0.0;  ///< of `decode_tokens`; 0 for an encoder
   };
   Timing time(std::span<const TokenId> prompt, std::size_t decode_tokens);
-
-  std::size_t kv_bytes_per_token() const;
 
  private:
   VariantSpec spec_;

@@ -30,10 +30,12 @@ PatternRule rule_without_options(std::string_view kernel, const KernelOptions& o
   throw Error({"--kernel " + std::string(kernel), "no options", "some", ""}, Fault::usage);
 }
 
-std::string refuse_cache_types(const AttentionProblem& problem) {
+std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known) {
   if (!problem.score.additive.empty()) return "scores that are products of queries and keys, not additive ones";
-  const bool readable = problem.k.type == DType::f32 || problem.k.type == DType::f16;
-  return readable && problem.v.type == problem.k.type ? "" : "keys and values must both be F32 or F16";
+  const DType type = problem.k.type;
+  const bool plain = type == DType::f32 || type == DType::f16, blocks = type == DType::q8_0 || type == DType::q4_1;
+  if (problem.v.type != type || !(plain || blocks)) return "keys and values of one type that a cache can have";
+  return plain || known == CacheTypes::blocks_too ? "" : "a cache of f32 or f16 (--kv f32, --kv f16)";
 }
 
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name) {

@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/model/kv_format.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
 #include "kernels/ops/dense.h"
 #include "kernels/ops/elementwise.h"
+#include "kernels/ops/kv_rows.h"
 #include "kernels/ops/products.h"
 #include "kernels/ops/rope_table.h"
 
@@ -86,12 +88,23 @@ class CpuOps : public Ops {
     }
   }
 
+  void hadamard(TensorView<const float, 3> x, TensorView<float, 3> out) override {
+    const std::size_t dim = x.extent(2);
+    each_row(x.extent(0), [&](std::size_t r) {
+      for (std::size_t h = 0; h < x.extent(1); ++h) hadamard_row({&x(r, h, 0), dim}, hadamard_size(dim), &out(r, h, 0));
+    });
+  }
+
   bool store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) override {
     VITRINE_CHECK(dtype_info(type).compress != nullptr);
     bool fits = true;
     for (std::size_t r = 0; r < rows.extent(0); ++r) {
       if (type == DType::f16) {
         fits &= store_f16_row(row_of(rows, r), reinterpret_cast<std::uint16_t*>(target + r * target_row_bytes));
+        continue;
+      }
+      if (dtype_info(type).quantized) {
+        fits &= store_block_row(type, row_of(rows, r), target + r * target_row_bytes);
         continue;
       }
       dtype_info(type).compress(&rows(r, 0), target + r * target_row_bytes, rows.extent(1));
@@ -103,9 +116,7 @@ class CpuOps : public Ops {
     const AttentionProblem& problem = rows.problem;
     const std::size_t count = tile.extent(0), kv_head = rows.head / (problem.q.extent(1) / problem.k.kv_heads), dim = problem.k.head_dim;
     std::vector<float> k(problem.k.kv_len * dim), normalizer(count), threshold;
-    for (std::size_t j = 0; j < problem.k.kv_len; ++j) {
-      dtype_info(problem.k.type).expand(problem.k.row(j, kv_head), k.data() + j * dim, dim);
-    }
+    for (std::size_t j = 0; j < problem.k.kv_len; ++j) problem.k.expand(j, kv_head, k.data() + j * dim);
     for (std::size_t i = 0; i < count; ++i) normalizer[i] = problem.normalizer(rows.row + i, rows.head);
     for (std::size_t i = 0; i < count && !problem.threshold.empty(); ++i) threshold.push_back(problem.threshold(rows.row + i, rows.head));
     PatternFactors factors;

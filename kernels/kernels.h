@@ -22,8 +22,9 @@ KernelChoice choose_attention_kernel(std::string_view spelled, Precision precisi
 /// Plain softmax, the rule of a kernel that has no options. @throws Error (usage) where the user gave some
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options);
 
-/// Why a kernel that reads F32 and F16, and multiplies queries by keys, cannot do this problem; empty where it can.
-std::string refuse_cache_types(const AttentionProblem& problem);
+enum class CacheTypes { plain, blocks_too };  ///< F32 and F16; quantised caches besides
+/// Why a kernel that reads `known`, and multiplies queries by keys, cannot do this problem; empty where it can.
+std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known = CacheTypes::plain);
 
 /// A whole number from 1 that must be given, as --kernel NAME:window=256. @throws Error (usage)
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name);
@@ -31,6 +32,9 @@ std::size_t required_count(std::string_view kernel, const KernelOptions& options
 std::size_t optional_count(std::string_view kernel, const KernelOptions& options, const std::string& name, std::size_t otherwise);
 /// @throws Error (usage) where an option is given that is none of `known`, or one without a name
 void refuse_other_options(std::string_view kernel, const KernelOptions& options, std::span<const std::string_view> known);
+
+/// Why no CUDA kernel can run: the build has none, or the machine no device. Empty where one can.
+std::string cuda_missing();
 
 /// The largest relative difference that `check:A,B` has seen in this process.
 double largest_checked_difference();

@@ -35,6 +35,16 @@ std::span<const std::byte> bytes_of(std::span<const T> items) {
   return std::as_bytes(items);
 }
 
+/// The same values, dense, in `numbers`.
+TensorView<float, 3> copy_of(TensorView<const float, 3> values, std::vector<float>& numbers) {
+  numbers.resize(values.size());
+  const TensorView<float, 3> copy{numbers.data(), values.shape()};
+  for (std::size_t r = 0; r < values.extent(0); ++r) {
+    for (std::size_t h = 0; h < values.extent(1); ++h) std::copy_n(&values(r, h, 0), values.extent(2), &copy(r, h, 0));
+  }
+  return copy;
+}
+
 class FileRecorder : public Recorder {
  public:
   FileRecorder(const RecorderSource& source, RecorderOptions options);
@@ -59,6 +69,7 @@ class FileRecorder : public Recorder {
   RowBuffer& add(RowDataset::Shape shape);
   RowBuffer& add_rows(const char* name, DType type) { return add({.name = name, .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
+  bool is_cached(const ProbePoint& point) const;
   DType type_of(const ProbePoint& point) const;
   void append(RowBuffer& buffer, TensorView<const float, 3> values);
   void append_square(RowBuffer& buffer, Site site, TensorView<const float, 3> values);
@@ -137,6 +148,11 @@ void FileRecorder::plan_logits() {
   targets_[{.site = Site::logits}].push_back({nullptr});
 }
 
+/// Whether attention reads the point's values from a cache.
+bool FileRecorder::is_cached(const ProbePoint& point) const {
+  return source_.model.spec.causal() && (point.site == Site::rot_k || point.site == Site::v);
+}
+
 /// Factors as multiplied keep the type they were multiplied in; f16 is checked while it is written.
 DType FileRecorder::type_of(const ProbePoint& point) const {
   switch (options_.store) {
@@ -146,8 +162,9 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
     case StoreType::automatic: break;
   }
   if (source_.ops.precision() == Precision::exact) return DType::f32;
-  const bool cached = point.site == Site::rot_k || point.site == Site::v;
-  if (cached) return source_.model.spec.causal() ? options_.kv_type : DType::f32;
+  // What codes stand for needs more digits than a half has.
+  if (is_cached(point)) return options_.kv_format.type == DType::f16 ? DType::f16 : DType::f32;
+  if (point.site == Site::rot_k || point.site == Site::v) return DType::f32;
   return point.site == Site::rot_q || point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
@@ -215,6 +232,11 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
   failed_ = true;  // until this call has ended well
   if (!first_point_) first_point_ = point;
   if (point == *first_point_) commit_when_due();
+  std::vector<float> multiplied;  // what the codes of a quantised cache stand for
+  if (is_cached(point) && options_.kv_format.quantized()) {
+    values = copy_of(values, multiplied);
+    round_as_cached(options_.kv_format, source_.ops, values);
+  }
   for (const Target& target : found->second) {
     if (target.buffer == nullptr) {
       see_logits(rows, values);

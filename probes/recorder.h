@@ -20,7 +20,7 @@ struct RecorderOptions {
   std::vector<ProbePoint> points;  ///< of select_points
   AttentionStorage attention = AttentionStorage::factors;
   StoreType store = StoreType::automatic;
-  DType kv_type = DType::f16;      ///< of the cache: keys and values are stored as they were multiplied
+  KvFormat kv_format = DType::f16; ///< of the cache: keys and values are stored as they were multiplied
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
   std::size_t longest_sequence = 0;  ///< in tokens; needed for [pos, pos] points, whose last axis it is
   std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small

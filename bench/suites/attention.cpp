@@ -29,6 +29,8 @@ constexpr Case cases[] = {
     {"grouped_512", {9, 3, 64, 512, 512, DType::f32}},       {"grouped_512_f16", {9, 3, 64, 512, 512, DType::f16}},
     {"chunk_64_at_2048_f16", {9, 3, 64, 64, 2048, DType::f16}},
     {"decode_at_1024", {9, 3, 64, 1, 1024, DType::f32}},     {"decode_at_1024_f16", {9, 3, 64, 1, 1024, DType::f16}},
+    {"grouped_512_int8", {9, 3, 64, 512, 512, DType::q8_0}}, {"decode_at_1024_int8", {9, 3, 64, 1, 1024, DType::q8_0}},
+    {"decode_at_1024_int4", {9, 3, 64, 1, 1024, DType::q4_1}},
     {"decode_at_4096", {9, 3, 64, 1, 4096, DType::f32}},     {"decode_at_4096_f16", {9, 3, 64, 1, 4096, DType::f16}},
 };
 
@@ -116,14 +118,22 @@ void attention_row(benchmark::State& state, const KernelChoice& choice, const Ca
   measure(state, work, [&] { call(); });
 }
 
+/// Whether the kernel reads such a cache at all.
+bool reads(const KernelChoice& choice, const AttentionShape& shape) {
+  const KvView view{.type = shape.kv, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
+  return choice.kernel->refuses({.q = {nullptr, {shape.q_len, shape.heads, shape.head_dim}}, .k = view, .v = view, .out = {}}, choice.options).empty();
+}
+
 void register_rows(const SuiteOptions&) {
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     if (kernel->name == "check") continue;  // two others in one
+    if (kernel->device == "cuda" && !cuda_missing().empty()) continue;
     for (const Case& wanted : cases) {
       // The definition in doubles would take ten seconds a call.
       if (kernel->name == "reference" && wanted.shape.q_len > 512) continue;
       const std::string options = kernel->example.empty() ? "" : ":" + std::string(kernel->example);
       const std::string spelled = std::string(kernel->name) + options;
+      if (dtype_info(wanted.shape.kv).quantized && !reads(choose_attention_kernel(spelled), wanted.shape)) continue;
       const std::string name = "attention/" + std::string(kernel->name) + "/" + wanted.name;
       benchmark::RegisterBenchmark(name.c_str(), [spelled, &wanted](benchmark::State& state) {
         attention_row(state, choose_attention_kernel(spelled), wanted);

@@ -11,6 +11,7 @@
 #include "bench/random_weight.h"
 #include "bench/suite.h"
 #include "kernels/kernels.h"
+#include "kernels/ops/cuda_product.h"
 
 namespace vitrine {
 namespace {
@@ -83,7 +84,26 @@ void product_row(benchmark::State& state, const Row& row) {
   state.counters["relative_error"] = error;
 }
 
+/// A dense product with everything that has to travel to the device and back.
+void device_row(benchmark::State& state, std::size_t rows) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(rows * in), weight(out * in), result(rows * out);
+  for (std::vector<float>* numbers : {&x, &weight}) {
+    for (float& number : *numbers) number = normal(random);
+  }
+  const auto multiply = [&] { multiply_on_device({x.data(), in, rows}, {weight.data(), in, out}, in, {result.data(), out, rows}); };
+  multiply();
+  const Weight plain{DType::f32, out, in, reinterpret_cast<const std::byte*>(weight.data()), {}};
+  if (!(relative_error(plain, x, result, rows) <= 1e-6)) return state.SkipWithError("wrong result");
+  measure(state, {.operations = 2.0 * static_cast<double>(rows * in * out), .kernel = "CUDA"}, multiply);
+}
+
 void register_rows(const SuiteOptions&) {
+  for (const std::size_t rows : {64u, 512u}) {
+    if (!cuda_missing().empty()) break;
+    benchmark::RegisterBenchmark(("matmul/CUDA/F32/rows_" + std::to_string(rows)).c_str(), [rows](benchmark::State& state) { device_row(state, rows); })->UseRealTime();
+  }
   for (const DType type : weight_types()) {
     for (const std::size_t rows : {1u, 4u, 8u, 64u, 512u}) {
       for (const Precision precision : {Precision::fast, Precision::exact}) {

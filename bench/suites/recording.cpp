@@ -86,7 +86,7 @@ class Scene {
     RecorderOptions options;
     options.path = file_;
     options.points = select_points(loaded_->model.spec, words);
-    options.kv_type = runner_.kv_type();
+    options.kv_format = runner_.kv_type();
     options.longest_sequence = options.expected_rows = ids_.size();
     options.provenance = Json::object();
     return Recorder::create({loaded_->model, runner_.kernel(), runner_.ops()}, std::move(options));

@@ -16,7 +16,7 @@
 namespace vitrine {
 
 /// Keys or values of one sequence, in the type that the cache holds. Row j of head h starts at
-/// rows + j * row_bytes + h * head_bytes and has head_dim numbers.
+/// rows + j * row_bytes + h * head_bytes and has head_dim numbers; of a block type whole blocks, the last filled up.
 struct KvView {
   DType type = DType::f32;
   const std::byte* rows = nullptr;
@@ -25,11 +25,12 @@ struct KvView {
   std::size_t kv_len = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  TensorView<const float, 2> scale{};  ///< [kv_len, kv_heads] when quantised
 
   const std::byte* row(std::size_t index, std::size_t head) const {
     return rows + static_cast<std::ptrdiff_t>(index) * row_bytes + static_cast<std::ptrdiff_t>(head) * head_bytes;
   }
+  /// The head_dim numbers of a row as f32.
+  void expand(std::size_t index, std::size_t head, float* numbers) const;
 };
 
 /// How scores are made and which of them count. Query row i stands at position q_start + i, key row j at j.

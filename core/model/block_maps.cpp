@@ -31,7 +31,7 @@ void weigh_values(const AttentionProblem& problem, TensorView<const float, 3> we
   std::vector<float> value(dim);
   std::vector<double> sums(weights.extent(0) * dim, 0.0);
   for (std::size_t j = 0; j < problem.v.kv_len; ++j) {
-    dtype_info(problem.v.type).expand(problem.v.row(j, kv_head), value.data(), dim);
+    problem.v.expand(j, kv_head, value.data());
     for (std::size_t i = 0; i < weights.extent(0); ++i) {
       for (std::size_t d = 0; d < dim; ++d) sums[i * dim + d] += static_cast<double>(weights(i, head, j)) * value[d];
     }

@@ -168,6 +168,37 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   return out;
 }
 
+/// Keys and values from position `start` on into the segment's cache, as it holds them; queries turn with the keys.
+void BlockPass::append(int index, const Segment& segment, std::size_t start, const HeadRows& rows) {
+  KvCache& cache = *segment.cache;
+  const auto block = static_cast<std::size_t>(index);
+  if (segment.shared > 0) cache.copy_rows(block, *segment.shared_from, segment.shared);
+  if (cache.format().hadamard) {
+    for (const TensorView<float, 3>& x : {rows.q, rows.k, rows.v}) context_.ops.hadamard(x, x);
+  }
+  const auto store = [&](TensorView<const float, 3> x, std::byte* target) {
+    bool fits = true;
+    for (std::size_t h = 0; h < x.extent(1); ++h) {
+      fits &= context_.ops.store({&x(0, h, 0), {x.extent(0), x.extent(2)}, {x.stride(0), 1}}, cache.format().type,
+                                 target + h * cache.head_bytes(block), cache.row_bytes(block));
+    }
+    return fits;
+  };
+  const bool keys_fit = store(rows.k, cache.key_row(block, start)), values_fit = store(rows.v, cache.value_row(block, start));
+  if (keys_fit && values_fit) return;
+  const char* most = cache.format().type == DType::q8_0 ? "8319008" : "65504";  // 127 times the largest half, or that itself
+  throw Error({"block " + std::to_string(index), std::string(keys_fit ? "values" : "keys") + " up to " + most + ", for a cache in " +
+               kv_format_name(cache.format()), "larger ones", "use --kv f32"});
+}
+
+/// What the heads of turned caches put out.
+void BlockPass::turn_back(std::span<const AttentionProblem> problems) {
+  for (std::size_t s = 0; s < problems.size(); ++s) {
+    const KvCache* cache = rows_.segments[s].cache;
+    if (cache && cache->format().hadamard) context_.ops.hadamard(problems[s].out, problems[s].out);
+  }
+}
+
 void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v) {
   const auto block = static_cast<std::size_t>(index);
   const AttentionSpec& spec = context_.model.spec.blocks[block].attention;
@@ -191,20 +222,9 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     AttentionProblem problem{.q = q.slice(first, count), .k = view_of(k.slice(first, count)),
                              .v = view_of(v.slice(first, count)), .out = z.slice(first, count)};
     if (segment.cache) {
-      KvCache& cache = *segment.cache;
-      if (segment.shared > 0) cache.copy_rows(block, *segment.shared_from, segment.shared);
-      const std::size_t width = spec.kv_heads * spec.head_dim, stride = cache.row_bytes(block);
-      const auto flat = [&](TensorView<float, 3> x) {
-        return TensorView<const float, 2>(&x(first, 0, 0), {count, width}, {x.stride(0), 1});
-      };
-      const bool keys_fit = context_.ops.store(flat(k), cache.type(), cache.key_row(block, start), stride);
-      const bool values_fit = context_.ops.store(flat(v), cache.type(), cache.value_row(block, start), stride);
-      if (!keys_fit || !values_fit) {
-        throw Error({"block " + std::to_string(index), std::string(keys_fit ? "values" : "keys") + " up to 65504, for a cache in F16",
-                     "larger ones", "use --kv f32"});
-      }
-      problem.k = cache.keys(block, start + count);
-      problem.v = cache.values(block, start + count);
+      append(index, segment, start, {q.slice(first, count), k.slice(first, count), v.slice(first, count)});
+      problem.k = segment.cache->keys(block, start + count);
+      problem.v = segment.cache->values(block, start + count);
     }
     problem.q_start = start;
     problem.layer = block;
@@ -214,13 +234,14 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(first, 0)), {count, spec.heads}};
     const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
     if (!reason.empty()) {
-      throw Error({"--kernel " + context_.kernel.spelled, reason, "other attention in this " + context_.model.spec.architecture + " model",
+      throw Error({"--kernel " + context_.kernel.spelled, reason, "a " + context_.model.spec.architecture + " model with keys in " + std::string(dtype_info(problem.k.type).name),
                    "see `vitrine list kernels`"}, Fault::usage);
     }
     problems.push_back(problem);
   }
   run_kernel(problems);
   show_maps(index, problems);
+  turn_back(problems);
   if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
   if (wants_threshold) show_heads(threshold_point, as_heads(thresholds, spec.heads, 1));
   if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));

@@ -37,8 +37,14 @@ class BlockPass {
   };
   TensorView<float, 2> normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot);
   TensorView<float, 2> attention(int index, TensorView<float, 2> input);
+  /// Rows of one segment, [rows, heads, head_dim].
+  struct HeadRows {
+    TensorView<float, 3> q, k, v;
+  };
   void attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v);
   void run_kernel(std::span<const AttentionProblem> problems);
+  void append(int index, const Segment& segment, std::size_t start, const HeadRows& rows);
+  void turn_back(std::span<const AttentionProblem> problems);
   bool wants_maps(int index) const;
   void show_maps(int index, std::span<const AttentionProblem> problems);
   void show_map_rows(int index, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows);

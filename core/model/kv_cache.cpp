@@ -16,14 +16,15 @@ Tensor grown(const Tensor& old, DType type, std::size_t capacity, std::size_t wi
 
 }  // namespace
 
-KvCache::KvCache(const ModelSpec& spec, DType type) : spec_(&spec), type_(type), blocks_(spec.blocks.size()) {
-  VITRINE_CHECK(type == DType::f32 || type == DType::f16);
+KvCache::KvCache(const ModelSpec& spec, KvFormat format) : spec_(&spec), format_(format), blocks_(spec.blocks.size()) {
+  require_kv_format(spec, format);
 }
 
-std::size_t KvCache::row_bytes(std::size_t block) const {
-  const AttentionSpec& attention = spec_->blocks[block].attention;
-  return vitrine::row_bytes(type_, attention.kv_heads * attention.head_dim);
+std::size_t KvCache::head_bytes(std::size_t block) const {
+  return vitrine::row_bytes(format_.type, kv_head_numbers(format_.type, spec_->blocks[block].attention.head_dim));
 }
+
+std::size_t KvCache::row_bytes(std::size_t block) const { return spec_->blocks[block].attention.kv_heads * head_bytes(block); }
 
 std::size_t KvCache::bytes() const {
   std::size_t sum = 0;
@@ -38,9 +39,9 @@ void KvCache::reserve(std::size_t rows) {
   if (spec_->context > 0) capacity = std::max(needed, std::min(capacity, spec_->context));
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const AttentionSpec& attention = spec_->blocks[i].attention;
-    const std::size_t width = attention.kv_heads * attention.head_dim;
-    blocks_[i].keys = grown(blocks_[i].keys, type_, capacity, width);
-    blocks_[i].values = grown(blocks_[i].values, type_, capacity, width);
+    const std::size_t width = attention.kv_heads * kv_head_numbers(format_.type, attention.head_dim);
+    blocks_[i].keys = grown(blocks_[i].keys, format_.type, capacity, width);
+    blocks_[i].values = grown(blocks_[i].values, format_.type, capacity, width);
   }
   capacity_ = capacity;
 }
@@ -54,7 +55,7 @@ std::byte* KvCache::value_row(std::size_t block, std::size_t position) {
 }
 
 void KvCache::copy_rows(std::size_t block, const KvCache& from, std::size_t rows) {
-  VITRINE_CHECK(from.type_ == type_ && rows <= from.capacity_ && rows <= capacity_);
+  VITRINE_CHECK(from.format_ == format_ && rows <= from.capacity_ && rows <= capacity_);
   const std::size_t bytes = rows * row_bytes(block);
   std::memcpy(blocks_[block].keys.bytes().data(), from.blocks_[block].keys.bytes().data(), bytes);
   std::memcpy(blocks_[block].values.bytes().data(), from.blocks_[block].values.bytes().data(), bytes);
@@ -68,7 +69,7 @@ void KvCache::truncate(std::size_t length) {
 namespace {
 
 KvView view_of(const Tensor& tensor, const AttentionSpec& attention, std::size_t kv_len) {
-  const std::size_t head_bytes = row_bytes(tensor.type(), attention.head_dim);
+  const std::size_t head_bytes = row_bytes(tensor.type(), kv_head_numbers(tensor.type(), attention.head_dim));
   return {.type = tensor.type(),
           .rows = tensor.bytes().data(),
           .row_bytes = static_cast<std::ptrdiff_t>(head_bytes * attention.kv_heads),

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/model/attention.h"
+#include "core/model/kv_format.h"
 #include "core/model/spec.h"
 #include "core/tensor/tensor.h"
 
@@ -12,10 +13,10 @@ namespace vitrine {
 /// Keys (rotated) and values of one causal sequence, all blocks. Grows by doubling up to the model's context.
 class KvCache {
  public:
-  /// @param type  f32 or f16
-  KvCache(const ModelSpec& spec, DType type);
+  /// @throws Error (usage) where the model's heads cannot be turned (require_kv_format)
+  KvCache(const ModelSpec& spec, KvFormat format);
 
-  DType type() const { return type_; }
+  const KvFormat& format() const { return format_; }
   std::size_t length() const { return length_; }
   std::size_t bytes() const;
 
@@ -25,7 +26,8 @@ class KvCache {
   std::byte* key_row(std::size_t block, std::size_t position);
   std::byte* value_row(std::size_t block, std::size_t position);
   std::size_t row_bytes(std::size_t block) const;
-  /// Stores the first `rows` positions of another cache of the same type as this one's (room must be reserved).
+  std::size_t head_bytes(std::size_t block) const;
+  /// Stores the first `rows` positions of another cache of the same format as this one's (room must be reserved).
   void copy_rows(std::size_t block, const KvCache& from, std::size_t rows);
   /// Counts `rows` more positions as present, once all blocks have stored them.
   void advance(std::size_t rows) { length_ += rows; }
@@ -41,7 +43,7 @@ class KvCache {
     Tensor keys, values;
   };
   const ModelSpec* spec_;
-  DType type_;
+  KvFormat format_;
   std::size_t length_ = 0;
   std::size_t capacity_ = 0;
   std::vector<Block> blocks_;

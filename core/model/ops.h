@@ -61,7 +61,13 @@ class Ops {
   /// Row `ids[i]` of the table into row i of out, as f32 times `scale`.
   virtual void gather(const Weight& table, std::span<const std::int32_t> ids, float scale, TensorView<float, 2> out) = 0;
 
-  /// Rows to another type (f32, f16, bf16): the KV cache. `target` row i starts at target + i * target_row_bytes.
+  /// Turns each head by the normalised Hadamard matrix, which is its own inverse: block after block of hadamard_size rows
+  /// (core/model/kv_format.h). out may be x.
+  /// @param x, out  [rows, heads, head_dim], head_dim dense
+  virtual void hadamard(TensorView<const float, 3> x, TensorView<float, 3> out) = 0;
+
+  /// Rows to another type (f32, f16, bf16, q8_0, q4_1): the KV cache. `target` row i starts at target + i * target_row_bytes;
+  /// a row that ends inside a block repeats its last number there. A block with an infinity or NaN comes back as NaN.
   /// Returns whether every finite number has a finite place in that type (f16: up to 65,504).
   virtual bool store(TensorView<const float, 2> rows, DType type, std::byte* target, std::size_t target_row_bytes) = 0;
 

@@ -24,6 +24,7 @@ Json describe(Session& session) {
   json.set("heads", number(block.attention.heads)).set("kv_heads", number(block.attention.kv_heads));
   json.set("head_dim", number(block.attention.head_dim)).set("mlp_width", number(block.mlp.width));
   json.set("vocabulary", number(spec.vocabulary)).set("context", number(spec.context));
+  json.set("kv", kv_format_name(session.kv_format())).set("kv_bytes_per_token", number(kv_bytes_per_token(spec, session.kv_format())));
   json.set("weight_bytes", number(model.weights.bytes())).set("tensors_by_type", dtypes);
   json.set("tokenizer", model.tokenizer ? Json(std::string(model.tokenizer->model())) : Json());
   json.set("machine", session.ops().describe()).set("threads", number(session.ops().pool().threads()));

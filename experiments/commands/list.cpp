@@ -32,6 +32,14 @@ void print(const Members& members) {
   }
 }
 
+/// Kernels for a device that is not here are in the table all the same, with the reason.
+void print_kernels() {
+  for (const AttentionKernel* kernel : all_attention_kernels()) {
+    const std::string missing = kernel->device == "cuda" ? cuda_missing() : "", name(kernel->name);
+    std::printf("%-18s %s%s\n", name.c_str(), std::string(kernel->summary).c_str(), missing.empty() ? "" : (" [" + missing + "]").c_str());
+  }
+}
+
 /// Hook names of a block, as every architecture has them; the command line's short names beside them.
 void print_points() {
   ModelSpec spec;
@@ -48,7 +56,7 @@ void print_points() {
 }
 
 void run(const std::string& kind) {
-  if (kind == "kernels") return print(all_attention_kernels());
+  if (kind == "kernels") return print_kernels();
   if (kind == "architectures") return print(all_architectures());
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());

@@ -58,7 +58,7 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
     result.longest_sequence = std::max(result.longest_sequence, input.tokens.size());
     result.expected_rows += input.tokens.size();
   }
-  result.kv_type = session.kv_type();
+  result.kv_format = session.kv_format();
   result.provenance = session.signature();
   result.provenance.set("command_line", command_line()).set("bos", inputs.front().bos_rule);
   result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));

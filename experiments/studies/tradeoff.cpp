@@ -116,7 +116,7 @@ class Tradeoff {
     add({"exact, kernel reference, one thread", Precision::exact, "reference", DType::f32}, model, one_thread_, floor_);
     add({"exact, kernel online_softmax, KV F32", Precision::exact, "online_softmax", DType::f32}, model, pool_, floor_);
     add({"fast, kernel flash, KV F32", Precision::fast, "flash", DType::f32}, model, pool_, floor_);
-    if (!encoder_) add({"fast, kernel flash, KV F16", Precision::fast, "flash", DType::f16}, model, pool_, floor_);
+    if (!encoder_) add_caches(model);
     add_weights(model);
   }
 
@@ -132,6 +132,17 @@ class Tradeoff {
     row.control = control;
     row.variant = std::make_unique<Variant>(std::move(spec), std::move(model), pool);
     rows_.push_back(std::move(row));
+  }
+
+  void add_caches(const Model& model) {
+    bool turns = true;
+    for (const BlockSpec& block : model.spec.blocks) turns = turns && hadamard_size(block.attention.head_dim) > 1;
+    for (const char* name : {"f16", "int8", "int8:hadamard", "int4", "int4:hadamard"}) {
+      const KvFormat format = parse_kv_format(name);
+      if (format.hadamard && !turns) continue;
+      add({"fast, kernel flash, KV " + kv_format_name(format), Precision::fast, "flash", format}, model, pool_, floor_);
+    }
+    if (!turns) notes_.push_back("No rows for turned caches: the heads have an odd size.");
   }
 
   /// Rounded weights beside noise of the same size, both run exactly, so that nothing else differs.
@@ -311,7 +322,7 @@ class Tradeoff {
     for (const Row& row : rows_) {
       std::vector<std::string> cells{row.variant->spec().name, spread(row.prefill), spread(row.decode),
                                      text_of(static_cast<double>(row.variant->model().weights.bytes()) / 1e6, "%.1f"),
-                                     std::to_string(row.variant->kv_bytes_per_token())};
+                                     std::to_string(kv_bytes_per_token(row.variant->model().spec, row.variant->spec().kv_format))};
       for (const Column& column : columns_) cells.push_back(pooled(row, column));
       table.rows.push_back(std::move(cells));
     }

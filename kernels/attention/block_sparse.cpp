@@ -163,7 +163,6 @@ std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const Kern
 KvView part_of(KvView view, std::size_t first, std::size_t count) {
   view.rows = view.row(first, 0);
   view.kv_len = count;
-  if (!view.scale.empty()) view.scale = view.scale.slice(first, count);
   return view;
 }
 

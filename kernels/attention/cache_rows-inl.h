@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/attention/flash_internal.h"
 #include "kernels/ops/weight_rows-inl.h"
@@ -19,6 +20,32 @@ namespace vitrine {
 namespace HWY_NAMESPACE {
 
 using flash::Range;
+
+template <class Rows>
+HWY_INLINE void blocks_as_f32(const std::byte* row, std::size_t head_dim, float* out) {
+  for (std::size_t begin = 0; begin < head_dim; begin += chunk) {
+    Vector numbers[chunk_vectors];
+    Rows::load(row, begin / chunk, numbers);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < chunk_vectors; ++v) {
+      if (begin + v * lanes < head_dim) hn::StoreU(numbers[v], Lanes(), out + begin + v * lanes);
+    }
+  }
+}
+
+/// A row of q8_0 or q4_1. @param out  [head_dim rounded up to a multiple of 16]; nothing is written behind that
+HWY_INLINE void block_row_as_f32(const KvView& view, const std::byte* row, float* out) {
+  if (view.type == DType::q8_0) return blocks_as_f32<Q8_0Rows>(row, view.head_dim, out);
+  blocks_as_f32<Q4_1Rows>(row, view.head_dim, out);
+}
+
+/// A row of f16. @param out  [head_dim]
+HWY_INLINE void half_row_as_f32(const KvView& view, const std::byte* row, float* out) {
+  const auto* bits = reinterpret_cast<const std::uint16_t*>(row);
+  std::size_t d = 0;
+  for (; d + lanes <= view.head_dim; d += lanes) hn::StoreU(from_f16(bits + d), Lanes(), out + d);
+  for (; d < view.head_dim; ++d) out[d] = f32_from_f16(bits[d]);
+}
 
 struct FloatRows {
   const float* data;
@@ -33,13 +60,13 @@ HWY_INLINE FloatRows rows_as_f32(const KvView& view, std::size_t head, Range row
   for (std::size_t row = rows.begin; row < rows.end; ++row) {
     const std::byte* data = view.row(row, head);
     float* target = buffer + (row - rows.begin) * width;
-    std::size_t d = 0;
-    if (view.type == DType::f16) {
-      const auto* bits = reinterpret_cast<const std::uint16_t*>(data);
-      for (; d + lanes <= view.head_dim; d += lanes) hn::StoreU(from_f16(bits + d), Lanes(), target + d);
+    if (view.type == DType::f32) {
+      std::memcpy(target, data, view.head_dim * sizeof(float));
+    } else if (view.type == DType::f16) {
+      half_row_as_f32(view, data, target);
+    } else {
+      block_row_as_f32(view, data, target);
     }
-    const std::size_t bytes = dtype_info(view.type).block_bytes;
-    if (d < view.head_dim) dtype_info(view.type).expand(data + d * bytes, target + d, view.head_dim - d);
     std::fill(target + view.head_dim, target + width, 0.0f);
   }
   return {buffer, width};

@@ -205,7 +205,7 @@ PatternRule rule(const KernelOptions& options) {
 }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  const std::string types = refuse_cache_types(problem);
+  const std::string types = refuse_cache_types(problem, CacheTypes::blocks_too);
   if (!types.empty()) return types;
   if (!has_bf16_products()) return "a CPU with AVX-512 BF16 (and --simd AVX3)";
   if (problem.k.head_dim > most_dim) return "heads of at most " + std::to_string(most_dim) + " numbers";

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/half.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
 
@@ -14,31 +13,33 @@ namespace {
 PatternRule rule(const KernelOptions& options) { return rule_without_options("reference", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  return refuse_cache_types(problem);
+  return refuse_cache_types(problem, CacheTypes::blocks_too);
 }
 
-float number(const KvView& view, std::size_t row, std::size_t head, std::size_t d) {
-  const std::byte* data = view.row(row, head);
-  if (view.type == DType::f32) return reinterpret_cast<const float*>(data)[d];
-  return f32_from_f16(reinterpret_cast<const std::uint16_t*>(data)[d]);
-}
+/// What one worker works in.
+struct Buffers {
+  double* weight;  // [kv_len]
+  double* sums;    // [head_dim]
+  float* row;      // [head_dim], of the cache
+};
 
-std::size_t longest(std::span<const AttentionProblem> problems) {
-  std::size_t longest = 0;
-  for (const AttentionProblem& problem : problems) longest = std::max(longest, problem.k.kv_len);
-  return longest;
+std::size_t worker_doubles(std::span<const AttentionProblem> problems) {
+  std::size_t most = 0;
+  for (const AttentionProblem& problem : problems) most = std::max(most, problem.k.kv_len + 2 * problem.k.head_dim);
+  return most;
 }
 
 /// Scores of one row (as doubles in `weight`), then its weights; returns the log-sum-exp.
-double weights_of(const AttentionProblem& p, std::size_t i, std::size_t h, double* weight) {
+double weights_of(const AttentionProblem& p, std::size_t i, std::size_t h, const Buffers& buffers) {
+  double* weight = buffers.weight;
   const std::size_t kv_head = h / (p.q.extent(1) / p.k.kv_heads);
   double top = -std::numeric_limits<double>::infinity(), sum = 0.0;
   for (std::size_t j = 0; j < p.k.kv_len; ++j) {
     weight[j] = -std::numeric_limits<double>::infinity();
     if (!visible(p.score, {}, p.q_start + i, j)) continue;
     double dot = 0.0;
-    for (std::size_t d = 0; d < p.q.extent(2); ++d)
-      dot += static_cast<double>(p.q(i, h, d)) * number(p.k, j, kv_head, d);
+    p.k.expand(j, kv_head, buffers.row);
+    for (std::size_t d = 0; d < p.q.extent(2); ++d) dot += static_cast<double>(p.q(i, h, d)) * buffers.row[d];
     const double score = dot * p.score.scale, cap = p.score.soft_cap;
     weight[j] = cap > 0.0 ? cap * std::tanh(score / cap) : score;
     top = std::max(top, weight[j]);
@@ -61,26 +62,28 @@ RowStats stats_of(const AttentionProblem& p, std::size_t i, const double* weight
   return {static_cast<float>(entropy), static_cast<float>(distance), static_cast<float>(weight[0])};
 }
 
-void run_row(const AttentionProblem& p, std::size_t i, std::size_t h, double* weight) {
-  const double log_sum = weights_of(p, i, h, weight);
-  const std::size_t kv_head = h / (p.q.extent(1) / p.k.kv_heads);
-  for (std::size_t d = 0; d < p.out.extent(2); ++d) {
-    double value = 0.0;
-    for (std::size_t j = 0; j < p.k.kv_len; ++j) {
-      if (weight[j] != 0.0) value += weight[j] * number(p.v, j, kv_head, d);
-    }
-    p.out(i, h, d) = static_cast<float>(value);
+void run_row(const AttentionProblem& p, std::size_t i, std::size_t h, const Buffers& buffers) {
+  const double log_sum = weights_of(p, i, h, buffers);
+  const std::size_t kv_head = h / (p.q.extent(1) / p.k.kv_heads), dim = p.out.extent(2);
+  std::fill_n(buffers.sums, dim, 0.0);
+  for (std::size_t j = 0; j < p.k.kv_len; ++j) {
+    if (buffers.weight[j] == 0.0) continue;
+    p.v.expand(j, kv_head, buffers.row);
+    for (std::size_t d = 0; d < dim; ++d) buffers.sums[d] += buffers.weight[j] * buffers.row[d];
   }
+  for (std::size_t d = 0; d < dim; ++d) p.out(i, h, d) = static_cast<float>(buffers.sums[d]);
   if (!p.normalizer.empty()) p.normalizer(i, h) = static_cast<float>(log_sum);
-  if (!p.stats.empty()) p.stats(i, h) = stats_of(p, i, weight);
+  if (!p.stats.empty()) p.stats(i, h) = stats_of(p, i, buffers.weight);
 }
 
 void run(const KernelCall& call) {
-  const std::size_t row_numbers = longest(call.problems);
+  const std::size_t doubles = worker_doubles(call.problems);
   for (const AttentionProblem& problem : call.problems) {
     call.pool.run(problem.q.extent(0), [&](std::size_t i, std::size_t worker) {
-      double* weight = reinterpret_cast<double*>(call.scratch.data()) + worker * row_numbers;
-      for (std::size_t h = 0; h < problem.q.extent(1); ++h) run_row(problem, i, h, weight);
+      double* weight = reinterpret_cast<double*>(call.scratch.data()) + worker * doubles;
+      double* sums = weight + problem.k.kv_len;
+      const Buffers buffers{weight, sums, reinterpret_cast<float*>(sums + problem.k.head_dim)};
+      for (std::size_t h = 0; h < problem.q.extent(1); ++h) run_row(problem, i, h, buffers);
     });
   }
 }
@@ -96,7 +99,7 @@ const AttentionKernel& attention_kernel_reference() {
                                       rule,
                                       refuses,
                                       [](std::span<const AttentionProblem> problems, const KernelOptions&,
-                                         std::size_t threads) { return longest(problems) * threads * sizeof(double); },
+                                         std::size_t threads) { return worker_doubles(problems) * threads * sizeof(double); },
                                       run};
   return kernel;
 }

@@ -55,6 +55,21 @@ class CommandLine : public testing::Test {
   TokenizingModel model;
 };
 
+TEST_F(CommandLine, QuantisedCaches) {
+  for (const char* kv : {"f32", "f16", "int8", "int8:hadamard", "int4", "int4:hadamard"}) {
+    EXPECT_EQ(run("score " + model.path() + " --ids 1,2,3 --quiet --kv " + kv).code, 0) << kv;
+    EXPECT_EQ(run("generate " + model.path() + " --ids 1,2,3 --max-tokens 2 --quiet --kv " + kv).code, 0) << kv;
+  }
+  const Answer info = run("info " + model.path() + " --json --kv int4:hadamard");
+  ASSERT_EQ(info.code, 0);
+  EXPECT_EQ(parse_json(info.out, "stdout")["kv"].string(), "INT4:HADAMARD");
+  expect_refused("score " + model.path() + " --ids 1,2 --kv int8 --precision exact", 2, "--kv: expected f32 under --precision exact");
+  expect_refused("score " + model.path() + " --ids 1,2 --kv int5", 2, "int8:hadamard");
+  expect_refused("score " + model.path() + " --ids 1,2 --kv int8 --kernel gemm", 2, "expected a cache of f32 or f16 (--kv f32, --kv f16), found a llama model with keys in Q8_0");
+  const std::string bert = std::string(VITRINE_TEST_DATA) + "/golden/bert/model";
+  expect_refused("embed " + bert + " --ids 1,2 --kv int8", 2, "a causal model, which has a cache");
+}
+
 TEST_F(CommandLine, ListsDoNotSwallowTheModel) {
   EXPECT_EQ(run("score --ids 1,2,3 " + model.path() + " --quiet").code, 0);
   const std::string file = model.write("run.h5", "");

@@ -12,7 +12,9 @@
 
 #include "core/base/half.h"
 #include "core/tensor/tensor.h"
+#include "core/model/kv_format.h"
 #include "kernels/kernels.h"
+#include "kernels/ops/kv_rows.h"
 
 namespace vitrine {
 
@@ -31,6 +33,7 @@ inline void PrintTo(const Choice& choice, std::ostream* stream) { *stream << cho
 inline std::vector<Choice> all_choices() {
   std::vector<Choice> choices;
   for (const AttentionKernel* kernel : all_attention_kernels()) {
+    if (kernel->device == "cuda" && !cuda_missing().empty()) continue;
     choices.push_back(chosen(std::string(kernel->name) + ":" + std::string(kernel->example)));
   }
   for (const char* spelled : {"sliding_window:window=1", "streaming:sinks=1,window=1", "top_k:k=1", "top_k:k=100000",
@@ -65,7 +68,7 @@ inline void PrintTo(const Shape& shape, std::ostream* stream) {
 struct Data {
   Shape shape;
   std::vector<float> q, k, v, additive, out, normalizer, threshold;
-  std::vector<std::uint16_t> k_half, v_half;
+  std::vector<std::byte> k_stored, v_stored;  // where the cache is not f32
   std::vector<RowStats> stats;
 
   explicit Data(const Shape& wanted, unsigned seed = 1) : shape(wanted) {
@@ -81,9 +84,9 @@ struct Data {
     fill(v, shape.kv_len * width, shape.v_size);
     fill(additive, shape.head_dim, 1.0f);
     for (std::size_t i = width; shape.equal_keys && i < k.size(); ++i) k[i] = k[i - width];
-    if (shape.kv == DType::f16) {
-      round_to_half(k, k_half);
-      round_to_half(v, v_half);
+    if (shape.kv != DType::f32) {
+      round(k, k_stored);
+      round(v, v_stored);
     }
     const float poison = std::numeric_limits<float>::quiet_NaN();
     out.assign(q.size(), poison);
@@ -96,8 +99,8 @@ struct Data {
   AttentionProblem problem(const Choice& choice) {
     const Shape& s = shape;
     AttentionProblem made{.q = {q.data(), {s.q_len, s.heads, s.head_dim}},
-                          .k = view(k, k_half),
-                          .v = view(v, v_half),
+                          .k = view(k, k_stored),
+                          .v = view(v, v_stored),
                           .out = {out.data(), {s.q_len, s.heads, s.head_dim}},
                           .normalizer = {normalizer.data(), {s.q_len, s.heads}},
                           .stats = {stats.data(), {s.q_len, s.heads}},
@@ -112,16 +115,25 @@ struct Data {
   }
 
  private:
-  static void round_to_half(std::vector<float>& numbers, std::vector<std::uint16_t>& halves) {
-    for (float& number : numbers) {
-      halves.push_back(f16_from_f32(std::clamp(number, -65504.0f, 65504.0f)));
-      number = f32_from_f16(halves.back());
+  std::size_t head_bytes() const { return row_bytes(shape.kv, kv_head_numbers(shape.kv, shape.head_dim)); }
+
+  /// Numbers to those that the cache stands for.
+  void round(std::vector<float>& numbers, std::vector<std::byte>& stored) const {
+    const std::size_t rows = numbers.size() / shape.head_dim;
+    stored.resize(rows * head_bytes());
+    for (float& number : numbers) number = std::clamp(number, -65504.0f, 65504.0f);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::span<const float> row(numbers.data() + r * shape.head_dim, shape.head_dim);
+      std::byte* target = stored.data() + r * head_bytes();
+      dtype_info(shape.kv).quantized ? void(store_block_row(shape.kv, row, target)) : dtype_info(shape.kv).compress(row.data(), target, row.size());
     }
+    const KvView held = view(numbers, stored);
+    for (std::size_t r = 0; r < rows; ++r) held.expand(r / shape.kv_heads, r % shape.kv_heads, numbers.data() + r * shape.head_dim);
   }
 
-  KvView view(const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) const {
-    const auto bytes = static_cast<std::ptrdiff_t>(row_bytes(shape.kv, shape.head_dim));
-    const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : halves.data();
+  KvView view(const std::vector<float>& numbers, const std::vector<std::byte>& stored) const {
+    const auto bytes = static_cast<std::ptrdiff_t>(head_bytes());
+    const void* data = shape.kv == DType::f32 ? static_cast<const void*>(numbers.data()) : stored.data();
     return {.type = shape.kv,
             .rows = static_cast<const std::byte*>(data),
             .row_bytes = bytes * static_cast<std::ptrdiff_t>(shape.kv_heads),

@@ -137,7 +137,14 @@ void add_decoding(std::vector<Shape>& made) {
       }
     }
   }
-  for (const DType kv : {DType::f32, DType::f16}) {  // several ranges of keys
+  for (const DType kv : {DType::q8_0, DType::q4_1}) {  // heads that end inside a block, and inside a vector
+    for (const std::size_t head_dim : {1u, 6u, 16u, 33u, 64u, 80u}) {
+      for (const std::size_t q_len : {1u, 23u}) {
+        made.push_back({.heads = 6, .kv_heads = 2, .head_dim = head_dim, .q_len = q_len, .kv_len = 90, .kv = kv});
+      }
+    }
+  }
+  for (const DType kv : {DType::f32, DType::f16, DType::q8_0, DType::q4_1}) {  // several ranges of keys
     for (const std::size_t q_len : {1u, 11u}) {
       made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 16, .q_len = q_len, .kv_len = 1100, .kv = kv});
       made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 16, .q_len = q_len, .kv_len = 1100, .kv = kv, .score = {.window = 600, .sinks = 3}});

@@ -70,6 +70,7 @@ TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
     SCOPED_TRACE(testing::PrintToString(choice));
     Data whole(shape), single(shape);
     const AttentionProblem problem = whole.problem(choice);
+    if (!does(choice, problem)) continue;
     run(choice, {&problem, 1}, 1);
     for (std::size_t row = 0; row < shape.q_len; ++row) {
       const AttentionProblem piece = piece_of(single.problem(choice), row, 1);
@@ -80,7 +81,39 @@ TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
   }
 }
 
+/// Quantised caches take one way through a kernel, so that their bits do not depend on splits either.
+TEST_P(AttentionConformance, QuantisedCachesHaveTheSameBitsForAnySplit) {
+  for (const DType kv : {DType::q8_0, DType::q4_1}) {
+    const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 600, .kv = kv};
+    std::size_t readers = 0;
+    for (const Choice& choice : all_choices()) {
+      SCOPED_TRACE(testing::PrintToString(choice));
+      Data whole(shape), split(shape);
+      const AttentionProblem problem = whole.problem(choice);
+      if (!choice.kernel->split_invariant || !does(choice, problem)) continue;
+      ++readers;
+      run(choice, {&problem, 1}, 1);
+      for (std::size_t first = 0, count = 1; first < shape.q_len; first += count, count = count % 7 + 2) {
+        count = std::min(count, shape.q_len - first);
+        const AttentionProblem piece = piece_of(split.problem(choice), first, count);
+        run(choice, {&piece, 1}, 3);
+      }
+      EXPECT_EQ(split.out, whole.out);
+      EXPECT_EQ(split.normalizer, whole.normalizer);
+    }
+    EXPECT_GE(readers, 4u);  // reference, flash and what is built on it
+  }
+}
+
 INSTANTIATE_EVERY_SIMD_TARGET(AttentionConformance);
+
+TEST(Attention, KernelsSayWhyTheyDoNotReadAQuantisedCache) {
+  for (const char* spelled : {"linear", "performer:features=8", "gemm", "online_softmax"}) {
+    const Choice choice = chosen(spelled);
+    Data data({.heads = 2, .kv_heads = 1, .head_dim = 8, .q_len = 2, .kv_len = 4, .kv = DType::q8_0});
+    EXPECT_EQ(choice.kernel->refuses(data.problem(choice), choice.options), "a cache of f32 or f16 (--kv f32, --kv f16)") << spelled;
+  }
+}
 
 /// Who multiplies queries and keys says so before a model with other scores, and the other way round.
 TEST(Attention, AdditiveScoresAndProductsAreNotTakenForOneAnother) {

@@ -97,7 +97,7 @@ TEST(MapsRecorded, AreTheTilesOfTheFactors) {
   const ScratchFile file("dense");
   RecorderOptions options;
   options.path = file.path;
-  options.kv_type = DType::f32;
+  options.kv_format = DType::f32;
   options.longest_sequence = length;
   const std::vector<std::string> words{"pattern"};
   options.points = select_points(tiny.model.spec, words);

@@ -36,12 +36,12 @@ struct TinyModel {
         model(load_model(std::filesystem::path(VITRINE_TEST_DATA) / "golden" / name / "model")) {}
 
   /// The sequences go through the model one after the other, seen by all observers.
-  void run(std::span<const std::vector<TokenId>> sequences, std::span<Observer* const> observers, DType kv_type = DType::f32) {
+  void run(std::span<const std::vector<TokenId>> sequences, std::span<Observer* const> observers, KvFormat kv_format = DType::f32) {
     const TapPlan taps(model.spec, observers);
     const ForwardContext context{model, *ops, kernel, workspace, progress, taps};
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       Segment segment{.sequence = static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}};
-      KvCache cache(model.spec, kv_type);
+      KvCache cache(model.spec, kv_format);
       if (model.spec.causal()) segment.cache = &cache;
       forward(context, {&segment, 1}, {});
     }
@@ -64,11 +64,12 @@ inline std::vector<Token> tokens_of(std::span<const TokenId> ids) {
 /// Records the sequences of a tiny model into `path`; `finish` as a run that ends well.
 inline std::unique_ptr<Recorder> record(TinyModel& tiny, std::span<const std::vector<TokenId>> sequences,
                                         RecorderOptions options, Observer* also = nullptr) {
+  const KvFormat kv_format = options.kv_format.quantized() ? options.kv_format : KvFormat(DType::f32);
   auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, std::move(options));
   for (const auto& ids : sequences) recorder->begin_sequence(tokens_of(ids));
   std::vector<Observer*> observers{recorder.get()};
   if (also) observers.push_back(also);
-  tiny.run(sequences, observers);
+  tiny.run(sequences, observers, kv_format);
   recorder->end_sequence();
   return recorder;
 }

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -23,7 +24,7 @@ RecorderOptions options_for(TinyModel& tiny, const std::filesystem::path& path, 
   RecorderOptions options;
   options.path = path;
   options.points = select_points(tiny.model.spec, points);
-  options.kv_type = DType::f32;
+  options.kv_format = DType::f32;
   options.provenance = Json::object().set("seed", 7);
   return options;
 }
@@ -103,6 +104,50 @@ TEST(Recording, HoldsEveryKernelsPattern) {
         EXPECT_EQ(module.rule, tiny.kernel.kernel->rule(tiny.kernel.options).in_layer(module.block));
       }
       EXPECT_LT(largest_difference(*recording, keeper), 1e-5);
+    }
+  }
+}
+
+/// What codes stand for is what was multiplied: the file's keys and values explain the heads' outputs, the ones that the
+/// model computed do not.
+TEST(RecordedCache, TilesComeFromWhatAQuantisedCacheHeld) {
+  for (const char* name : {"int8", "int8:hadamard", "int4", "int4:hadamard"}) {
+    TinyModel tiny("llama");
+    const ScratchFile file("cache");
+    Keeper keeper;
+    RecorderOptions options = options_for(tiny, file.path, {"v", "z", "pattern"});
+    options.kv_format = parse_kv_format(name);
+    options.longest_sequence = two_texts[0].size();
+    record(tiny, two_texts, options, &keeper)->finish();
+    const auto recording = Recording::open(file.path);
+    const std::size_t rows = two_texts[0].size() + two_texts[1].size();
+    for (const Recording::Module& module : recording->modules()) {
+      const auto values_of = [&](const char* hook) {
+        return recording->activation(*std::ranges::find(recording->activations(), "/activations/" + module.name + ".hook_" + hook, &Recording::Dataset::name), {0, rows});
+      };
+      const std::vector<float> v = values_of("v"), z = values_of("z"), &computed = keeper.seen.at(module.name + ".hook_v");
+      EXPECT_NE(v, computed);
+      double with_stored = 0.0, with_computed = 0.0;
+      const auto [begin, count] = recording->rows_of(1);
+      for (std::size_t h = 0; h < module.heads; ++h) {
+        std::vector<float> map(count * count);
+        pattern_tile(recording->head(module, h, 1)->factors, 0, 0, {map.data(), {count, count}});
+        for (std::size_t i = 0; i < count; ++i) {
+          for (std::size_t d = 0; d < module.head_dim; ++d) {
+            double stored = 0.0, other = 0.0;
+            for (std::size_t j = 0; j < count; ++j) {
+              const std::size_t at = ((begin + j) * module.kv_heads + h / (module.heads / module.kv_heads)) * module.head_dim + d;
+              stored += map[i * count + j] * v[at];
+              other += map[i * count + j] * computed[at];
+            }
+            const float output = z[((begin + i) * module.heads + h) * module.head_dim + d];
+            with_stored = std::max(with_stored, std::fabs(stored - output));
+            with_computed = std::max(with_computed, std::fabs(other - output));
+          }
+        }
+      }
+      EXPECT_LT(with_stored, 1e-5) << name;
+      EXPECT_GT(with_computed, 1e-4) << name;
     }
   }
 }

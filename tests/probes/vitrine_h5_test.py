@@ -55,4 +55,12 @@ for kernel in ("top_k:k=2", "linear", "sliding_window:window=4", "block_sparse:p
     other = folder / "h5_kernel_test.h5"
     subprocess.run(command[:-1] + [str(other), "--kernel", kernel], check=True, capture_output=True)
     assert check_heads(vitrine_h5.Run(other)) == checked
+for cache in ("int8", "int4:hadamard"):  # keys and values as multiplied, what the codes stand for
+    subprocess.run([vitrine, "record", model, "--ids", ",".join(map(str, ids)), "--kv", cache, "--kernel", "flash", "--store", "f32", "-o", str(path)],
+                   check=True, capture_output=True)
+    run = vitrine_h5.Run(path)
+    for name in run.modules():
+        layer, v, z = int(name.split(".")[1]), run[f"{name}.hook_v"], run[f"{name}.hook_z"]
+        for head in range(z.shape[1]):
+            assert np.allclose(run.pattern(layer, head) @ v[:, head // (z.shape[1] // v.shape[1])], z[:, head], atol=1e-5)
 print(f"{checked} heads, {len(run.names())} activations agree")

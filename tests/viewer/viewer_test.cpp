@@ -92,7 +92,7 @@ class Viewer : public testing::Test {
     RecorderOptions options;
     options.path = file_.path;
     options.points = {};
-    options.kv_type = DType::f32;
+    options.kv_format = DType::f32;
     record(tiny, two_texts, options)->finish();
     picture_ = file_.path.parent_path() / "picture.png";
     study_ = file_.path.parent_path() / "study.json";

@@ -85,6 +85,98 @@ TEST_P(Invariance, ABatchDoesNotChangeABit) {
   EXPECT_EQ(logits, alone);
 }
 
+/// The same promises over quantised caches, whose rows are rounded one by one.
+class QuantisedCaches : public testing::TestWithParam<const char*> {
+ protected:
+  KvFormat format() const { return parse_kv_format(GetParam()); }
+  std::vector<float> whole(std::size_t threads, std::string_view kernel = "flash") const {
+    Harness harness(threads, kernel);
+    KvCache cache(harness.model.spec, format());
+    const Segment segment{.sequence = 0, .ids = text, .types = {}, .cache = &cache};
+    std::vector<float> logits;
+    harness.run({&segment, 1}, logits);
+    return logits;
+  }
+};
+
+TEST_P(QuantisedCaches, ThreadsChunksCompanyAndForgettingDoNotChangeABit) {
+  const std::vector<float> alone = whole(1);
+  EXPECT_EQ(whole(3), alone);
+  EXPECT_NE(alone, Harness(1, "flash").whole());
+  Harness harness(2, "flash");
+  for (const std::size_t chunk : {1u, 4u}) {
+    KvCache cache(harness.model.spec, format());
+    std::vector<float> logits;
+    for (std::size_t begin = 0; begin < text.size(); begin += chunk) {
+      const std::size_t count = std::min(chunk, text.size() - begin);
+      const Segment segment{.sequence = 0, .ids = std::span(text).subspan(begin, count), .types = {}, .cache = &cache};
+      harness.run({&segment, 1}, logits);
+      if (begin != 8) continue;
+      const std::vector<TokenId> wrong{60, 2, 2, 9};  // is forgotten again
+      const Segment detour{.sequence = 1, .ids = wrong, .types = {}, .cache = &cache};
+      harness.run({&detour, 1}, logits);
+      cache.truncate(begin + count);
+    }
+    EXPECT_EQ(logits, alone) << "chunks of " << chunk;
+  }
+}
+
+TEST_P(QuantisedCaches, ASharedBeginningIsCopiedBitByBit) {
+  Harness harness(2, "flash");
+  KvCache first(harness.model.spec, format()), second(harness.model.spec, format());
+  std::vector<TokenId> other(text.begin(), text.begin() + 9);
+  other.insert(other.end(), {7, 7, 30});
+  const Segment segments[] = {{.sequence = 1, .ids = other, .types = {}, .cache = &first},
+                              {.sequence = 0, .ids = std::span(text).subspan(9), .types = {}, .cache = &second, .shared_from = &first, .shared = 9}};
+  std::vector<float> logits;
+  harness.run(segments, logits);
+  const std::vector<float> alone = whole(2);
+  const std::size_t vocabulary = alone.size() / text.size();
+  EXPECT_EQ(logits, std::vector<float>(alone.begin() + static_cast<std::ptrdiff_t>(9 * vocabulary), alone.end()));
+}
+
+TEST_P(QuantisedCaches, KernelsAgree) {
+  const std::vector<float> flash = whole(2), reference = whole(2, "reference");
+  for (std::size_t i = 0; i < flash.size(); ++i) EXPECT_NEAR(flash[i], reference[i], 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, QuantisedCaches, testing::Values("int8", "int8:hadamard", "int4", "int4:hadamard"));
+
+TEST(KvFormats, TurningKeepsTheLogitsWhereNothingIsRounded) {
+  Harness harness(2, "flash");
+  const std::vector<float> expected = harness.whole();
+  KvCache cache(harness.model.spec, {DType::f32, true});
+  const Segment segment{.sequence = 0, .ids = text, .types = {}, .cache = &cache};
+  std::vector<float> logits;
+  harness.run({&segment, 1}, logits);
+  ASSERT_EQ(logits.size(), expected.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-5);
+}
+
+TEST(KvFormats, NamesComeBackAndOthersAreRefused) {
+  for (const char* name : {"F32", "F16", "INT8", "INT8:HADAMARD", "INT4", "INT4:HADAMARD"}) EXPECT_EQ(kv_format_name(parse_kv_format(name)), name);
+  EXPECT_EQ(parse_kv_format("int4:hadamard"), KvFormat(DType::q4_1, true));
+  for (const char* name : {"", "q8_0", "f16:hadamard", "int4:", "int4:rotated", "int4:hadamard "}) EXPECT_THROW(parse_kv_format(name), Error) << name;
+}
+
+TEST(KvFormats, BytesOfATokenCountWholeBlocks) {
+  ModelSpec spec;
+  spec.blocks.resize(2);
+  for (BlockSpec& block : spec.blocks) {
+    block.attention.kv_heads = 3;
+    block.attention.head_dim = 80;
+  }
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::f32), 2u * 2 * 3 * 320);
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::f16), 2u * 2 * 3 * 160);
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::q8_0), 2u * 2 * 3 * 3 * 34);  // 80 numbers are three blocks
+  EXPECT_EQ(kv_bytes_per_token(spec, {DType::q4_1, true}), 2u * 2 * 3 * 3 * 20);
+  spec.blocks[1].attention.head_dim = 33;
+  EXPECT_THROW(require_kv_format(spec, {DType::q4_1, true}), Error);
+  EXPECT_NO_THROW(require_kv_format(spec, DType::q4_1));
+  spec.blocks[0].attention.mask = Mask::none;
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::f32), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, Invariance, testing::Values("reference", "online_softmax", "flash"));
 
 /// No library below starts threads of its own.
