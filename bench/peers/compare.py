@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -114,8 +115,8 @@ def cpu_name():
 
 def report(results, context, arguments):
     versions = dict.fromkeys(f"{r['runner']}: {r['version']}" for r in results if r["version"])
-    words = [pathlib.Path(word).name if word in arguments.models else word for word in arguments.words]
-    head = [f"`bench/peers/compare.py {' '.join(words)}`", "",
+    words = [pathlib.Path(word).name if "/" in word else word for word in arguments.words]  # no folders of this machine
+    head = [f"`bench/peers/compare.py {shlex.join(words)}`", "",
             f"{context.get('date', '')}; {cpu_name()}, {context.get('instruction_set', '')}, {arguments.threads} threads; "
             f"peak f32 {context.get('peak_f32', '?')}, bf16 {context.get('peak_bf16', 'none')}, int8 {context.get('peak_int8', 'none')} operations/s, "
             f"reading {context.get('peak_read', '?')} bytes/s; {arguments.rounds} interleaved rounds.", "; ".join(versions) + ".", ""]
