@@ -56,12 +56,10 @@ void time_kernels(TunedShape& place, ThreadPool& pool) {
   double fastest = 1e9;
   for (const AttentionKernel* kernel : exact_kernels()) {
     if (!kernel->refuses(sample.problem(), {}).empty()) continue;
-    AttentionRun& call =
-        calls.emplace_back(kernel, AttentionRun(choose_attention_kernel(kernel->name), sample.problem(), pool)).second;
+    AttentionRun& call = calls.emplace_back(kernel, AttentionRun(choose_attention_kernel(kernel->name), sample.problem(), pool)).second;
     call();
     if (!(relative_error(sample.out(), expected.out()) <= static_cast<double>(kernel->tolerance))) {
-      throw Error({"kernel " + std::string(kernel->name), "the values of `reference`", "others for " + place.name,
-                   "this is a fault of the program: please report it"});
+      throw Error({"kernel " + std::string(kernel->name), "the values of `reference`", "others for " + place.name, "this is a fault of the program: please report it"});
     }
     seconds[kernel].push_back(sample_seconds(call));
     fastest = std::min(fastest, seconds[kernel].back());
@@ -83,17 +81,12 @@ std::string cpu_name() {
 }
 
 Json to_json(const TuningKey& key) {
-  return Json::object()
-      .set("cpu", key.cpu)
-      .set("simd", key.simd)
-      .set("version", key.version)
-      .set("threads", static_cast<std::uint64_t>(key.threads));
+  return Json::object().set("cpu", key.cpu).set("simd", key.simd).set("version", key.version).set("threads", static_cast<std::uint64_t>(key.threads));
 }
 
 /// The key a file says it has. @throws std::logic_error where it is no key
 TuningKey key_of(const Json& json) {
-  return {json["cpu"].string(), json["simd"].string(), json["version"].string(),
-          static_cast<std::size_t>(json["threads"].integer())};
+  return {json["cpu"].string(), json["simd"].string(), json["version"].string(), static_cast<std::size_t>(json["threads"].integer())};
 }
 
 /// @throws std::logic_error or Error where the file is damaged
@@ -185,9 +178,7 @@ void write_tuning(const TuningTable& table) {
   std::filesystem::create_directories(path.parent_path(), failure);
   std::ofstream(part) << to_json(table).dump(1) << "\n";
   std::filesystem::rename(part, path, failure);
-  if (failure)
-    throw Error(
-        {path.string(), "a file that can be written", failure.message(), "set XDG_CACHE_HOME to a folder of yours"});
+  if (failure) throw Error({path.string(), "a file that can be written", failure.message(), "set XDG_CACHE_HOME to a folder of yours"});
 }
 
 std::optional<TuningTable> read_tuning(const TuningKey& key, std::string& complaint) {
@@ -201,8 +192,7 @@ std::optional<TuningTable> read_tuning(const TuningKey& key, std::string& compla
     if (json["format"].integer() != format) throw std::logic_error("another format");
     TuningTable table = table_of(json);
     if (table.key == key) return table;
-    complaint =
-        path.string() + ": expected times of " + quoted(key.cpu) + ", found those of " + quoted(table.key.cpu) + advice;
+    complaint = path.string() + ": expected times of " + quoted(key.cpu) + ", found those of " + quoted(table.key.cpu) + advice;
   } catch (const std::exception&) {
     complaint = path.string() + ": expected times of kernels, found a damaged file" + advice;
   }
@@ -243,8 +233,7 @@ TunedChoice choose_tuned_kernel(const std::string& spelled, const AttentionSpec&
   if (spelled != "auto") return result;
   const auto table = read_tuning(tuning_key(threads), result.complaint);
   const std::string best = table ? fastest_kernel(*table, spec, kv) : "";
-  result.reason = best.empty() ? "the default, no table of `vitrine tune` for this machine"
-                               : "the fastest exact one by `vitrine tune`";
+  result.reason = best.empty() ? "the default, no table of `vitrine tune` for this machine" : "the fastest exact one by `vitrine tune`";
   if (!best.empty()) result.choice = choose_attention_kernel(best);
   return result;
 }

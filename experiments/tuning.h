@@ -33,8 +33,8 @@ struct TuningTable {
   std::vector<TunedShape> shapes;
 };
 
-/// Kernels that compute the softmax over all visible keys, on this CPU, with the same bits for any split of the
-/// queries: any of them may stand for `auto`.
+/// Kernels that compute the softmax over all visible keys, on this CPU, with the same bits for any split of the queries: any
+/// of them may stand for `auto`.
 std::vector<const AttentionKernel*> exact_kernels();
 
 /// Prompts and single queries for the head sizes 32, 64 and 128, with f32 and f16 keys and values.
@@ -52,10 +52,9 @@ void write_tuning(const TuningTable& table);
 /// The table of a key; none where there is no file, or where `complaint` says in one line why it is not used.
 std::optional<TuningTable> read_tuning(const TuningKey& key, std::string& complaint);
 
-/// The kernel whose times for the nearest head size and the type of keys and values are the smallest multiple of the
-/// fastest ones, as the geometric mean over prompts and single queries. One kernel for both: one that changed between a
-/// prompt and the tokens behind it would make a text's bits depend on how it is cut. Empty where the table does not
-/// say.
+/// The kernel whose times for the nearest head size and the type of keys and values are the smallest multiple of the fastest
+/// ones, as the geometric mean over prompts and single queries. One kernel for both: one that changed between a prompt and
+/// the tokens behind it would make a text's bits depend on how it is cut. Empty where the table does not say.
 std::string fastest_kernel(const TuningTable& table, const AttentionSpec& spec, DType kv);
 
 /// choose_attention_kernel, where `auto` is decided by the table of `vitrine tune` if there is one.

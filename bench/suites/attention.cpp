@@ -23,13 +23,13 @@ struct Case {
 };
 
 constexpr Case cases[] = {
-    {"causal_512", {9, 9, 64, 512, 512, DType::f32}},           {"causal_512_f16", {9, 9, 64, 512, 512, DType::f16}},
-    {"causal_2048", {9, 9, 64, 2048, 2048, DType::f32}},        {"causal_2048_f16", {9, 9, 64, 2048, 2048, DType::f16}},
-    {"causal_4096", {9, 9, 64, 4096, 4096, DType::f32}},        {"causal_4096_f16", {9, 9, 64, 4096, 4096, DType::f16}},
-    {"grouped_512", {9, 3, 64, 512, 512, DType::f32}},          {"grouped_512_f16", {9, 3, 64, 512, 512, DType::f16}},
-    {"chunk_64_at_2048_f16", {9, 3, 64, 64, 2048, DType::f16}}, {"decode_at_1024", {9, 3, 64, 1, 1024, DType::f32}},
-    {"decode_at_1024_f16", {9, 3, 64, 1, 1024, DType::f16}},    {"decode_at_4096", {9, 3, 64, 1, 4096, DType::f32}},
-    {"decode_at_4096_f16", {9, 3, 64, 1, 4096, DType::f16}},
+    {"causal_512", {9, 9, 64, 512, 512, DType::f32}},        {"causal_512_f16", {9, 9, 64, 512, 512, DType::f16}},
+    {"causal_2048", {9, 9, 64, 2048, 2048, DType::f32}},     {"causal_2048_f16", {9, 9, 64, 2048, 2048, DType::f16}},
+    {"causal_4096", {9, 9, 64, 4096, 4096, DType::f32}},     {"causal_4096_f16", {9, 9, 64, 4096, 4096, DType::f16}},
+    {"grouped_512", {9, 3, 64, 512, 512, DType::f32}},       {"grouped_512_f16", {9, 3, 64, 512, 512, DType::f16}},
+    {"chunk_64_at_2048_f16", {9, 3, 64, 64, 2048, DType::f16}},
+    {"decode_at_1024", {9, 3, 64, 1, 1024, DType::f32}},     {"decode_at_1024_f16", {9, 3, 64, 1, 1024, DType::f16}},
+    {"decode_at_4096", {9, 3, 64, 1, 4096, DType::f32}},     {"decode_at_4096_f16", {9, 3, 64, 1, 4096, DType::f16}},
 };
 
 AttentionSample& sample_of(const Case& wanted) {
@@ -60,9 +60,7 @@ std::string disagreement(const KernelChoice& choice, const AttentionSample& samp
     }
   }
   const double error = std::sqrt(difference / size);
-  return error <= static_cast<double>(choice.kernel->tolerance)
-             ? ""
-             : "relative error to reference " + std::to_string(error);
+  return error <= static_cast<double>(choice.kernel->tolerance) ? "" : "relative error to reference " + std::to_string(error);
 }
 
 void attention_row(benchmark::State& state, const KernelChoice& choice, const Case& wanted) {
@@ -73,8 +71,7 @@ void attention_row(benchmark::State& state, const KernelChoice& choice, const Ca
   }
   AttentionRun call(choice, problem, bench_pool());
   call();
-  if (const std::string reason = disagreement(choice, sample); !reason.empty())
-    return state.SkipWithError(reason.c_str());
+  if (const std::string reason = disagreement(choice, sample); !reason.empty()) return state.SkipWithError(reason.c_str());
   Work work{.operations = useful_operations(wanted.shape), .kernel = choice.spelled};
   if (wanted.shape.q_len < wanted.shape.kv_len) work.cached_bytes = static_cast<double>(sample.cache_bytes());
   measure(state, work, [&] { call(); });
@@ -99,8 +96,7 @@ void register_rows(const SuiteOptions&) {
 }  // namespace
 
 const Suite& suite_attention() {
-  static const Suite suite{"attention", "every kernel: prompts, chunks and single queries, f32 and f16 keys and values",
-                           register_rows};
+  static const Suite suite{"attention", "every kernel: prompts, chunks and single queries, f32 and f16 keys and values", register_rows};
   return suite;
 }
 
