@@ -61,7 +61,8 @@ std::string line_of(const std::string& name, const std::vector<double>& before, 
     std::snprintf(numbers, sizeof numbers, "%6.3f  unknown: one repetition", ratio.value);
   }
   char line[512];
-  std::snprintf(line, sizeof line, "%-56s %10s %10s  ", name.c_str(), duration(median(before)).c_str(), duration(median(after)).c_str());
+  std::snprintf(line, sizeof line, "%-56s %10s %10s  ", name.c_str(), duration(median(before)).c_str(),
+                duration(median(after)).c_str());
   std::string whole = std::string(line) + numbers;
   whole.erase(whole.find_last_not_of(' ') + 1);
   return whole + "\n";
@@ -106,7 +107,8 @@ TimeRatio time_ratio(const std::vector<double>& before, const std::vector<double
   if (before.size() < 2 || after.size() < 2) return ratio;
   std::mt19937 random(1);
   std::vector<double> drawn;
-  for (std::size_t i = 0; i < samples; ++i) drawn.push_back(median_of_a_sample(after, random) / median_of_a_sample(before, random));
+  for (std::size_t i = 0; i < samples; ++i)
+    drawn.push_back(median_of_a_sample(after, random) / median_of_a_sample(before, random));
   std::ranges::sort(drawn);
   ratio.low = drawn[samples * 25 / 1000];
   ratio.high = drawn[samples - 1 - samples * 25 / 1000];
@@ -120,7 +122,8 @@ std::string comparison(const BenchResult& before, const BenchResult& after) {
     lines += "Not the same machine or threads: " + before.machine + " before, " + after.machine + " after.\n";
   }
   char header[512];
-  std::snprintf(header, sizeof header, "%-56s %10s %10s  %6s  %s\n", "row", "before", "after", "ratio", "95% interval (bootstrap over repetitions)");
+  std::snprintf(header, sizeof header, "%-56s %10s %10s  %6s  %s\n", "row", "before", "after", "ratio",
+                "95% interval (bootstrap over repetitions)");
   lines += header;
   std::size_t single = 0;
   for (const auto& [name, seconds] : after.rows) {

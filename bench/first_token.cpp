@@ -24,9 +24,7 @@ namespace {
 
 constexpr std::size_t prompt = 16, more_tokens = 32;
 
-double nanoseconds_now() {
-  return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count());
-}
+double nanoseconds_now() { return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count()); }
 
 /// Pages of this process that are in memory, the mapped file's among them.
 double resident_bytes() {
@@ -52,7 +50,8 @@ std::pair<std::string, bool> output_of(std::vector<std::string> words) {
   close(ends[1]);
   std::string text;
   char block[512];
-  for (ssize_t count; started && (count = read(ends[0], block, sizeof block)) > 0;) text.append(block, static_cast<std::size_t>(count));
+  for (ssize_t count; started && (count = read(ends[0], block, sizeof block)) > 0;)
+    text.append(block, static_cast<std::size_t>(count));
   close(ends[0]);
   int status = -1;
   const bool ended = started && waitpid(child, &status, 0) == child;
@@ -67,8 +66,9 @@ TokenId likeliest(TensorView<float, 2> logits) {
 }  // namespace
 
 FirstToken measure_first_token(const std::string& model) {
-  const auto [text, well] = output_of({"vitrine-bench", model, "--threads", std::to_string(bench_pool().threads()), "--simd", simd_in_use(),
-                                       "--first-token", std::to_string(static_cast<long long>(nanoseconds_now()))});
+  const auto [text, well] =
+      output_of({"vitrine-bench", model, "--threads", std::to_string(bench_pool().threads()), "--simd", simd_in_use(),
+                 "--first-token", std::to_string(static_cast<long long>(nanoseconds_now()))});
   if (!well) return {.failure = "the process that opens the model failed"};
   const Json json = parse_json(text, "the first token's process");
   return {json["seconds"].number(), json["resident_bytes"].number(), ""};

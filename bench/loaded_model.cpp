@@ -48,7 +48,8 @@ double LoadedModel::operations(std::size_t before, std::size_t rows, std::size_t
   const auto count = static_cast<double>(rows), keys = static_cast<double>(before) + (count + 1.0) / 2.0;
   double sum = 0.0;
   for (const auto& [key, weight] : model.weights.all()) {
-    if (key.block >= 0 && !key.bias && weight.rows > 1) sum += 2.0 * count * static_cast<double>(weight.rows * weight.cols);
+    if (key.block >= 0 && !key.bias && weight.rows > 1)
+      sum += 2.0 * count * static_cast<double>(weight.rows * weight.cols);
   }
   for (const BlockSpec& block : model.spec.blocks) {
     const double visible = model.spec.causal() ? keys : count;
@@ -66,7 +67,8 @@ std::shared_ptr<const LoadedModel> loaded_model(const std::string& path) {
   made->path = path;
   made->name = std::filesystem::path(path).filename().string();
   made->model = load_model(path);
-  made->file_bytes = static_cast<double>(std::filesystem::is_regular_file(path) ? std::filesystem::file_size(path) : made->model.weights.bytes());
+  made->file_bytes = static_cast<double>(std::filesystem::is_regular_file(path) ? std::filesystem::file_size(path)
+                                                                                : made->model.weights.bytes());
   return found = made;
 }
 
@@ -105,7 +107,8 @@ double ModelRunner::score(std::span<const Segment> segments, const TapPlan& taps
     ops_->pool().run(rows.size(), [&](std::size_t r, std::size_t) {
       const std::span<const TokenId> ids = segments[rows[r].sequence].ids;
       const std::size_t next = rows[r].position + 1;
-      if (next < ids.size()) found[r] = ops_->log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(ids[next]));
+      if (next < ids.size())
+        found[r] = ops_->log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(ids[next]));
     });
     for (std::size_t r = 0; r < rows.size(); ++r) sums[rows[r].sequence] += found[r];
   };

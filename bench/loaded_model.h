@@ -11,14 +11,15 @@ namespace vitrine {
 
 /// A model of the command line, opened once for all suites.
 struct LoadedModel {
-  std::string name;         ///< of its file or folder
+  std::string name;  ///< of its file or folder
   std::string path;
   Model model;
   double file_bytes = 0.0;  ///< what a token reads: the file (a tied embedding counts once), or all weights of a folder
 
   bool predicts() const { return model.spec.has_head && model.spec.causal(); }
   bool holds(std::size_t tokens) const { return model.spec.context == 0 || tokens <= model.spec.context; }
-  /// Operations of products and attention for `rows` tokens behind `before` others, with logits of `logit_rows` of them.
+  /// Operations of products and attention for `rows` tokens behind `before` others, with logits of `logit_rows` of
+  /// them.
   double operations(std::size_t before, std::size_t rows, std::size_t logit_rows) const;
 };
 
@@ -55,9 +56,9 @@ class ModelRunner {
   DType kv_;
 };
 
-/// Mean Kullback-Leibler divergence, in nats, of a runner's predictions from exact arithmetic with reference attention over
-/// 64 random tokens given `step` at a time; kept for the next row that asks. A timing without it would say how fast, but not
-/// how right.
+/// Mean Kullback-Leibler divergence, in nats, of a runner's predictions from exact arithmetic with reference attention
+/// over 64 random tokens given `step` at a time; kept for the next row that asks. A timing without it would say how
+/// fast, but not how right.
 double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, Precision precision, std::size_t step);
 
 }  // namespace vitrine

@@ -77,7 +77,8 @@ double read_everywhere() {
   constexpr std::size_t piece = 1 << 20;
   static std::atomic<unsigned> sum;  // keeps the loop alive
   const std::span<const std::byte> bytes = far_memory().bytes();
-  bench_pool().run(bytes.size() / piece, [&](std::size_t i, std::size_t) { sum += read_all(bytes.subspan(i * piece, piece)); });
+  bench_pool().run(bytes.size() / piece,
+                   [&](std::size_t i, std::size_t) { sum += read_all(bytes.subspan(i * piece, piece)); });
   return static_cast<double>(read_bytes);
 }
 

@@ -12,8 +12,8 @@ void choose_bench_threads(std::size_t threads);
 /// The pool that every suite works with, made once: oneDNN is tamed per thread before anything else.
 ThreadPool& bench_pool();
 
-/// What this machine can do at best with all threads of the pool and the instruction set in use, measured once: the base of
-/// every percentage. 0 where the CPU has no such instruction, or it is not in use.
+/// What this machine can do at best with all threads of the pool and the instruction set in use, measured once: the
+/// base of every percentage. 0 where the CPU has no such instruction, or it is not in use.
 struct MachinePeak {
   double f32 = 0.0;   ///< multiply-adds in registers, operations a second
   double bf16 = 0.0;  ///< dot products of pairs

@@ -48,7 +48,8 @@ class Columns {
     rate("of_bandwidth", work_.bytes * calls / peak.read);
     rate("tokens/s", work_.tokens * calls);
     const std::string kernel = work_.kernel.empty() ? "" : " " + work_.kernel;
-    state_.SetLabel(simd_in_use() + " " + std::to_string(bench_pool().threads()) + (bench_pool().threads() == 1 ? " thread" : " threads") + kernel);
+    state_.SetLabel(simd_in_use() + " " + std::to_string(bench_pool().threads()) +
+                    (bench_pool().threads() == 1 ? " thread" : " threads") + kernel);
   }
 
  private:
@@ -86,7 +87,8 @@ double measure_beside(benchmark::State& state, const Work& work, const std::func
   return median(calls) / median(baselines);
 }
 
-void measure_told(benchmark::State& state, const Work& work, const std::function<double(std::string& failure)>& seconds) {
+void measure_told(benchmark::State& state, const Work& work,
+                  const std::function<double(std::string& failure)>& seconds) {
   machine_peak();
   Columns columns(state, work);
   for (auto _ : state) {

@@ -21,9 +21,9 @@ struct Work {
   std::string kernel{};  ///< attention kernel, or what else does the work
 };
 
-/// Times `call` and sets the row's columns: FLOP/s, bytes/s and tokens/s, the shares of the measured peaks (of_f32_peak,
-/// of_bf16_peak, of_int8_peak, of_bandwidth), joules a call where RAPL can be read; the label names instruction set, threads
-/// and kernel.
+/// Times `call` and sets the row's columns: FLOP/s, bytes/s and tokens/s, the shares of the measured peaks
+/// (of_f32_peak, of_bf16_peak, of_int8_peak, of_bandwidth), joules a call where RAPL can be read; the label names
+/// instruction set, threads and kernel.
 void measure(benchmark::State& state, const Work& work, const std::function<void()>& call);
 
 /// The same for a row with UseManualTime, whose calls alternate with those of a baseline so that both meet the same
@@ -31,9 +31,10 @@ void measure(benchmark::State& state, const Work& work, const std::function<void
 double measure_beside(benchmark::State& state, const Work& work, const std::function<void()>& call,
                       const std::function<void()>& baseline);
 
-/// As measure(), for calls that say themselves how many seconds they took (UseManualTime); `seconds` below 0 ends the row
-/// with what `failure` says.
-void measure_told(benchmark::State& state, const Work& work, const std::function<double(std::string& failure)>& seconds);
+/// As measure(), for calls that say themselves how many seconds they took (UseManualTime); `seconds` below 0 ends the
+/// row with what `failure` says.
+void measure_told(benchmark::State& state, const Work& work,
+                  const std::function<double(std::string& failure)>& seconds);
 
 /// Why joules are missing; empty where they are not.
 const std::string& energy_absence();

@@ -29,20 +29,30 @@ struct Options {
 };
 
 void declare(CLI::App& app, Options& options) {
-  app.add_option("MODEL", options.suites.models, "models for the suites that need one: GGUF files or Hugging Face folders");
+  app.add_option("MODEL", options.suites.models,
+                 "models for the suites that need one: GGUF files or Hugging Face folders");
   app.add_option("--threads", options.threads, "default: the cores this process may use")->check(CLI::Range(1, 1024));
   app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
-  app.add_option("--prefill", options.suites.prefill, "lengths of prompts (512)")->delimiter(',')->allow_extra_args(false)->check(CLI::Range(1, 1 << 20));
+  app.add_option("--prefill", options.suites.prefill, "lengths of prompts (512)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--depths", options.suites.depths, "tokens before the one that is decoded (512,4096)")
-      ->delimiter(',')->allow_extra_args(false)->check(CLI::Range(1, 1 << 20));
-  app.add_option("--compare", options.compare, "an older JSON result: the rows that run are compared with it; two: those are compared, nothing runs")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--compare", options.compare,
+                 "an older JSON result: the rows that run are compared with it; two: those are compared, nothing runs")
       ->expected(1, 2);
-  app.add_flag("--requests", options.requests, "read row filters from standard input, one a line, and answer each with JSON");
+  app.add_flag("--requests", options.requests,
+               "read row filters from standard input, one a line, and answer each with JSON");
   app.add_flag("--list-suites", options.list_suites, "what there is to measure");
   app.add_option("--first-token", options.first_token)->group("");  // of the suite `load`, which starts this program
   app.allow_extras();
-  app.footer("Also Google Benchmark's flags: --benchmark_filter=REGEX, --benchmark_repetitions=N, --benchmark_out=FILE.json, ...\n"
-             "Example:\n  vitrine-bench model.gguf --threads 2 --benchmark_filter=model --benchmark_repetitions=7");
+  app.footer(
+      "Also Google Benchmark's flags: --benchmark_filter=REGEX, --benchmark_repetitions=N, --benchmark_out=FILE.json, "
+      "...\n"
+      "Example:\n  vitrine-bench model.gguf --threads 2 --benchmark_filter=model --benchmark_repetitions=7");
 }
 
 /// @throws Error (usage) where a word is neither ours nor Google Benchmark's
@@ -52,7 +62,9 @@ void initialize_benchmark(const std::vector<std::string>& words) {
   flags.push_back(nullptr);
   int count = static_cast<int>(flags.size()) - 1;
   benchmark::Initialize(&count, flags.data());
-  if (count > 1) throw Error({"flag", "those of --help and Google Benchmark's", quoted(std::string_view(flags[1])), ""}, Fault::usage);
+  if (count > 1)
+    throw Error({"flag", "those of --help and Google Benchmark's", quoted(std::string_view(flags[1])), ""},
+                Fault::usage);
 }
 
 void add_context() {
@@ -85,7 +97,8 @@ class KeepingReporter : public benchmark::ConsoleReporter {
   void ReportRuns(const std::vector<Run>& runs) override {
     for (const Run& run : runs) {
       if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
-      kept.rows[run.benchmark_name()].push_back(run.GetAdjustedRealTime() / benchmark::GetTimeUnitMultiplier(run.time_unit));
+      kept.rows[run.benchmark_name()].push_back(run.GetAdjustedRealTime() /
+                                                benchmark::GetTimeUnitMultiplier(run.time_unit));
     }
     ConsoleReporter::ReportRuns(runs);
   }
@@ -100,7 +113,8 @@ void run_and_compare(const BenchResult& before) {
 }
 
 int run(int count, char** words) {
-  CLI::App app("Measures kernels, products, models, recordings. Each row is checked before it is timed.", "vitrine-bench");
+  CLI::App app("Measures kernels, products, models, recordings. Each row is checked before it is timed.",
+               "vitrine-bench");
   Options options;
   declare(app, options);
   try {
@@ -111,11 +125,13 @@ int run(int count, char** words) {
     throw Error({"command line", "", line.substr(1, line.size() - 2), "see vitrine-bench --help"}, Fault::usage);
   }
   if (options.list_suites) {
-    for (const Suite* suite : all_suites()) std::printf("%-14s %s\n", std::string(suite->name).c_str(), std::string(suite->summary).c_str());
+    for (const Suite* suite : all_suites())
+      std::printf("%-14s %s\n", std::string(suite->name).c_str(), std::string(suite->summary).c_str());
     return 0;
   }
   if (options.compare.size() == 2) {
-    std::fputs(comparison(read_bench_result(options.compare[0]), read_bench_result(options.compare[1])).c_str(), stdout);
+    std::fputs(comparison(read_bench_result(options.compare[0]), read_bench_result(options.compare[1])).c_str(),
+               stdout);
     return 0;
   }
   std::optional<BenchResult> before;

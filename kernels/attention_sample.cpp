@@ -75,7 +75,9 @@ std::vector<float> AttentionSample::head_of(const Tensor& rows, std::size_t kv_h
 }
 
 AttentionRun::AttentionRun(KernelChoice choice, const AttentionProblem& problem, ThreadPool& pool)
-    : choice_(std::move(choice)), problem_(problem), pool_(pool),
+    : choice_(std::move(choice)),
+      problem_(problem),
+      pool_(pool),
       bytes_(choice_.kernel->scratch_bytes({&problem_, 1}, choice_.options, pool.threads())),
       scratch_(DType::i8, {bytes_ + 64}) {}
 

@@ -44,7 +44,8 @@ void register_rows(const SuiteOptions&) {
 }  // namespace
 
 const Suite& suite_machine() {
-  static const Suite suite{"machine", "what this CPU can do at best: multiply-adds, dot products, reading memory", register_rows};
+  static const Suite suite{"machine", "what this CPU can do at best: multiply-adds, dot products, reading memory",
+                           register_rows};
   return suite;
 }
 

@@ -24,8 +24,8 @@ struct Row {
   Precision precision;
 };
 
-/// Matrices of one type: two that differ and copies, for which only their places in memory matter. The last type asked for
-/// is kept.
+/// Matrices of one type: two that differ and copies, for which only their places in memory matter. The last type asked
+/// for is kept.
 const std::vector<Weight>& weights_of(DType type) {
   static std::vector<Weight> weights;
   if (!weights.empty() && weights.front().type == type) return weights;
@@ -120,7 +120,8 @@ void register_rows(const SuiteOptions&) {
 }  // namespace
 
 const Suite& suite_matmul() {
-  static const Suite suite{"matmul", "products of 1 to 512 rows with 1536 x 2048 weights of each type, weights from memory", register_rows};
+  static const Suite suite{
+      "matmul", "products of 1 to 512 rows with 1536 x 2048 weights of each type, weights from memory", register_rows};
   return suite;
 }
 

@@ -31,7 +31,8 @@ Arithmetic arithmetic_of(Precision precision) {
 }
 
 std::string too_long(const LoadedModel& loaded, std::size_t tokens) {
-  return loaded.holds(tokens) ? "" : "the model's context holds " + std::to_string(loaded.model.spec.context) + " tokens";
+  return loaded.holds(tokens) ? ""
+                              : "the model's context holds " + std::to_string(loaded.model.spec.context) + " tokens";
 }
 
 /// Says how right it is beside the speed; false where the row cannot run, or is not right at all.
@@ -87,19 +88,22 @@ void decode_row(benchmark::State& state, const Row& row, std::unique_ptr<Depth>&
   };
   decode();
   state.counters["memory"] = static_cast<double>(depth->runner.bytes(depth->cache));
-  measure(state, {.bytes = row.loaded->file_bytes, .tokens = 1.0, .kernel = std::string(depth->runner.kernel().kernel->name)}, decode);
+  measure(state,
+          {.bytes = row.loaded->file_bytes, .tokens = 1.0, .kernel = std::string(depth->runner.kernel().kernel->name)},
+          decode);
 }
 
 constexpr std::size_t short_texts = 500, shortest = 10, longest = 40, long_text = 2048, checked_texts = 50;
 
-/// Scores of many short texts, in batches of at most max_rows tokens as `vitrine score` makes them, beside one long text.
-/// Random texts have nothing in common at their beginning, so nothing is saved there.
+/// Scores of many short texts, in batches of at most max_rows tokens as `vitrine score` makes them, beside one long
+/// text. Random texts have nothing in common at their beginning, so nothing is saved there.
 class ShortTexts {
  public:
   explicit ShortTexts(const Row& row) : runner_(row.loaded, row.precision) {
     std::mt19937 random(2);
     for (std::size_t t = 0; t < short_texts; ++t) {
-      texts_.push_back(random_ids(*row.loaded, shortest + random() % (longest - shortest + 1), static_cast<unsigned>(t)));
+      texts_.push_back(
+          random_ids(*row.loaded, shortest + random() % (longest - shortest + 1), static_cast<unsigned>(t)));
       tokens_ += texts_.back().size();
     }
     long_ = random_ids(*row.loaded, row.loaded->holds(long_text) ? long_text : row.loaded->model.spec.context);
@@ -157,11 +161,14 @@ void batch_row(benchmark::State& state, const Row& row) {
   if (!check(state, row, longest, prompt_step)) return;
   ShortTexts texts(row);
   const double together = texts.score_short(checked_texts), alone = texts.score_alone(checked_texts);
-  if (!(std::abs(together - alone) <= 1e-3 * std::abs(alone))) return state.SkipWithError("texts score otherwise in a batch than alone");
+  if (!(std::abs(together - alone) <= 1e-3 * std::abs(alone)))
+    return state.SkipWithError("texts score otherwise in a batch than alone");
   const double times = measure_beside(
-      state, {.tokens = static_cast<double>(texts.tokens())}, [&] { texts.score_short(); }, [&] { texts.score_long(); });
+      state, {.tokens = static_cast<double>(texts.tokens())}, [&] { texts.score_short(); },
+      [&] { texts.score_long(); });
   // Tokens a second of the short texts over those of the long one.
-  state.counters["of_long_text"] = static_cast<double>(texts.tokens()) / static_cast<double>(texts.long_tokens()) / times;
+  state.counters["of_long_text"] =
+      static_cast<double>(texts.tokens()) / static_cast<double>(texts.long_tokens()) / times;
 }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& row, bool manual) {
@@ -179,16 +186,20 @@ void register_rows(const SuiteOptions& options) {
     for (const Precision precision : {Precision::fast, Precision::exact}) {
       const std::string name = "model/" + loaded->name + "/", word = precision == Precision::fast ? "/fast" : "/exact";
       for (const std::size_t tokens : options.prefill) {
-        add(name + "prefill_" + std::to_string(tokens) + word,
+        add(
+            name + "prefill_" + std::to_string(tokens) + word,
             [row = Row{loaded, precision, tokens}](benchmark::State& state) { prefill_row(state, row); }, false);
       }
       if (!loaded->predicts()) continue;
       for (const std::size_t tokens : options.depths) {
         const auto depth = std::make_shared<std::unique_ptr<Depth>>();
-        add(name + "decode_at_" + std::to_string(tokens) + word,
-            [depth, row = Row{loaded, precision, tokens}](benchmark::State& state) { decode_row(state, row, *depth); }, false);
+        add(
+            name + "decode_at_" + std::to_string(tokens) + word,
+            [depth, row = Row{loaded, precision, tokens}](benchmark::State& state) { decode_row(state, row, *depth); },
+            false);
       }
-      add(name + "score_" + std::to_string(short_texts) + "_short_texts" + word,
+      add(
+          name + "score_" + std::to_string(short_texts) + "_short_texts" + word,
           [row = Row{loaded, precision, 0}](benchmark::State& state) { batch_row(state, row); }, true);
     }
   }
@@ -197,7 +208,9 @@ void register_rows(const SuiteOptions& options) {
 }  // namespace
 
 const Suite& suite_model() {
-  static const Suite suite{"model", "prompts, single tokens behind others, many short texts; with the divergence from exact arithmetic", register_rows};
+  static const Suite suite{
+      "model", "prompts, single tokens behind others, many short texts; with the divergence from exact arithmetic",
+      register_rows};
   return suite;
 }
 

@@ -37,10 +37,13 @@ void expand_row(benchmark::State& state, DType type) {
   const Tensor expected = expand(weight);
   auto targets = buffers<float>(rows * inner);
   const auto expand_all = [&] {
-    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) { expand_panel(panel_of(weight), DenseRows<float>{targets[i].data(), inner, rows}); });
+    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) {
+      expand_panel(panel_of(weight), DenseRows<float>{targets[i].data(), inner, rows});
+    });
   };
   expand_all();
-  if (std::memcmp(targets[0].data(), expected.bytes().data(), expected.bytes().size()) != 0) return state.SkipWithError("differs from the plain expansion");
+  if (std::memcmp(targets[0].data(), expected.bytes().data(), expected.bytes().size()) != 0)
+    return state.SkipWithError("differs from the plain expansion");
   measure(state, work_of(weight, sizeof(float)), expand_all);
 }
 
@@ -49,13 +52,16 @@ void pack_row(benchmark::State& state, DType type) {
   const Tensor expected = expand(weight);
   auto targets = buffers<std::uint16_t>(rows * inner), scratch = buffers<std::uint16_t>(packed_at_once * inner);
   const auto pack_all = [&] {
-    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) { pack_panel(panel_of(weight), targets[i].data(), scratch[i].data()); });
+    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) {
+      pack_panel(panel_of(weight), targets[i].data(), scratch[i].data());
+    });
   };
   pack_all();
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t k = 0; k < inner; ++k) {  // [inner / 2][columns][2]
       const std::uint16_t found = targets[0][(k / 2 * packed_columns + r) * 2 + k % 2];
-      if (found != bf16_from_f32(expected.floats()[r * inner + k])) return state.SkipWithError("differs from the rounded expansion");
+      if (found != bf16_from_f32(expected.floats()[r * inner + k]))
+        return state.SkipWithError("differs from the rounded expansion");
     }
   }
   measure(state, work_of(weight, sizeof(std::uint16_t)), pack_all);
@@ -68,7 +74,9 @@ void compress_row(benchmark::State& state, DType type) {
   const Tensor numbers = expand(weight);
   auto targets = buffers<std::byte>(weight.bytes());
   const auto compress_all = [&] {
-    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) { compress(numbers.floats().data(), targets[i].data(), rows * inner); });
+    bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) {
+      compress(numbers.floats().data(), targets[i].data(), rows * inner);
+    });
   };
   compress_all();
   // Rounding again what was rounded may move a number to the next step, not further.
@@ -87,7 +95,9 @@ void register_rows(const SuiteOptions&) {
   for (const DType type : weight_types()) {
     const auto add = [&](const char* what, void (*row)(benchmark::State&, DType)) {
       const std::string name = "quantization/" + std::string(dtype_info(type).name) + "/" + what;
-      benchmark::RegisterBenchmark(name.c_str(), [row, type](benchmark::State& state) { row(state, type); })->UseRealTime();
+      benchmark::RegisterBenchmark(name.c_str(), [row, type](benchmark::State& state) {
+        row(state, type);
+      })->UseRealTime();
     };
     add("expand", expand_row);
     add("pack_bf16", pack_row);
@@ -98,7 +108,9 @@ void register_rows(const SuiteOptions&) {
 }  // namespace
 
 const Suite& suite_quantization() {
-  static const Suite suite{"quantization", "blocks to numbers, to packed bfloat16, and back, for each weight type (in the cache)", register_rows};
+  static const Suite suite{"quantization",
+                           "blocks to numbers, to packed bfloat16, and back, for each weight type (in the cache)",
+                           register_rows};
   return suite;
 }
 

@@ -24,7 +24,9 @@ constexpr std::size_t text_tokens = 512;
 class Onlooker : public Observer {
  public:
   explicit Onlooker(std::set<ProbePoint> points) : points_(std::move(points)) {}
-  Access access(const ProbePoint& point) const override { return points_.contains(point) ? Access::read : Access::none; }
+  Access access(const ProbePoint& point) const override {
+    return points_.contains(point) ? Access::read : Access::none;
+  }
   void see(const ProbePoint&, std::span<const RowRef> rows, TensorView<float, 3>) override { seen_ += rows.size(); }
   std::size_t seen() const { return seen_; }
 
@@ -135,8 +137,10 @@ void register_rows(const SuiteOptions& options) {
     const ModelPtr loaded = loaded_model(path);
     if (!loaded->predicts()) continue;
     const auto add = [&](const char* what, void (*row)(benchmark::State&, const ModelPtr&)) {
-      benchmark::RegisterBenchmark(("recording/" + loaded->name + "/" + what).c_str(), [loaded, row](benchmark::State& state) { row(state, loaded); })
-          ->UseManualTime()->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark(("recording/" + loaded->name + "/" + what).c_str(),
+                                   [loaded, row](benchmark::State& state) { row(state, loaded); })
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond);
     };
     add("registered_but_off", off_row);
     add("observers_look", looking_row);
@@ -147,7 +151,9 @@ void register_rows(const SuiteOptions& options) {
 }  // namespace
 
 const Suite& suite_recording() {
-  static const Suite suite{"recording", "512 tokens with an observer that is off, that looks at the default points, that writes them", register_rows};
+  static const Suite suite{
+      "recording", "512 tokens with an observer that is off, that looks at the default points, that writes them",
+      register_rows};
   return suite;
 }
 

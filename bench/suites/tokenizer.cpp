@@ -53,7 +53,8 @@ void encode_row(benchmark::State& state, const LoadedModel& loaded) {
   const Tokenizer& tokenizer = *loaded.model.tokenizer;
   const std::string text = text_of(tokenizer);
   if (text.empty()) return state.SkipWithError("the vocabulary has no printable piece");
-  if (const std::string reason = disagreement(tokenizer, text); !reason.empty()) return state.SkipWithError(reason.c_str());
+  if (const std::string reason = disagreement(tokenizer, text); !reason.empty())
+    return state.SkipWithError(reason.c_str());
   const std::size_t tokens = tokenizer.encode(text, {}).size();
   measure(state, {.tokens = static_cast<double>(tokens), .kernel = std::string(tokenizer.model())},
           [&] { benchmark::DoNotOptimize(tokenizer.encode(text, {})); });
@@ -65,7 +66,8 @@ void decode_row(benchmark::State& state, const LoadedModel& loaded) {
   const Tokenizer& tokenizer = *loaded.model.tokenizer;
   const std::string text = text_of(tokenizer);
   if (text.empty()) return state.SkipWithError("the vocabulary has no printable piece");
-  if (const std::string reason = disagreement(tokenizer, text); !reason.empty()) return state.SkipWithError(reason.c_str());
+  if (const std::string reason = disagreement(tokenizer, text); !reason.empty())
+    return state.SkipWithError(reason.c_str());
   const std::vector<TokenId> ids = ids_of(tokenizer.encode(text, {}));
   measure(state, {.tokens = static_cast<double>(ids.size()), .kernel = std::string(tokenizer.model())},
           [&] { benchmark::DoNotOptimize(tokenizer.decode(ids)); });
@@ -77,8 +79,10 @@ void register_rows(const SuiteOptions& options) {
     const auto loaded = loaded_model(path);
     const std::string name = "tokenizer/" + loaded->name + "/";
     const auto add = [&](const char* what, void (*row)(benchmark::State&, const LoadedModel&)) {
-      benchmark::RegisterBenchmark((name + what).c_str(), [loaded, row](benchmark::State& state) { row(state, *loaded); })
-          ->UseRealTime()->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark((name + what).c_str(),
+                                   [loaded, row](benchmark::State& state) { row(state, *loaded); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
     };
     add("encode", encode_row);
     add("decode", decode_row);

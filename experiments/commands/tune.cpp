@@ -61,13 +61,17 @@ void run(const Options& options) {
     return;
   }
   print_table(table);
-  std::printf("\n%s, %s, %zu threads, version %s. `--kernel auto` is now, by head size and type of keys and values:\n%s\nKept in %s\n", table.key.cpu.c_str(),
-              table.key.simd.c_str(), table.key.threads, table.key.version.c_str(), choices(table).dump().c_str(), path.c_str());
+  std::printf(
+      "\n%s, %s, %zu threads, version %s. `--kernel auto` is now, by head size and type of keys and values:\n%s\nKept "
+      "in %s\n",
+      table.key.cpu.c_str(), table.key.simd.c_str(), table.key.threads, table.key.version.c_str(),
+      choices(table).dump().c_str(), path.c_str());
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--threads", options->threads, "default: the cores this process may use")->check(whole_number(1, 1024));
+  app.add_option("--threads", options->threads, "default: the cores this process may use")
+      ->check(whole_number(1, 1024));
   app.add_option("--simd", options->simd, "instruction set; see `vitrine info`");
   app.add_flag("--json", options->json, "the table as JSON");
   app.add_flag("--quiet", options->quiet, "no progress");
@@ -77,7 +81,8 @@ std::function<void()> declare(CLI::App& app) {
 }  // namespace
 
 const Command& command_tune() {
-  static const Command command{"tune", "time the exact attention kernels here; --kernel auto then takes the fastest", "vitrine tune --threads 2", declare};
+  static const Command command{"tune", "time the exact attention kernels here; --kernel auto then takes the fastest",
+                               "vitrine tune --threads 2", declare};
   return command;
 }
 

@@ -4,8 +4,8 @@
 
 namespace vitrine {
 
-// Loops that do nothing but one instruction, for one thread (see kernels/peak.h): the instructions that Highway lacks. Each
-// may be called where its has_... says so.
+// Loops that do nothing but one instruction, for one thread (see kernels/peak.h): the instructions that Highway lacks.
+// Each may be called where its has_... says so.
 
 /// Whether this CPU multiplies bytes and sums the products into 32-bit integers in one instruction (VNNI).
 bool has_int8_dot();

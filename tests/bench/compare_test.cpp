@@ -32,7 +32,8 @@ class Compare : public testing::Test {
   }
 
  private:
-  std::filesystem::path path_ = std::filesystem::temp_directory_path() / ("vitrine_compare_" + std::to_string(getpid()) + ".json");
+  std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("vitrine_compare_" + std::to_string(getpid()) + ".json");
 };
 
 std::vector<double> times(double mean, double spread, std::size_t count, unsigned seed) {
@@ -44,7 +45,8 @@ std::vector<double> times(double mean, double spread, std::size_t count, unsigne
 }
 
 TEST_F(Compare, ReadsRepetitionsAndLeavesOutAggregatesAndFailures) {
-  const BenchResult result = read_bench_result(file(R"({"context": {"instruction_set": "AVX2", "worker_threads": "2"}, "benchmarks": [
+  const BenchResult result =
+      read_bench_result(file(R"({"context": {"instruction_set": "AVX2", "worker_threads": "2"}, "benchmarks": [
       {"name": "a", "run_type": "iteration", "real_time": 2.0, "time_unit": "ms"},
       {"name": "a", "run_type": "iteration", "real_time": 4000, "time_unit": "us"},
       {"name": "a_median", "run_type": "aggregate", "real_time": 3.0, "time_unit": "ms"},
@@ -89,8 +91,18 @@ TEST_F(Compare, OneRepetitionHasNoInterval) {
 }
 
 TEST_F(Compare, RowsAreFlaggedWhereTheIntervalExcludesOne) {
-  const BenchResult before{"x", {{"same", {1.0, 1.1, 0.9}}, {"slow", {1.0, 1.01, 0.99}}, {"quick", {1.0, 1.01, 0.99}}, {"single", {1.0}}, {"gone", {1.0}}}};
-  const BenchResult after{"y", {{"same", {1.0, 1.1, 0.9}}, {"slow", {2.0, 2.01, 1.99}}, {"quick", {0.5, 0.51, 0.49}}, {"single", {1.0}}, {"new", {1.0}}}};
+  const BenchResult before{"x",
+                           {{"same", {1.0, 1.1, 0.9}},
+                            {"slow", {1.0, 1.01, 0.99}},
+                            {"quick", {1.0, 1.01, 0.99}},
+                            {"single", {1.0}},
+                            {"gone", {1.0}}}};
+  const BenchResult after{"y",
+                          {{"same", {1.0, 1.1, 0.9}},
+                           {"slow", {2.0, 2.01, 1.99}},
+                           {"quick", {0.5, 0.51, 0.49}},
+                           {"single", {1.0}},
+                           {"new", {1.0}}}};
   const std::string text = comparison(before, after);
   const auto line = [&](const std::string& name) {
     const std::size_t at = text.find("\n" + name);

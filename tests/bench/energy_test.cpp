@@ -17,7 +17,8 @@ class Energy : public testing::Test {
     std::ofstream(root / zone / "energy_uj") << microjoules << "\n";
     std::ofstream(root / zone / "max_energy_range_uj") << 1'000'000'000 << "\n";
   }
-  const std::filesystem::path root = std::filesystem::temp_directory_path() / ("vitrine_energy_" + std::to_string(getpid()));
+  const std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("vitrine_energy_" + std::to_string(getpid()));
 };
 
 TEST_F(Energy, PackagesAreSummedTheirPartsAreNot) {

@@ -22,7 +22,8 @@ Answer run(const std::string& words) {
   std::FILE* pipe = popen((VITRINE_BENCH_PROGRAM + (" " + words)).c_str(), "r");
   Answer answer;
   char block[4096];
-  for (std::size_t count; pipe && (count = std::fread(block, 1, sizeof block, pipe)) > 0;) answer.out.append(block, count);
+  for (std::size_t count; pipe && (count = std::fread(block, 1, sizeof block, pipe)) > 0;)
+    answer.out.append(block, count);
   const int status = pipe ? pclose(pipe) : -1;
   answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return answer;
@@ -30,7 +31,9 @@ Answer run(const std::string& words) {
 
 class Bench : public testing::Test {
  protected:
-  std::string moment() const { return model.path() + " --threads 2 --prefill 32 --depths 16 --benchmark_min_time=0.0001 "; }
+  std::string moment() const {
+    return model.path() + " --threads 2 --prefill 32 --depths 16 --benchmark_min_time=0.0001 ";
+  }
   void expect_refused(const std::string& words, int code, const std::string& said) {
     const Answer answer = run(words + " 2>&1");
     EXPECT_EQ(answer.code, code) << words;
@@ -42,7 +45,8 @@ class Bench : public testing::Test {
 
 /// Long texts and many rows cost seconds and show nothing that short ones do not.
 TEST_F(Bench, EveryRowOfEverySuiteRunsOrSaysWhyNot) {
-  const Answer answer = run(moment() + "--benchmark_filter='-causal_(2048|4096)|rows_512' --benchmark_format=json 2>/dev/null");
+  const Answer answer =
+      run(moment() + "--benchmark_filter='-causal_(2048|4096)|rows_512' --benchmark_format=json 2>/dev/null");
   ASSERT_EQ(answer.code, 0);
   const Json json = parse_json(answer.out, "standard output");
   EXPECT_EQ(json["context"]["worker_threads"].string(), "2");
@@ -54,7 +58,9 @@ TEST_F(Bench, EveryRowOfEverySuiteRunsOrSaysWhyNot) {
       EXPECT_FALSE(row["error_message"].string().empty()) << name;
       // The program as it stands is right and whole: nothing else may be missing.
       const std::string reason = row["error_message"].string();
-      EXPECT_TRUE(reason.find("no such instruction") != std::string::npos || reason.find("does not round") != std::string::npos) << name << ": " << reason;
+      EXPECT_TRUE(reason.find("no such instruction") != std::string::npos ||
+                  reason.find("does not round") != std::string::npos)
+          << name << ": " << reason;
     } else {
       EXPECT_GT(row["real_time"].number(), 0.0) << name;
       EXPECT_NE(row["label"].string().find("thread"), std::string::npos) << name;
@@ -66,14 +72,16 @@ TEST_F(Bench, EveryRowOfEverySuiteRunsOrSaysWhyNot) {
 }
 
 TEST_F(Bench, AModelThatIsTooShortIsNamed) {
-  const Answer answer = run(model.path() + " --prefill 512 --benchmark_filter='model/.*prefill' --benchmark_format=json 2>/dev/null");
+  const Answer answer =
+      run(model.path() + " --prefill 512 --benchmark_filter='model/.*prefill' --benchmark_format=json 2>/dev/null");
   const Json json = parse_json(answer.out, "standard output");
   ASSERT_EQ(json["benchmarks"].items().size(), 2u);
   EXPECT_EQ(json["benchmarks"].items()[0]["error_message"].string(), "the model's context holds 64 tokens");
 }
 
 TEST_F(Bench, RequestsAreAnsweredOneByOne) {
-  const std::string path = model.write("requests.txt", "^machine/dot_int8\n^nothing$\n^model/[^/]*/decode_at_16/fast\n");
+  const std::string path =
+      model.write("requests.txt", "^machine/dot_int8\n^nothing$\n^model/[^/]*/decode_at_16/fast\n");
   const Answer answer = run(moment() + "--requests < " + path + " 2>/dev/null");
   ASSERT_EQ(answer.code, 0);
   const std::size_t nothing = answer.out.find("\n{}\n");
@@ -85,7 +93,8 @@ TEST_F(Bench, RequestsAreAnsweredOneByOne) {
 }
 
 TEST_F(Bench, ARunIsComparedWithAnOlderOne) {
-  const std::string old = model.path() + "/old.json", filter = "--benchmark_filter=quantization/F32/expand --benchmark_repetitions=3 ";
+  const std::string old = model.path() + "/old.json",
+                    filter = "--benchmark_filter=quantization/F32/expand --benchmark_repetitions=3 ";
   ASSERT_EQ(run(moment() + filter + "--benchmark_out=" + old + " >/dev/null 2>&1").code, 0);
   const Answer both = run("--compare " + old + " " + old);
   EXPECT_EQ(both.code, 0);

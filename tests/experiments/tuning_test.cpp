@@ -44,13 +44,15 @@ TEST_F(Tuning, OnlyKernelsThatMayReplaceEachOtherAreTuned) {
   std::vector<std::string> names;
   for (const AttentionKernel* kernel : auto_kernels(Precision::fast)) names.emplace_back(kernel->name);
   EXPECT_THAT(names, testing::IsSupersetOf({"flash", "online_softmax", "reference"}));
-  for (const char* other : {"check", "gemm", "linear", "performer", "sliding_window", "streaming"}) EXPECT_THAT(names, testing::Not(testing::Contains(other)));
+  for (const char* other : {"check", "gemm", "linear", "performer", "sliding_window", "streaming"})
+    EXPECT_THAT(names, testing::Not(testing::Contains(other)));
 }
 
 TEST_F(Tuning, EveryExactKernelIsTimed) {
   ThreadPool pool(2, initialize_worker);
   vitrine::Run run;
-  const TuningTable table = tune({{"prompt", {4, 2, 16, 9, 9, DType::f32}, {}}, {"single", {4, 2, 16, 1, 33, DType::f16}, {}}}, pool, run);
+  const TuningTable table =
+      tune({{"prompt", {4, 2, 16, 9, 9, DType::f32}, {}}, {"single", {4, 2, 16, 1, 33, DType::f16}, {}}}, pool, run);
   ASSERT_EQ(table.shapes.size(), 2u);
   for (const TunedShape& place : table.shapes) {
     ASSERT_EQ(place.seconds.size(), auto_kernels(Precision::fast).size());
@@ -90,7 +92,8 @@ TEST_F(Tuning, ATableIsKeptForItsKeyOnly) {
   std::string complaint;
   const auto table = read_tuning(tuning_key(2), complaint);
   ASSERT_TRUE(table) << complaint;
-  EXPECT_EQ(to_json(*table).dump(), to_json(table_with({{"flash", 1.0}, {"online_softmax", 0.25}, {"reference", 3.0}})).dump());
+  EXPECT_EQ(to_json(*table).dump(),
+            to_json(table_with({{"flash", 1.0}, {"online_softmax", 0.25}, {"reference", 3.0}})).dump());
   EXPECT_FALSE(read_tuning(tuning_key(1), complaint));
   EXPECT_EQ(complaint, "");
   EXPECT_EQ(choose_tuned_kernel("auto", {64, DType::f32, Precision::exact}, 2).choice.kernel->name, "online_softmax");
