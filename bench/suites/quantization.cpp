@@ -48,9 +48,11 @@ void expand_row(benchmark::State& state, DType type) {
 }
 
 void pack_row(benchmark::State& state, DType type) {
+  if (!has_bf16_dot()) return state.SkipWithError("this CPU has no such instruction");
   const Weight weight = random_weight(type, rows, inner, 1);
   const Tensor expected = expand(weight);
-  auto targets = buffers<std::uint16_t>(rows * inner), scratch = buffers<std::uint16_t>(packed_at_once * inner);
+  auto targets = buffers<std::uint16_t>(rows * inner);
+  auto scratch = buffers<float>(packed_rows * inner);
   const auto pack_all = [&] {
     bench_pool().run(targets.size(), [&](std::size_t i, std::size_t) {
       pack_panel(panel_of(weight), targets[i].data(), scratch[i].data());

@@ -196,36 +196,6 @@ void expand_bf16(const WeightPanel& panel, const DenseRows<std::uint16_t>& targe
   expand_rows(panel, target, [](Vector numbers, std::uint16_t* out) HWY_ATTR { store_bf16(numbers, out); });
 }
 
-/// Four rows of `inner` bfloat16 numbers, stride apart, into four neighbouring columns of a packed panel: pairs of
-/// numbers are transposed, four by four.
-#if HWY_TARGET == HWY_SCALAR
-void pack_four(const std::uint16_t* rows, std::size_t stride, std::size_t inner, std::uint16_t* target) {
-  for (std::size_t k = 0; k < inner; k += 2) {
-    for (std::size_t row = 0; row < 4; ++row) std::copy_n(rows + row * stride + k, 2, target + k * packed_columns + row * 2);
-  }
-}
-#else
-void pack_four(const std::uint16_t* rows, std::size_t stride, std::size_t inner, std::uint16_t* target) {
-  const hn::FixedTag<std::uint32_t, 4> pairs;
-  const hn::FixedTag<std::uint64_t, 2> twos;
-  const auto load = [&](std::size_t row, std::size_t k) HWY_ATTR {
-    return hn::LoadU(pairs, reinterpret_cast<const std::uint32_t*>(rows + row * stride + k));
-  };
-  for (std::size_t k = 0; k < inner; k += 8) {
-    const auto a = load(0, k), b = load(1, k), c = load(2, k), d = load(3, k);
-    const auto ab = hn::BitCast(twos, hn::InterleaveLower(pairs, a, b)), cd = hn::BitCast(twos, hn::InterleaveLower(pairs, c, d));
-    const auto ab_high = hn::BitCast(twos, hn::InterleaveUpper(pairs, a, b)), cd_high = hn::BitCast(twos, hn::InterleaveUpper(pairs, c, d));
-    const auto store = [&](std::size_t pair, auto numbers) HWY_ATTR {
-      hn::StoreU(hn::BitCast(pairs, numbers), pairs, reinterpret_cast<std::uint32_t*>(target + (k / 2 + pair) * 2 * packed_columns));
-    };
-    store(0, hn::InterleaveLower(twos, ab, cd));
-    store(1, hn::InterleaveUpper(twos, ab, cd));
-    store(2, hn::InterleaveLower(twos, ab_high, cd_high));
-    store(3, hn::InterleaveUpper(twos, ab_high, cd_high));
-  }
-}
-#endif
-
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace vitrine
@@ -238,7 +208,6 @@ namespace {
 HWY_EXPORT(multiply);
 HWY_EXPORT(expand_f32);
 HWY_EXPORT(expand_bf16);
-HWY_EXPORT(pack_four);
 
 /// Rows that end inside a chunk, by the plain expansion, and zeros up to the chunk's end.
 template <typename T, class Convert>
@@ -272,17 +241,13 @@ void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& targ
   expand_ragged(panel, target, bf16_from_f32);
 }
 
-void pack_panel(const WeightPanel& panel, std::uint16_t* target, std::uint16_t* scratch) {
-  constexpr std::size_t step = packed_at_once;
+void pack_panel(const WeightPanel& panel, std::uint16_t* target, float* scratch) {
   const std::size_t inner = padded_to_chunk(panel.inner);
-  for (std::size_t row = 0; row < packed_columns; row += step) {
-    const std::size_t count = row < panel.count ? std::min(step, panel.count - row) : 0;
-    const DenseRows<std::uint16_t> rows{scratch, inner, count};
-    expand_panel({panel.type, panel.rows + row * panel.row_bytes, panel.row_bytes, count, panel.inner}, rows);
-    std::fill(scratch + count * inner, scratch + step * inner, std::uint16_t{0});
-    for (std::size_t four = 0; four < step; four += 4) {
-      HWY_DYNAMIC_DISPATCH(pack_four)(scratch + four * inner, inner, inner, target + (row + four) * 2);
-    }
+  for (std::size_t row = 0; row < packed_columns; row += packed_rows) {
+    const std::size_t count = row < panel.count ? std::min(packed_rows, panel.count - row) : 0;
+    expand_panel({panel.type, panel.rows + row * panel.row_bytes, panel.row_bytes, count, panel.inner}, DenseRows<float>{scratch, inner, count});
+    std::fill(scratch + count * inner, scratch + packed_rows * inner, 0.0f);
+    pack_rows(scratch, inner, inner, target + 2 * row);
   }
 }
 

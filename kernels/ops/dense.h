@@ -50,13 +50,11 @@ void expand_panel(const WeightPanel& panel, const DenseRows<float>& target);
 /// The same rounded to bfloat16 (to nearest even).
 void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& target);
 
-constexpr std::size_t packed_at_once = 16;  ///< rows that pack_panel expands before it packs them
-
 /// A panel of at most packed_columns rows, rounded to bfloat16, in the order of a PackedProduct (kernels/simd/dot_x86.h),
 /// with zeros up to dense_chunk and to packed_columns.
 /// @param target   packed_columns * padded inner size
-/// @param scratch  room for packed_at_once rows of the padded inner size
-void pack_panel(const WeightPanel& panel, std::uint16_t* target, std::uint16_t* scratch);
+/// @param scratch  room for packed_rows rows of the padded inner size
+void pack_panel(const WeightPanel& panel, std::uint16_t* target, float* scratch);
 
 /// Whether rows of this type and length can be read chunk by chunk.
 bool is_chunked(DType type, std::size_t inner);

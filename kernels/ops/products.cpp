@@ -34,8 +34,8 @@ struct Products::Panel {
 
 /// What one thread keeps, so that nothing is shared and nothing is locked.
 struct Products::Worker {
-  std::vector<float> panel;
-  std::vector<std::uint16_t> packed_panel, rounded_rows;
+  std::vector<float> panel;  // expanded
+  std::vector<std::uint16_t> packed_panel;
 };
 
 Products::Products(Precision precision, ThreadPool& pool)
@@ -122,15 +122,14 @@ void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
   constexpr std::size_t rows_apiece = 16;
   pool_.run((x.count + rows_apiece - 1) / rows_apiece, [&](std::size_t piece, std::size_t) {
     const std::size_t row = piece * rows_apiece, count = std::min(rows_apiece, x.count - row);
-    expand_panel({DType::f32, reinterpret_cast<const std::byte*>(x.data + row * x.stride), x.stride * sizeof(float), count, inner},
-                 DenseRows<std::uint16_t>{rounded_.data() + row * inner, inner, count});
+    for (std::size_t r = row; r < row + count; ++r) round_to_bf16(x.data + r * x.stride, inner, rounded_.data() + r * inner);
   });
 }
 
 void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker) {
   worker.packed_panel.resize(std::max(worker.packed_panel.size(), packed_columns * x.stride));
-  worker.rounded_rows.resize(std::max(worker.rounded_rows.size(), packed_at_once * x.stride));
-  pack_panel(panel.weights, worker.packed_panel.data(), worker.rounded_rows.data());
+  worker.panel.resize(std::max(worker.panel.size(), packed_rows * x.stride));
+  pack_panel(panel.weights, worker.packed_panel.data(), worker.panel.data());
   multiply_packed({x.data + panel.first_row * x.stride, x.stride, panel.out.count, worker.packed_panel.data(), x.stride, panel.weights.count, panel.bias,
                    panel.out.data, panel.out.stride});
 }

@@ -7,7 +7,12 @@
 #include "core/base/error.h"
 
 #if defined(__x86_64__)
+// GCC 12 takes the undefined vector inside its own unmasked shuffles for a mistake (its bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 #include <algorithm>
 #include <cstring>
@@ -72,7 +77,54 @@ template <std::size_t vectors>
 constexpr Tile tiles_of[tile_rows] = {tile<1, vectors>, tile<2, vectors>, tile<3, vectors>, tile<4, vectors>, tile<5, vectors>, tile<6, vectors>};
 constexpr const Tile* tiles[most_vectors] = {tiles_of<1>, tiles_of<2>, tiles_of<3>, tiles_of<4>};
 
+/// 32 numbers as pairs.
+VITRINE_BF16 inline __m512i pairs_at(const float* x) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
+
+/// Rows of 16 words to columns, within blocks of four by four.
+VITRINE_BF16 inline void transpose_blocks(__m512i* rows) {
+  __m512i half[4];
+  half[0] = _mm512_unpacklo_epi32(rows[0], rows[1]);
+  half[1] = _mm512_unpackhi_epi32(rows[0], rows[1]);
+  half[2] = _mm512_unpacklo_epi32(rows[2], rows[3]);
+  half[3] = _mm512_unpackhi_epi32(rows[2], rows[3]);
+  rows[0] = _mm512_unpacklo_epi64(half[0], half[2]);
+  rows[1] = _mm512_unpackhi_epi64(half[0], half[2]);
+  rows[2] = _mm512_unpacklo_epi64(half[1], half[3]);
+  rows[3] = _mm512_unpackhi_epi64(half[1], half[3]);
+}
+
+/// Words 4 b + i of the rows 4 c + j, which lie in rows[4 c + i], to place j of block c of column 4 b + i.
+VITRINE_BF16 inline void store_columns(const __m512i* rows, std::size_t i, std::uint16_t* target) {
+  const __m512i low01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0x44), high01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0xee);
+  const __m512i low23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0x44), high23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0xee);
+  const __m512i columns[4] = {_mm512_shuffle_i32x4(low01, low23, 0x88), _mm512_shuffle_i32x4(low01, low23, 0xdd),
+                              _mm512_shuffle_i32x4(high01, high23, 0x88), _mm512_shuffle_i32x4(high01, high23, 0xdd)};
+  VITRINE_UNROLL
+  for (std::size_t b = 0; b < 4; ++b) _mm512_storeu_si512(target + (4 * b + i) * 2 * packed_columns, columns[b]);
+}
+
+VITRINE_BF16 void pack_16_rows(const float* x, std::size_t stride, std::size_t inner, std::uint16_t* target) {
+  for (std::size_t k = 0; k < inner; k += 32) {
+    __m512i rows[packed_rows];
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < packed_rows; ++r) rows[r] = pairs_at(x + r * stride + k);
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < packed_rows; r += 4) transpose_blocks(rows + r);
+    VITRINE_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) store_columns(rows, i, target + k * packed_columns);
+  }
+}
+
+VITRINE_BF16 void round_numbers(const float* x, std::size_t count, std::uint16_t* out) {
+  for (std::size_t i = 0; i < count; i += 32) _mm512_storeu_si512(out + i, pairs_at(x + i));
+}
+
 }  // namespace
+
+void pack_rows(const float* rows, std::size_t stride, std::size_t inner, std::uint16_t* target) { pack_16_rows(rows, stride, inner, target); }
+void round_to_bf16(const float* x, std::size_t count, std::uint16_t* out) { round_numbers(x, count, out); }
 
 bool has_bf16_dot() {
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -96,9 +148,9 @@ void multiply_packed(const PackedProduct& product) {
 namespace vitrine {
 
 bool has_bf16_dot() { return false; }
-void multiply_packed(const PackedProduct&) {
-  VITRINE_CHECK(!"a CPU with bfloat16 products");
-}
+void multiply_packed(const PackedProduct&) { VITRINE_CHECK(!"a CPU with bfloat16 products"); }
+void pack_rows(const float*, std::size_t, std::size_t, std::uint16_t*) { VITRINE_CHECK(!"a CPU with bfloat16 products"); }
+void round_to_bf16(const float*, std::size_t, std::uint16_t*) { VITRINE_CHECK(!"a CPU with bfloat16 products"); }
 
 }  // namespace vitrine
 #endif

@@ -34,4 +34,16 @@ struct PackedProduct {
 /// rows and columns. The CPU's own rule holds inside: subnormal numbers count as zero, sums are rounded to nearest even.
 void multiply_packed(const PackedProduct& product);
 
+/// Rows of f32 that pack_rows takes at once.
+constexpr std::size_t packed_rows = 16;
+
+/// 16 rows of `inner` f32 numbers, a multiple of 32, rounded to bfloat16 into 16 neighbouring columns of packed weights.
+/// Subnormal numbers become zero, as the product has them.
+/// @param rows    row r at rows + r * stride
+/// @param target  the first of the columns
+void pack_rows(const float* rows, std::size_t stride, std::size_t inner, std::uint16_t* target);
+
+/// `count` numbers, a multiple of 32, rounded to bfloat16; subnormal ones to zero.
+void round_to_bf16(const float* x, std::size_t count, std::uint16_t* out);
+
 }  // namespace vitrine
