@@ -12,7 +12,7 @@ namespace {
 // Slots of the workspace. Two streams take turns, so that an output never lies over its input.
 enum Slot : std::size_t {
   stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, threshold,
-  row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows,
+  row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows, last_residual,
 };
 
 TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {
@@ -36,7 +36,7 @@ KvView view_of(TensorView<const float, 3> rows) {
 }  // namespace
 
 TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
-  return context_.workspace.matrix(slot, rows_.rows.size(), cols);
+  return context_.workspace.matrix(slot, live_rows_, cols);
 }
 
 const Weight* BlockPass::weight(Role role, int block, bool bias) const {
@@ -120,6 +120,8 @@ TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) 
   const NormSites second{Role::mlp_norm, Site::ln2_scale, Site::ln2_normalized};
 
   TensorView<float, 2> attn_out = attention(index, post ? residual : normalize(index, first, residual, normed));
+  if (live_rows_ == 0) return attn_out;
+  if (is_last(index) && !rows_.first_wanted.empty()) residual = wanted_rows(residual);
   show({.block = index, .site = Site::attn_module_out}, attn_out);
   show({.block = index, .site = Site::attn_out}, attn_out);
   TensorView<float, 2> resid_mid = matrix(mid, spec.width);
@@ -163,6 +165,7 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   show_heads({.block = index, .site = Site::rot_k}, k);
   attend(index, q, k, v);
   TensorView<float, 2> out = matrix(module_out, context_.model.spec.width);
+  if (live_rows_ == 0) return out;
   const Product projection[] = {product(Role::attn_out, index, out)};
   context_.ops.multiply(matrix(attention_z, q_width), projection);
   return out;
@@ -193,10 +196,20 @@ void BlockPass::append(int index, const Segment& segment, std::size_t start, con
 
 /// What the heads of turned caches put out.
 void BlockPass::turn_back(std::span<const AttentionProblem> problems) {
-  for (std::size_t s = 0; s < problems.size(); ++s) {
-    const KvCache* cache = rows_.segments[s].cache;
-    if (cache && cache->format().hadamard) context_.ops.hadamard(problems[s].out, problems[s].out);
+  const KvCache* cache = rows_.segments.front().cache;  // all are of one format
+  if (!cache || !cache->format().hadamard) return;
+  for (const AttentionProblem& problem : problems) context_.ops.hadamard(problem.out, problem.out);
+}
+
+TensorView<float, 2> BlockPass::wanted_rows(TensorView<float, 2> residual) {
+  TensorView<float, 2> kept = matrix(last_residual, residual.extent(1));
+  std::size_t next = 0;
+  for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    for (std::size_t r = rows_.dropped(s); r < rows_.segments[s].ids.size(); ++r) {
+      std::copy_n(&residual(rows_.first_row[s] + r, 0), residual.extent(1), &kept(next++, 0));
+    }
   }
+  return kept;
 }
 
 void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v) {
@@ -204,6 +217,9 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
   const AttentionSpec& spec = context_.model.spec.blocks[block].attention;
   const ProbePoint normalizer_point{.block = index, .site = Site::normalizer}, stats_point{.block = index, .site = Site::row_stats},
       threshold_point{.block = index, .site = Site::threshold};
+  if (is_last(index)) {
+    for (std::size_t s = 0; s < rows_.segments.size(); ++s) live_rows_ -= rows_.dropped(s);
+  }
   TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
   TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
   static_assert(sizeof(RowStats) == 3 * sizeof(float));
@@ -216,17 +232,21 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
   }
   const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_maps(index);
   std::vector<AttentionProblem> problems;
+  std::size_t out_row = 0;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const Segment& segment = rows_.segments[s];
     const std::size_t first = rows_.first_row[s], count = segment.ids.size(), start = rows_.positions[first];
-    AttentionProblem problem{.q = q.slice(first, count), .k = view_of(k.slice(first, count)),
-                             .v = view_of(v.slice(first, count)), .out = z.slice(first, count)};
+    const std::size_t dropped = is_last(index) ? rows_.dropped(s) : 0, kept = count - dropped;
+    AttentionProblem problem{.q = q.slice(first + dropped, kept), .k = view_of(k.slice(first, count)),
+                             .v = view_of(v.slice(first, count)), .out = z.slice(out_row, kept)};
+    out_row += kept;
     if (segment.cache) {
       append(index, segment, start, {q.slice(first, count), k.slice(first, count), v.slice(first, count)});
       problem.k = segment.cache->keys(block, start + count);
       problem.v = segment.cache->values(block, start + count);
     }
-    problem.q_start = start;
+    if (kept == 0) continue;
+    problem.q_start = start + dropped;
     problem.layer = block;
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
     if (wants_normalizer) problem.normalizer = log_sums.slice(first, count);
@@ -239,6 +259,7 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     }
     problems.push_back(problem);
   }
+  if (problems.empty()) return;
   run_kernel(problems);
   show_maps(index, problems);
   turn_back(problems);

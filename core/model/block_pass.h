@@ -15,16 +15,22 @@ struct PassRows {
   std::vector<RowRef> rows;                 ///< [rows]
   std::vector<std::uint32_t> positions;     ///< [rows]
   std::vector<TokenId> ids;                 ///< [rows]
+  /// [segments] Rows of a segment before this one nobody asks for: of the last block only their keys and values are made.
+  /// Empty: all rows are wanted.
+  std::vector<std::size_t> first_wanted;
+
+  std::size_t dropped(std::size_t segment) const { return first_wanted.empty() ? 0 : first_wanted[segment]; }
 };
 
 /// Runs block after block over a residual stream. One object a pass.
 class BlockPass {
  public:
-  BlockPass(const ForwardContext& context, const PassRows& rows) : context_(context), rows_(rows) {}
+  BlockPass(const ForwardContext& context, const PassRows& rows) : context_(context), rows_(rows), live_rows_(rows.rows.size()) {}
 
   /// Token, position and type embeddings -> [rows, width].
   TensorView<float, 2> embed();
-  /// One block: residual stream in, residual stream out (for a post-norm block after its last norm).
+  /// One block: residual stream in, residual stream out (for a post-norm block after its last norm). What comes out of the
+  /// last block are the wanted rows alone.
   TensorView<float, 2> block(int index, TensorView<float, 2> residual);
   /// Final norm, where the model has one.
   TensorView<float, 2> finish(TensorView<float, 2> residual);
@@ -45,6 +51,8 @@ class BlockPass {
   void run_kernel(std::span<const AttentionProblem> problems);
   void append(int index, const Segment& segment, std::size_t start, const HeadRows& rows);
   void turn_back(std::span<const AttentionProblem> problems);
+  bool is_last(int index) const { return static_cast<std::size_t>(index) + 1 == context_.model.spec.blocks.size(); }
+  TensorView<float, 2> wanted_rows(TensorView<float, 2> residual);
   bool wants_maps(int index) const;
   void show_maps(int index, std::span<const AttentionProblem> problems);
   void show_map_rows(int index, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows);
@@ -56,6 +64,7 @@ class BlockPass {
 
   const ForwardContext& context_;
   const PassRows& rows_;
+  std::size_t live_rows_;  // all, until the last block drops those that nobody wants
 };
 
 }  // namespace vitrine

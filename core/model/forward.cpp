@@ -66,6 +66,13 @@ PassRows lay_out(std::span<const Segment> segments) {
   return pass;
 }
 
+/// Where a row stands after the last block.
+std::size_t place_of(const PassRows& pass, std::size_t row) {
+  std::size_t place = row;
+  for (std::size_t s = 0; s < pass.segments.size() && pass.first_row[s] <= row; ++s) place -= pass.dropped(s);
+  return place;
+}
+
 /// Logits of the chosen rows, a few at a time, to the observers and to the sink.
 void make_logits(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden,
                  std::span<const std::size_t> wanted, const ForwardSinks& sinks) {
@@ -76,7 +83,7 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
     std::vector<RowRef> rows;
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(&hidden(wanted[begin + i], 0), spec.width, &input(i, 0));
+      std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
     TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
@@ -107,10 +114,24 @@ std::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRo
   return wanted;
 }
 
+/// Rows before the first wanted one of each segment may be dropped where nobody sees what the last block makes of them.
+void drop_unwanted(const ForwardContext& context, const ForwardSinks& sinks, std::span<const std::size_t> wanted, PassRows& pass) {
+  const int last = static_cast<int>(context.model.spec.blocks.size()) - 1;
+  const NormPlacement placement = context.model.spec.blocks.back().placement;
+  if (sinks.hidden || context.taps.wants_block(last) || context.taps.wants_block(-1) || placement != NormPlacement::pre) return;
+  for (std::size_t s = 0; s < pass.segments.size(); ++s) {
+    const std::size_t begin = pass.first_row[s], end = begin + pass.segments[s].ids.size();
+    const auto first = std::ranges::lower_bound(wanted, begin);
+    pass.first_wanted.push_back(first == wanted.end() || *first >= end ? end - begin : *first - begin);
+  }
+}
+
 void run_pass(const ForwardContext& context, std::span<const Segment> segments, std::span<const bool> ends_here,
               const ForwardSinks& sinks) {
-  const PassRows pass = lay_out(segments);
+  PassRows pass = lay_out(segments);
   if (pass.rows.empty()) return;
+  const std::vector<std::size_t> wanted = wanted_rows(context, pass, ends_here, sinks);
+  drop_unwanted(context, sinks, wanted, pass);
   for (const Segment& segment : segments) {
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
@@ -123,9 +144,10 @@ void run_pass(const ForwardContext& context, std::span<const Segment> segments, 
   for (const Segment& segment : segments) {
     if (segment.cache) segment.cache->advance(segment.shared + segment.ids.size());
   }
+  if (wanted.empty() && !pass.first_wanted.empty()) return;
   TensorView<float, 2> hidden = blocks.finish(residual);
   if (sinks.hidden) sinks.hidden(pass.rows, hidden);
-  make_logits(context, pass, hidden, wanted_rows(context, pass, ends_here, sinks), sinks);
+  make_logits(context, pass, hidden, wanted, sinks);
 }
 
 }  // namespace

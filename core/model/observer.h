@@ -44,6 +44,11 @@ class TapPlan {
     const std::size_t row = static_cast<std::size_t>(point.block + 1);
     return row < any_.size() && (any_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
   }
+  /// Whether anybody wants any point of a block (-1: those outside of blocks).
+  bool wants_block(int block) const {
+    const auto row = static_cast<std::size_t>(block + 1);
+    return row < any_.size() && any_[row] != 0;
+  }
   bool writes(const ProbePoint& point) const {
     const std::size_t row = static_cast<std::size_t>(point.block + 1);
     return row < write_.size() && (write_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;

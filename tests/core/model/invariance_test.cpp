@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 
 #include "core/base/error.h"
 #include "core/model/forward.h"
@@ -83,6 +84,39 @@ TEST_P(Invariance, ABatchDoesNotChangeABit) {
   std::vector<float> logits;
   harness.run(segments, logits);
   EXPECT_EQ(logits, alone);
+}
+
+/// Rows that nobody asks for are not carried through the last block; their keys and values are there for what follows.
+TEST_P(Invariance, AskingForFewerRowsDoesNotChangeTheOthers) {
+  Harness harness(2, GetParam());
+  const std::vector<float> whole = harness.whole();
+  const std::size_t width = whole.size() / text.size();
+  const std::vector<TokenId> other{9, 9, 1, 22, 64};
+  for (const std::size_t first : {0u, 1u, 6u, 9u, 14u, 15u}) {  // of sequence 0; 15: none of its first piece
+    KvCache own(harness.model.spec, DType::f32), company(harness.model.spec, DType::f32);
+    std::map<std::uint32_t, std::vector<float>> logits;
+    const auto run = [&](std::span<const Segment> segments, bool all) {
+      ForwardSinks sinks;
+      sinks.logit_rows = LogitRows::wanted;
+      sinks.wants_logits = [&](const RowRef& row) { return all || (row.sequence == 0 && row.position >= first && row.position % 2 == 0); };
+      sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> values) {
+        for (std::size_t r = 0; r < rows.size(); ++r) logits[rows[r].position].assign(&values(r, 0), &values(r, 0) + width);
+      };
+      const TapPlan taps;
+      vitrine::Run progress;
+      forward({harness.model, *harness.ops, harness.kernel, harness.workspace, progress, taps}, segments, sinks);
+    };
+    const Segment segments[] = {{.sequence = 1, .ids = other, .types = {}, .cache = &company},
+                                {.sequence = 0, .ids = std::span(text).first(10), .types = {}, .cache = &own}};
+    run(segments, false);
+    for (const auto& [position, row] : logits) EXPECT_GE(position, first);
+    const Segment rest{.sequence = 0, .ids = std::span(text).subspan(10), .types = {}, .cache = &own};
+    run({&rest, 1}, true);
+    EXPECT_GE(logits.size(), 5u);
+    for (const auto& [position, row] : logits) {
+      EXPECT_TRUE(std::equal(row.begin(), row.end(), whole.begin() + static_cast<std::ptrdiff_t>(position * width))) << first << ", " << position;
+    }
+  }
 }
 
 /// The same promises over quantised caches, whose rows are rounded one by one.
