@@ -15,6 +15,7 @@
 
 #include "hwy/contrib/math/math-inl.h"
 #include "kernels/attention/flash_internal.h"
+#include "kernels/ops/exp-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,23 +26,6 @@ using namespace flash;
 using RowMask = hn::Mask<Lanes>;
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-
-/// exp(x) for x <= 0: 2^n 2^f with n whole and |f| <= 1/2; our own fit of degree 6, within 2e-8. Below 2^-126 it is 0; what
-/// is not a number stays so.
-HWY_INLINE Vector exp_of_negative(Vector x) {
-  constexpr float fit[] = {1.0f, 0.6931472f, 0.24022648f, 0.055503324f, 0.009618437f, 0.0013398875f, 0.0001535336f};
-  const Lanes f;
-  const IntLanes whole;
-  const Vector power = hn::Mul(x, hn::Set(f, 1.44269504f));
-  const Vector magic = hn::Set(f, 12582912.0f);  // 1.5 * 2^23: the sum's last bits are the nearest whole number
-  const Vector shifted = hn::Add(power, magic);
-  const Vector rest = hn::Sub(power, hn::Sub(shifted, magic));
-  Vector result = hn::Set(f, fit[6]);
-  VITRINE_UNROLL
-  for (int i = 5; i >= 0; --i) result = hn::MulAdd(result, rest, hn::Set(f, fit[i]));
-  const auto bits = hn::Add(hn::BitCast(whole, result), hn::ShiftLeft<23>(hn::BitCast(whole, shifted)));
-  return hn::IfThenElse(hn::Lt(power, hn::Set(f, -126.0f)), hn::Zero(f), hn::BitCast(f, bits));
-}
 
 /// What an exponent is taken relative to: 0 where nothing is visible yet.
 HWY_INLINE Vector base_of(Vector top) {

@@ -9,8 +9,8 @@
 #define HWY_TARGET_INCLUDE "kernels/ops/elementwise.cpp"
 #include "hwy/foreach_target.h"
 // must come after foreach_target.h
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+#include "kernels/ops/exp-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -65,11 +65,11 @@ void normalize(NormKind kind, float epsilon, const NormRow& row) {
   });
 }
 
-/// 1 / (1 + exp(-x)). The argument is bounded: beyond it exp leaves the range of f32.
+/// 1 / (1 + exp(-x)); for x < 0 as exp(x) / (1 + exp(x)), which keeps the digits of small results.
 template <class D>
 HWY_INLINE hn::Vec<D> logistic(D d, hn::Vec<D> x) {
-  const auto one = hn::Set(d, 1.0f);
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0f)))));
+  const auto one = hn::Set(d, 1.0f), small = exp_of_negative(d, hn::Neg(hn::Abs(x)));
+  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), small, one), hn::Add(one, small));
 }
 
 /// erfc(z) for z >= 0 as t exp(-z^2 + P(t)), t = 1 / (1 + z / 2) (the form of Numerical Recipes, 6.2.2); P is our own
@@ -82,7 +82,7 @@ HWY_INLINE hn::Vec<D> erfc_of_positive(D d, hn::Vec<D> z) {
   const auto t = hn::Div(one, hn::MulAdd(z, hn::Set(d, 0.5f), one));
   auto polynomial = hn::Set(d, fit[9]);
   for (int i = 8; i >= 0; --i) polynomial = hn::MulAdd(polynomial, t, hn::Set(d, fit[i]));
-  return hn::Mul(t, hn::Exp(d, hn::Sub(polynomial, hn::Mul(z, z))));
+  return hn::Mul(t, exp_of_negative(d, hn::Sub(polynomial, hn::Mul(z, z))));
 }
 
 template <class D>
@@ -175,7 +175,7 @@ double log_sum(std::span<const float> x) {
   for (std::size_t begin = 0; begin < x.size(); begin += block) {
     const float* from = x.data() + begin;
     total += sum_of(std::min(block, x.size() - begin), [&](auto d, std::size_t i) HWY_ATTR {
-      return hn::Exp(d, hn::Sub(hn::LoadU(d, from + i), hn::Set(d, top)));
+      return exp_of_negative(d, hn::Sub(hn::LoadU(d, from + i), hn::Set(d, top)));
     });
   }
   return static_cast<double>(top) + std::log(total);
