@@ -53,6 +53,11 @@ HWY_INLINE void nibbles(const std::byte* source, WordVector* out) {
   }
 }
 
+/// One bit a word, from 16 bits.
+HWY_INLINE hn::Mask<Words> bits_at(const std::byte* bits) {
+  return hn::LoadMaskBits(Words(), reinterpret_cast<const std::uint8_t*>(bits));
+}
+
 /// {scale, minimum} in the lower lanes; the others hold anything.
 HWY_INLINE hn::Vec<Four> pair_at(const std::byte* block) {
   return hn::PromoteTo(Four(),
@@ -89,6 +94,30 @@ struct Q4_1Words {
   static HWY_INLINE void words_of(const std::byte* block, WordVector* out) { nibbles(block + 4, out); }
 };
 
+struct Q5_0Words {
+  static constexpr std::size_t bytes = 22;
+  static constexpr bool has_minimum = false;
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
+    nibbles(block + 6, out);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      out[v] = hn::Or(out[v], hn::IfThenZeroElse(bits_at(block + 2 + v * words / 8), hn::Set(Words(), -16)));
+    }
+  }
+};
+
+struct Q5_1Words {
+  static constexpr std::size_t bytes = 24;
+  static constexpr bool has_minimum = true;
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) {
+    nibbles(block + 8, out);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      out[v] = hn::Or(out[v], hn::IfThenElseZero(bits_at(block + 4 + v * words / 8), hn::Set(Words(), 16)));
+    }
+  }
+};
+
 // Types whose block is eight chunks: factors of the chunks, and the levels of chunk j.
 
 struct Factors {
@@ -120,6 +149,22 @@ struct Q4_KWords {
     for (std::size_t v = 0; v < word_vectors; ++v) {
       const WordVector bytes = unsigned_words(block + 16 + j / 2 * chunk + v * words);
       out[v] = j % 2 == 0 ? hn::And(bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(bytes);
+    }
+  }
+};
+
+struct Q5_KWords {
+  static constexpr std::size_t bytes = 176;
+  static constexpr bool has_minimum = true;
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) { Q4_KWords::read(block, factors); }
+  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
+    const WordVector bit = hn::Set(Words(), static_cast<std::int16_t>(1 << j));
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      const WordVector bytes = unsigned_words(block + 48 + j / 2 * chunk + v * words);
+      const WordVector low = j % 2 == 0 ? hn::And(bytes, hn::Set(Words(), 15)) : hn::ShiftRight<4>(bytes);
+      const auto mask = hn::TestBit(unsigned_words(block + 16 + v * words), bit);
+      out[v] = hn::Or(low, hn::IfThenElseZero(mask, hn::Set(Words(), 16)));
     }
   }
 };
@@ -315,8 +360,14 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
       return all_rows<Q4_0Words>(x, panel, bias, out);
     case DType::q4_1:
       return all_rows<Q4_1Words>(x, panel, bias, out);
+    case DType::q5_0:
+      return all_rows<Q5_0Words>(x, panel, bias, out);
+    case DType::q5_1:
+      return all_rows<Q5_1Words>(x, panel, bias, out);
     case DType::q4_k:
       return all_rows<Q4_KWords>(x, panel, bias, out);
+    case DType::q5_k:
+      return all_rows<Q5_KWords>(x, panel, bias, out);
     case DType::q6_k:
       return all_rows<Q6_KWords>(x, panel, bias, out);
     default:
