@@ -24,7 +24,29 @@ void store_u16(std::byte* target, std::uint16_t bits) { std::memcpy(target, &bit
 
 unsigned byte_at(const std::byte* source, std::size_t index) { return std::to_integer<unsigned>(source[index]); }
 
-/// Scale and minimum of sub-block j of a Q4_K block: eight pairs of six bits in twelve bytes.
+std::uint32_t load_u32(const std::byte* source) {
+  std::uint32_t bits;
+  std::memcpy(&bits, source, sizeof bits);
+  return bits;
+}
+
+/// Level i of a Q5_0 or Q5_1 block: 32 fifth bits, then nibbles, low ones first.
+unsigned five_bits(const std::byte* fifths, std::size_t i) {
+  const unsigned pair = byte_at(fifths, 4 + i % 16);
+  return (i < 16 ? pair & 15u : pair >> 4) | (load_u32(fifths) >> i & 1u) << 4;
+}
+
+/// The reverse, for levels below 32.
+void store_five_bits(const unsigned (&levels)[small], std::byte* fifths) {
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < small; ++i) bits |= (levels[i] >> 4) << i;
+  std::memcpy(fifths, &bits, sizeof bits);
+  for (std::size_t i = 0; i < small / 2; ++i) {
+    fifths[4 + i] = static_cast<std::byte>((levels[i] & 15u) | (levels[i + small / 2] & 15u) << 4);
+  }
+}
+
+/// Scale and minimum of sub-block j of a Q4_K or Q5_K block: eight pairs of six bits in twelve bytes.
 void scale_and_min(const std::byte* packed, std::size_t j, unsigned& scale, unsigned& minimum) {
   if (j < 4) {
     scale = byte_at(packed, j) & 63u;
@@ -78,6 +100,20 @@ void expand_q4_1(const std::byte* source, float* target, std::size_t count) {
   }
 }
 
+void expand_q5_0(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 22, target += small) {
+    const float scale = load_f16(source);
+    for (std::size_t i = 0; i < small; ++i) target[i] = scale * (static_cast<float>(five_bits(source + 2, i)) - 16.0f);
+  }
+}
+
+void expand_q5_1(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 24, target += small) {
+    const float scale = load_f16(source), minimum = load_f16(source + 2);
+    for (std::size_t i = 0; i < small; ++i) target[i] = scale * static_cast<float>(five_bits(source + 4, i)) + minimum;
+  }
+}
+
 void expand_q4_k(const std::byte* source, float* target, std::size_t count) {
   for (std::size_t block = 0; block < count / super; ++block, source += 144) {
     const float scale = load_f16(source), minimum = load_f16(source + 2);
@@ -89,6 +125,23 @@ void expand_q4_k(const std::byte* source, float* target, std::size_t count) {
       for (std::size_t i = 0; i < small; ++i) {
         const unsigned pair = byte_at(nibbles, j / 2 * small + i);
         target[i] = d * static_cast<float>(j % 2 == 0 ? pair & 15u : pair >> 4) - m;
+      }
+    }
+  }
+}
+
+void expand_q5_k(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 176) {
+    const float scale = load_f16(source), minimum = load_f16(source + 2);
+    const std::byte *fifths = source + 16, *nibbles = source + 48;
+    for (std::size_t j = 0; j < 8; ++j, target += small) {  // as Q4_K, and bit j of 32 bytes on top
+      unsigned sub_scale = 0, sub_min = 0;
+      scale_and_min(source + 4, j, sub_scale, sub_min);
+      const float d = scale * static_cast<float>(sub_scale), m = minimum * static_cast<float>(sub_min);
+      for (std::size_t i = 0; i < small; ++i) {
+        const unsigned pair = byte_at(nibbles, j / 2 * small + i);
+        const unsigned level = (j % 2 == 0 ? pair & 15u : pair >> 4) | (byte_at(fifths, i) >> j & 1u) << 4;
+        target[i] = d * static_cast<float>(level) - m;
       }
     }
   }
@@ -157,6 +210,36 @@ void compress_q4_1(const float* source, std::byte* target, std::size_t count) {
     for (std::size_t i = 0; i < small / 2; ++i) {
       target[4 + i] = static_cast<std::byte>(level(source[i]) | level(source[i + small / 2]) << 4);
     }
+  }
+}
+
+void compress_q5_0(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 22) {
+    float extreme = 0.0f;  // the number of largest magnitude, with its sign, becomes -16
+    for (std::size_t i = 0; i < small; ++i) {
+      if (std::fabs(source[i]) > std::fabs(extreme)) extreme = source[i];
+    }
+    const float scale = extreme / -16.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) {
+      levels[i] = std::min(31u, static_cast<unsigned>(static_cast<int>(source[i] * inverse + 16.5f)));
+    }
+    store_five_bits(levels, target + 2);
+  }
+}
+
+void compress_q5_1(const float* source, std::byte* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 24) {
+    const auto [low, high] = std::minmax_element(source, source + small);
+    const float minimum = *low, scale = (*high - minimum) / 31.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    store_u16(target + 2, f16_from_f32(minimum));
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) {
+      levels[i] = std::min(31u, static_cast<unsigned>(static_cast<int>((source[i] - minimum) * inverse + 0.5f)));
+    }
+    store_five_bits(levels, target + 4);
   }
 }
 

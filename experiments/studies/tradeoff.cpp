@@ -157,7 +157,7 @@ class Tradeoff {
     if (names.empty() && !quantized) names = {"Q8_0", "Q4_0"};
     for (const std::string& name : names) {
       const auto type = parse_dtype(name);
-      if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16, Q8_0, Q4_0 or Q4_1", quoted(name), ""}, Fault::usage);
+      if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16, Q8_0, Q5_0, Q5_1, Q4_0 or Q4_1", quoted(name), ""}, Fault::usage);
       const std::string title = std::string(dtype_info(*type).name) + (quantized ? " on top of " + std::string(dtype_info(file_type).name) : "");
       const std::string control = "control: noise as large as " + title;
       for (std::uint64_t draw = 0; draw < 5; ++draw) {

@@ -158,8 +158,14 @@ void with_rows(DType type, const Task& task) {
       return task(Q4_0Rows());
     case DType::q4_1:
       return task(Q4_1Rows());
+    case DType::q5_0:
+      return task(Q5_0Rows());
+    case DType::q5_1:
+      return task(Q5_1Rows());
     case DType::q4_k:
       return task(Q4_KRows());
+    case DType::q5_k:
+      return task(Q5_KRows());
     case DType::q6_k:
       return task(Q6_KRows());
     default:

@@ -163,11 +163,50 @@ struct Q4_1Rows {
   }
 };
 
+/// scale * level + offset for the 32 levels of a Q5_0 or Q5_1 block: 32 fifth bits, then nibbles, low ones first.
+template <class Level>
+HWY_INLINE void five_bit_block(const std::byte* fifths, const Level& level, Vector* out) {
+  std::uint32_t bits;
+  std::memcpy(&bits, fifths, sizeof bits);
+  const std::uint32_t halves[] = {bits << 4, bits >> 12};  // the bits of 16 numbers from bit 4 on
+  const auto fifth = [&](std::size_t half, std::size_t first) HWY_ATTR {
+    const auto shifts = hn::Iota(WordLanes(), static_cast<std::uint32_t>(first));
+    return hn::BitCast(IntLanes(), hn::And(hn::Shr(hn::Set(WordLanes(), halves[half]), shifts), hn::Set(WordLanes(), 16)));
+  };
+  VITRINE_UNROLL
+  for (std::size_t v = 0; v < 16 / lanes; ++v) {
+    const auto bytes = bytes_at(fifths + 4 + v * lanes);
+    out[v] = level(to_float(hn::Or(hn::And(bytes, hn::Set(IntLanes(), 15)), fifth(0, v * lanes))));
+    out[v + 16 / lanes] = level(to_float(hn::Or(hn::ShiftRight<4>(bytes), fifth(1, v * lanes))));
+  }
+}
+
+struct Q5_0Rows {
+  static constexpr DType type = DType::q5_0;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index * 22;
+    const Vector scale = hn::Set(Lanes(), scale_pair(block).scale), sixteen = hn::Set(Lanes(), 16.0f);
+    five_bit_block(
+        block + 2, [&](Vector level) HWY_ATTR { return hn::Mul(scale, hn::Sub(level, sixteen)); }, out);
+  }
+};
+
+struct Q5_1Rows {
+  static constexpr DType type = DType::q5_1;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index * 24;
+    const ScalePair pair = scale_pair(block);
+    const Vector scale = hn::Set(Lanes(), pair.scale), minimum = hn::Set(Lanes(), pair.minimum);
+    five_bit_block(
+        block + 4, [&](Vector level) HWY_ATTR { return hn::Add(hn::Mul(scale, level), minimum); }, out);
+  }
+};
+
 struct SubScale {
   float scale, minimum;
 };
 
-/// Factors of sub-block j of a Q4_K block: eight pairs of six bits in twelve bytes.
+/// Factors of sub-block j of a Q4_K or Q5_K block: eight pairs of six bits in twelve bytes.
 HWY_INLINE SubScale sub_scale_of(const std::byte* block, std::size_t j) {
   const auto packed = [block](std::size_t i) { return std::to_integer<unsigned>(block[4 + i]); };
   const unsigned scale = j < 4 ? packed(j) & 63u : (packed(j + 4) & 15u) | (packed(j - 4) >> 6 << 4);
@@ -189,6 +228,26 @@ struct Q4_KRows {
       const auto bytes = bytes_at(block + 16 + j / 2 * chunk + v * lanes);
       const auto level = j % 2 == 0 ? hn::And(bytes, hn::Set(IntLanes(), 15)) : hn::ShiftRight<4>(bytes);
       out[v] = hn::Sub(hn::Mul(scale, to_float(level)), minimum);
+    }
+  }
+};
+
+struct Q5_KRows {
+  static constexpr DType type = DType::q5_k;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index / 8 * 176;
+    const std::size_t j = index % 8;
+    const ScalePair pair = scale_pair(block);
+    const SubScale sub = sub_scale_of(block, j);
+    const Vector scale = hn::Set(Lanes(), pair.scale * sub.scale),
+                 minimum = hn::Set(Lanes(), pair.minimum * sub.minimum);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < chunk_vectors; ++v) {
+      const auto bytes = bytes_at(block + 48 + j / 2 * chunk + v * lanes);
+      const auto low = j % 2 == 0 ? hn::And(bytes, hn::Set(IntLanes(), 15)) : hn::ShiftRight<4>(bytes);
+      const auto shifted = hn::ShiftRightSame(bytes_at(block + 16 + v * lanes), static_cast<int>(j));
+      const auto fifth = hn::ShiftLeft<4>(hn::And(shifted, hn::Set(IntLanes(), 1)));
+      out[v] = hn::Sub(hn::Mul(scale, to_float(hn::Or(low, fifth))), minimum);
     }
   }
 };

@@ -18,8 +18,8 @@
 namespace vitrine {
 namespace {
 
-constexpr DType weight_types[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
-                                  DType::q4_0, DType::q4_1, DType::q4_k, DType::q6_k};
+constexpr DType weight_types[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1,
+                                  DType::q5_0, DType::q5_1, DType::q4_k, DType::q5_k, DType::q6_k};
 
 /// Random blocks of any type; scales are tame binary16 numbers, everything else is any bit pattern.
 Weight random_weight(DType type, std::size_t rows, std::size_t cols, unsigned seed = 7) {
@@ -150,7 +150,7 @@ TEST_P(Products, EveryHalfIsConvertedLikeTheDefinition) {
 }
 
 TEST_P(Products, ExtremeNumbersNeitherSaturateNorVanish) {
-  for (const DType type : {DType::q8_0, DType::q4_0, DType::q4_1}) {
+  for (const DType type : {DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1}) {
     std::vector<float> numbers(4 * 1536);  // levels at both ends of their range
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = i % 3 == 0 ? -8.0f : 7.0f;
     Tensor tensor(type, {4, 1536});

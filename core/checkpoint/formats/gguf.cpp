@@ -107,15 +107,18 @@ DType tensor_type(const Cursor& in, std::uint32_t code, const std::string& name)
     case 1: return DType::f16;
     case 2: return DType::q4_0;
     case 3: return DType::q4_1;
+    case 6: return DType::q5_0;
+    case 7: return DType::q5_1;
     case 8: return DType::q8_0;
     case 12: return DType::q4_k;
+    case 13: return DType::q5_k;
     case 14: return DType::q6_k;
     case 24: return DType::i8;
     case 26: return DType::i32;
     case 27: return DType::i64;
     case 30: return DType::bf16;
     default:
-      in.fail("tensor " + quoted(name), "a type out of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K",
+      in.fail("tensor " + quoted(name), "a type out of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K",
               "ggml type " + std::to_string(code));
   }
 }
