@@ -81,7 +81,7 @@ Result by_reference(const Case& c, const Factors& f) {
   const auto view = [&](const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) {
     const auto bytes = static_cast<std::ptrdiff_t>(c.head_dim * (c.half ? 2 : 4));
     const void* data = c.half ? static_cast<const void*>(halves.data()) : numbers.data();
-    return KvView{c.half ? DType::f16 : DType::f32, static_cast<const std::byte*>(data), bytes * static_cast<std::ptrdiff_t>(c.kv_heads), bytes, c.kv_len, c.kv_heads, c.head_dim};
+    return KvView{c.half ? DType::f16 : DType::f32, static_cast<const std::byte*>(data), bytes, bytes * static_cast<std::ptrdiff_t>(c.kv_len), c.kv_len, c.kv_heads, c.head_dim};
   };
   const AttentionProblem problem{.q = {f.q.data(), {c.q_len, c.heads, c.head_dim}},
                                  .k = view(f.k, f.half_k),
