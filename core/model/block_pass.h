@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -10,11 +11,11 @@ namespace vitrine {
 
 /// The rows of one pass through the blocks: several sequences side by side, without padding.
 struct PassRows {
-  std::span<const Segment> segments;        ///< each with the ids of this pass
-  std::vector<std::size_t> first_row;       ///< [segments]
-  std::vector<RowRef> rows;                 ///< [rows]
-  std::vector<std::uint32_t> positions;     ///< [rows]
-  std::vector<TokenId> ids;                 ///< [rows]
+  std::span<const Segment> segments;             ///< each with the ids of this pass
+  std::pmr::vector<std::size_t> first_row;       ///< [segments]
+  std::pmr::vector<RowRef> rows;                 ///< [rows]
+  std::pmr::vector<std::uint32_t> positions;     ///< [rows]
+  std::pmr::vector<TokenId> ids;                 ///< [rows]
 };
 
 /// Runs block after block over a residual stream. One object a pass.

@@ -183,7 +183,8 @@ struct PairScores {
   template <class Numbers>
   HWY_INLINE void of_block(const Piece& piece, Range keys, const Buffers& buffers) const {
     const KvView& view = piece.problem->k;
-    score_keys({.type = view.type, .keys = view.row(keys.begin, piece.kv_head), .row_bytes = static_cast<std::size_t>(view.row_bytes),
+    const KeyNumbers numbers = view.type == DType::f16 ? KeyNumbers::halves : view.type == DType::q8_0 ? KeyNumbers::bytes : KeyNumbers::nibbles;
+    score_keys({.numbers = numbers, .keys = view.row(keys.begin, piece.kv_head), .row_bytes = static_cast<std::size_t>(view.row_bytes),
                 .count = keys.end - keys.begin, .dim = view.head_dim, .q = reinterpret_cast<const std::uint16_t*>(buffers.q),
                 .rows = piece.rows(), .scores = buffers.scores, .stride = key_block, .ahead = piece.problem->v.row(keys.begin, piece.kv_head)});
   }

@@ -139,11 +139,10 @@ VITRINE_BF16 void score_all(const KeyScores& p) {
 }  // namespace
 
 void score_keys(const KeyScores& scores) {
-  switch (scores.type) {
-    case DType::f16: return score_all<Halves>(scores);
-    case DType::q8_0: return score_all<Bytes>(scores);
-    case DType::q4_1: return score_all<Nibbles>(scores);
-    default: VITRINE_CHECK(!"a type of keys");
+  switch (scores.numbers) {
+    case KeyNumbers::halves: return score_all<Halves>(scores);
+    case KeyNumbers::bytes: return score_all<Bytes>(scores);
+    case KeyNumbers::nibbles: return score_all<Nibbles>(scores);
   }
 }
 

@@ -3,13 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/tensor/dtype.h"
-
 namespace vitrine {
+
+/// How a cache holds numbers: f16, q8_0 or q4_1 (core/tensor/dtype.h).
+enum class KeyNumbers { halves, bytes, nibbles };
 
 /// A few rows of queries against a run of keys as a cache holds them, both rounded to bfloat16.
 struct KeyScores {
-  DType type;  ///< of the keys: f16, q8_0 or q4_1
+  KeyNumbers numbers;
   const std::byte* keys;
   std::size_t row_bytes, count, dim;  ///< dim: a multiple of 16, of a block type of 32
   const std::uint16_t* q;             ///< [rows, dim rounded up to 32], zeros behind dim
