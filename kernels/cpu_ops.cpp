@@ -19,11 +19,13 @@ namespace {
 
 constexpr std::size_t rows_apiece = 16;  // of the cheap operations, in one piece of work
 
-std::vector<float> numbers_of(const Weight* weight) {
-  if (!weight) return {};
-  std::vector<float> numbers(weight->cols);
-  dtype_info(weight->type).expand(weight->data, numbers.data(), numbers.size());
-  return numbers;
+/// The numbers of a [1, cols] weight where they lie, or expanded into the buffer; null where there is none.
+const float* numbers_of(const Weight* weight, std::vector<float>& buffer) {
+  if (!weight) return nullptr;
+  if (weight->type == DType::f32) return reinterpret_cast<const float*>(weight->data);
+  buffer.resize(weight->cols);
+  dtype_info(weight->type).expand(weight->data, buffer.data(), buffer.size());
+  return buffer.data();
 }
 
 template <typename T>
@@ -47,11 +49,10 @@ class CpuOps : public Ops {
 
   void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out, TensorView<float, 2> scale,
                  TensorView<float, 2> unscaled) override {
-    const std::vector<float> gain = numbers_of(norm.weight), shift = numbers_of(norm.bias);
+    const float *gain = numbers_of(norm.weight, gain_), *shift = numbers_of(norm.bias, shift_);
     each_row(x.extent(0), [&](std::size_t r) {
       normalize_row(norm.kind, norm.epsilon,
-                    {&x(r, 0), gain.empty() ? nullptr : gain.data(), shift.empty() ? nullptr : shift.data(), &out(r, 0),
-                     row_or_null(scale, r), row_or_null(unscaled, r), x.extent(1)});
+                    {&x(r, 0), gain, shift, &out(r, 0), row_or_null(scale, r), row_or_null(unscaled, r), x.extent(1)});
     });
   }
 
@@ -80,11 +81,11 @@ class CpuOps : public Ops {
   }
 
   void gather(const Weight& table, std::span<const std::int32_t> ids, float scale, TensorView<float, 2> out) override {
-    std::vector<float> padded(padded_to_chunk(table.cols));
+    gathered_.resize(padded_to_chunk(table.cols));
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const std::byte* row = table.row(static_cast<std::size_t>(ids[i]));
-      expand_panel({table.type, row, 0, 1, table.cols}, DenseRows<float>{padded.data(), padded.size(), 1});
-      for (std::size_t c = 0; c < table.cols; ++c) out(i, c) = padded[c] * scale;
+      expand_panel({table.type, row, 0, 1, table.cols}, DenseRows<float>{gathered_.data(), gathered_.size(), 1});
+      for (std::size_t c = 0; c < table.cols; ++c) out(i, c) = gathered_[c] * scale;
     }
   }
 
@@ -158,6 +159,7 @@ class CpuOps : public Ops {
   Precision precision_;
   ThreadPool& pool_;
   Products products_;
+  std::vector<float> gain_, shift_, gathered_;  // kept, so that a token loop does not allocate
   std::vector<RopeTable> ropes_;  // a model has one or two
 };
 

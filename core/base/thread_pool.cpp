@@ -126,7 +126,7 @@ ThreadPool::~ThreadPool() {
 
 std::size_t ThreadPool::threads() const { return state_->workers.size() + 1; }
 
-void ThreadPool::run(std::size_t count, const Task& task) {
+void ThreadPool::run_task(std::size_t count, const Task& task) {
   if (count == 0) return;
   VITRINE_CHECK(!state_->running.exchange(true));
   VITRINE_CHECK(count < State::index_mask);

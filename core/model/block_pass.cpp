@@ -62,7 +62,7 @@ TensorView<float, 2> BlockPass::embed() {
   ops.gather(*weight(Role::token_embedding, -1), rows_.ids, spec.embedding_scale, stream);
   show({.site = Site::embed}, stream);
   if (spec.token_types > 0) {
-    std::vector<std::int32_t> types;
+    std::pmr::vector<std::int32_t> types(context_.workspace.lists());
     for (const Segment& segment : rows_.segments) {
       for (std::size_t i = 0; i < segment.ids.size(); ++i) types.push_back(segment.types.empty() ? 0 : segment.types[i]);
     }
@@ -71,7 +71,7 @@ TensorView<float, 2> BlockPass::embed() {
     ops.add(stream, rows, stream);
   }
   if (spec.learned_positions) {
-    const std::vector<std::int32_t> positions(rows_.positions.begin(), rows_.positions.end());
+    const std::pmr::vector<std::int32_t> positions(rows_.positions.begin(), rows_.positions.end(), context_.workspace.lists());
     TensorView<float, 2> rows = matrix(position_rows, spec.width);
     ops.gather(*weight(Role::position_embedding, -1), positions, 1.0f, rows);
     show({.site = Site::pos_embed}, rows);
@@ -231,7 +231,7 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
   }
   const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_maps(index);
-  std::vector<AttentionProblem> problems;
+  std::pmr::vector<AttentionProblem> problems(context_.workspace.lists());
   std::size_t out_row = 0;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const Segment& segment = rows_.segments[s];

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -10,14 +11,14 @@ namespace vitrine {
 
 /// The rows of one pass through the blocks: several sequences side by side, without padding.
 struct PassRows {
-  std::span<const Segment> segments;        ///< each with the ids of this pass
-  std::vector<std::size_t> first_row;       ///< [segments]
-  std::vector<RowRef> rows;                 ///< [rows]
-  std::vector<std::uint32_t> positions;     ///< [rows]
-  std::vector<TokenId> ids;                 ///< [rows]
+  std::span<const Segment> segments;             ///< each with the ids of this pass
+  std::pmr::vector<std::size_t> first_row;       ///< [segments]
+  std::pmr::vector<RowRef> rows;                 ///< [rows]
+  std::pmr::vector<std::uint32_t> positions;     ///< [rows]
+  std::pmr::vector<TokenId> ids;                 ///< [rows]
   /// [segments] Rows of a segment before this one nobody asks for: of the last block only their keys and values are made.
   /// Empty: all rows are wanted.
-  std::vector<std::size_t> first_wanted;
+  std::pmr::vector<std::size_t> first_wanted;
 
   std::size_t dropped(std::size_t segment) const { return first_wanted.empty() ? 0 : first_wanted[segment]; }
 };

@@ -39,6 +39,7 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
 }
 
 void refuse_unsupported_points(const ForwardContext& context) {
+  if (!context.taps.writes_anything()) return;
   for (const ProbePoint& point : all_points(context.model.spec)) {
     if (!context.taps.wants(point)) continue;
     const bool written = context.taps.writes(point) &&
@@ -51,9 +52,13 @@ void refuse_unsupported_points(const ForwardContext& context) {
   }
 }
 
-PassRows lay_out(std::span<const Segment> segments) {
-  PassRows pass;
-  pass.segments = segments;
+PassRows lay_out(std::span<const Segment> segments, std::pmr::memory_resource* lists) {
+  PassRows pass{.segments = segments,
+                .first_row = std::pmr::vector<std::size_t>(lists),
+                .rows = std::pmr::vector<RowRef>(lists),
+                .positions = std::pmr::vector<std::uint32_t>(lists),
+                .ids = std::pmr::vector<TokenId>(lists),
+                .first_wanted = std::pmr::vector<std::size_t>(lists)};
   for (const Segment& segment : segments) {
     pass.first_row.push_back(pass.rows.size());
     for (std::size_t i = 0; i < segment.ids.size(); ++i) {
@@ -81,7 +86,7 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
   for (std::size_t begin = 0; begin < wanted.size(); begin += logit_rows) {
     const std::size_t count = std::min(logit_rows, wanted.size() - begin);
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
-    std::vector<RowRef> rows;
+    std::pmr::vector<RowRef> rows(context.workspace.lists());
     for (std::size_t i = 0; i < count; ++i) {
       std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
       rows.push_back(pass.rows[wanted[begin + i]]);
@@ -97,16 +102,17 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
   }
 }
 
-/// Rows of the pass whose logits somebody wants. `last_pass` holds each segment's whole remaining length.
-std::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRows& pass,
-                                     std::span<const bool> ends_here, const ForwardSinks& sinks) {
-  std::vector<std::size_t> wanted;
+/// Rows of the pass whose logits somebody wants. `last_ends` says whether the last segment is complete with this pass; the
+/// others are.
+std::pmr::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRows& pass,
+                                          bool last_ends, const ForwardSinks& sinks) {
+  std::pmr::vector<std::size_t> wanted(context.workspace.lists());
   if (!context.model.spec.has_head) return wanted;
   const LogitRows which = context.taps.wants({.site = Site::logits}) ? LogitRows::all : sinks.logit_rows;
   if (which == LogitRows::none) return wanted;
   for (std::size_t s = 0; s < pass.segments.size(); ++s) {
     const std::size_t end = pass.first_row[s] + pass.segments[s].ids.size();
-    if (which == LogitRows::last && !ends_here[s]) continue;
+    if (which == LogitRows::last && !last_ends && s + 1 == pass.segments.size()) continue;
     for (std::size_t row = which == LogitRows::last ? end - 1 : pass.first_row[s]; row < end; ++row) {
       if (which != LogitRows::wanted || sinks.wants_logits(pass.rows[row])) wanted.push_back(row);
     }
@@ -126,11 +132,10 @@ void drop_unwanted(const ForwardContext& context, const ForwardSinks& sinks, std
   }
 }
 
-void run_pass(const ForwardContext& context, std::span<const Segment> segments, std::span<const bool> ends_here,
-              const ForwardSinks& sinks) {
-  PassRows pass = lay_out(segments);
+void run_pass(const ForwardContext& context, std::span<const Segment> segments, bool last_ends, const ForwardSinks& sinks) {
+  PassRows pass = lay_out(segments, context.workspace.lists());
   if (pass.rows.empty()) return;
-  const std::vector<std::size_t> wanted = wanted_rows(context, pass, ends_here, sinks);
+  const std::pmr::vector<std::size_t> wanted = wanted_rows(context, pass, last_ends, sinks);
   drop_unwanted(context, sinks, wanted, pass);
   for (const Segment& segment : segments) {
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
@@ -157,11 +162,11 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
   for (const Segment& segment : segments) check_segment(spec, segment);
   refuse_unsupported_points(context);
   const std::size_t limit = spec.causal() ? max_rows : static_cast<std::size_t>(-1);
-  std::vector<Segment> pass;
-  auto ends_here = std::make_unique<bool[]>(segments.size());
+  std::pmr::vector<Segment> pass(context.workspace.lists());
   std::size_t rows = 0;
+  bool last_ends = true;
   const auto flush = [&] {
-    run_pass(context, pass, {ends_here.get(), pass.size()}, sinks);
+    run_pass(context, pass, last_ends, sinks);
     pass.clear();
     rows = 0;
   };
@@ -173,7 +178,7 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
       if (done > 0) piece.shared = 0;
       if (!segment.types.empty()) piece.types = segment.types.subspan(done, count);
       done += count;
-      ends_here[pass.size()] = done == segment.ids.size();
+      last_ends = done == segment.ids.size();
       pass.push_back(piece);
       rows += count;
       if (rows == limit) flush();

@@ -2,15 +2,25 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 
 namespace vitrine {
 namespace {
 
-Tensor grown(const Tensor& old, DType type, std::size_t capacity, std::size_t width) {
-  Tensor fresh(type, {capacity, width});
-  if (!old.bytes().empty()) std::memcpy(fresh.bytes().data(), old.bytes().data(), old.bytes().size());
+/// The first `rows` positions of every head, into room for another number of them.
+void copy_heads(const Tensor& from, Tensor& to, std::size_t rows) {
+  if (rows == 0) return;
+  const std::size_t heads = to.shape()[0], bytes = rows * row_bytes(to.type(), to.shape()[2]);
+  const std::size_t from_step = from.bytes().size() / heads, to_step = to.bytes().size() / heads;
+  for (std::size_t h = 0; h < heads; ++h) std::memcpy(to.bytes().data() + h * to_step, from.bytes().data() + h * from_step, bytes);
+}
+
+Tensor grown(const Tensor& old, DType type, std::vector<std::size_t> shape, std::size_t rows) {
+  Tensor fresh(type, std::move(shape));
+  copy_heads(old, fresh, rows);
   return fresh;
 }
 
@@ -20,11 +30,11 @@ KvCache::KvCache(const ModelSpec& spec, KvFormat format) : spec_(&spec), format_
   require_kv_format(spec, format);
 }
 
-std::size_t KvCache::head_bytes(std::size_t block) const {
+std::size_t KvCache::row_bytes(std::size_t block) const {
   return vitrine::row_bytes(format_.type, kv_head_numbers(format_.type, spec_->blocks[block].attention.head_dim));
 }
 
-std::size_t KvCache::row_bytes(std::size_t block) const { return spec_->blocks[block].attention.kv_heads * head_bytes(block); }
+std::size_t KvCache::head_bytes(std::size_t block) const { return capacity_ * row_bytes(block); }
 
 std::size_t KvCache::bytes() const {
   std::size_t sum = 0;
@@ -39,9 +49,9 @@ void KvCache::reserve(std::size_t rows) {
   if (spec_->context > 0) capacity = std::max(needed, std::min(capacity, spec_->context));
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const AttentionSpec& attention = spec_->blocks[i].attention;
-    const std::size_t width = attention.kv_heads * kv_head_numbers(format_.type, attention.head_dim);
-    blocks_[i].keys = grown(blocks_[i].keys, format_.type, capacity, width);
-    blocks_[i].values = grown(blocks_[i].values, format_.type, capacity, width);
+    const std::vector<std::size_t> shape{attention.kv_heads, capacity, kv_head_numbers(format_.type, attention.head_dim)};
+    blocks_[i].keys = grown(blocks_[i].keys, format_.type, shape, length_);
+    blocks_[i].values = grown(blocks_[i].values, format_.type, shape, length_);
   }
   capacity_ = capacity;
 }
@@ -56,9 +66,8 @@ std::byte* KvCache::value_row(std::size_t block, std::size_t position) {
 
 void KvCache::copy_rows(std::size_t block, const KvCache& from, std::size_t rows) {
   VITRINE_CHECK(from.format_ == format_ && rows <= from.capacity_ && rows <= capacity_);
-  const std::size_t bytes = rows * row_bytes(block);
-  std::memcpy(blocks_[block].keys.bytes().data(), from.blocks_[block].keys.bytes().data(), bytes);
-  std::memcpy(blocks_[block].values.bytes().data(), from.blocks_[block].values.bytes().data(), bytes);
+  copy_heads(from.blocks_[block].keys, blocks_[block].keys, rows);
+  copy_heads(from.blocks_[block].values, blocks_[block].values, rows);
 }
 
 void KvCache::truncate(std::size_t length) {
@@ -69,11 +78,10 @@ void KvCache::truncate(std::size_t length) {
 namespace {
 
 KvView view_of(const Tensor& tensor, const AttentionSpec& attention, std::size_t kv_len) {
-  const std::size_t head_bytes = row_bytes(tensor.type(), kv_head_numbers(tensor.type(), attention.head_dim));
   return {.type = tensor.type(),
           .rows = tensor.bytes().data(),
-          .row_bytes = static_cast<std::ptrdiff_t>(head_bytes * attention.kv_heads),
-          .head_bytes = static_cast<std::ptrdiff_t>(head_bytes),
+          .row_bytes = static_cast<std::ptrdiff_t>(row_bytes(tensor.type(), tensor.shape()[2])),
+          .head_bytes = static_cast<std::ptrdiff_t>(tensor.bytes().size() / attention.kv_heads),
           .kv_len = kv_len,
           .kv_heads = attention.kv_heads,
           .head_dim = attention.head_dim};

@@ -10,7 +10,8 @@
 
 namespace vitrine {
 
-/// Keys (rotated) and values of one causal sequence, all blocks. Grows by doubling up to the model's context.
+/// Keys (rotated) and values of one causal sequence, all blocks. Grows by doubling up to the model's context. A head's
+/// positions lie one behind the other: a query reads them as one run.
 class KvCache {
  public:
   /// @throws Error (usage) where the model's heads cannot be turned (require_kv_format)
@@ -22,11 +23,11 @@ class KvCache {
 
   /// Makes room for `rows` more positions.
   void reserve(std::size_t rows);
-  /// First byte of the row at `position` (room must be reserved).
+  /// First byte of the first head's row at `position` (room must be reserved).
   std::byte* key_row(std::size_t block, std::size_t position);
   std::byte* value_row(std::size_t block, std::size_t position);
-  std::size_t row_bytes(std::size_t block) const;
-  std::size_t head_bytes(std::size_t block) const;
+  std::size_t row_bytes(std::size_t block) const;   ///< from one position to the next
+  std::size_t head_bytes(std::size_t block) const;  ///< from one head to the next
   /// Stores the first `rows` positions of another cache of the same format as this one's (room must be reserved).
   void copy_rows(std::size_t block, const KvCache& from, std::size_t rows);
   /// Counts `rows` more positions as present, once all blocks have stored them.
@@ -40,7 +41,7 @@ class KvCache {
 
  private:
   struct Block {
-    Tensor keys, values;
+    Tensor keys, values;  // [kv_heads, capacity, head_dim in whole blocks]
   };
   const ModelSpec* spec_;
   KvFormat format_;

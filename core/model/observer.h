@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -52,6 +53,9 @@ class TapPlan {
   bool writes(const ProbePoint& point) const {
     const std::size_t row = static_cast<std::size_t>(point.block + 1);
     return row < write_.size() && (write_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
+  }
+  bool writes_anything() const {
+    return std::ranges::any_of(write_, [](std::uint64_t sites) { return sites != 0; });
   }
   /// Shows the values to every observer of the point, in pieces of at most 512 rows.
   void show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "core/tensor/tensor_view.h"
@@ -23,11 +24,14 @@ class Workspace {
   TensorView<float, 2> matrix(std::size_t slot, std::size_t rows, std::size_t cols) {
     return {floats(slot, rows * cols), {rows, cols}};
   }
+  /// For the lists of a pass: what they give back is kept for the next one, as the buffers are.
+  std::pmr::memory_resource* lists() { return &lists_; }
   std::size_t bytes() const;
 
  private:
   struct Slot;
   std::vector<Slot> slots_;
+  std::pmr::unsynchronized_pool_resource lists_;
   bool poison_;
 };
 

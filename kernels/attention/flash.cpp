@@ -175,12 +175,12 @@ struct Plain {
 };
 
 void run_piece(const Piece& piece, const void*, float* scratch) {
-  if (is_narrow(*piece.problem)) return run_narrow_piece<AsStored>(piece, scratch);
+  if (is_narrow(*piece.problem)) return run_narrow_piece<PlainScores>(piece, scratch);
   run_whole_piece(piece, Plain(), scratch);
 }
 
 void run_part(const Piece& piece, const void*, std::size_t range, const Rows& partial, float* scratch) {
-  if (is_narrow(*piece.problem)) return run_narrow_range<AsStored>(piece, range, partial, scratch);
+  if (is_narrow(*piece.problem)) return run_narrow_range<PlainScores>(piece, range, partial, scratch);
   run_one_range(piece, Plain(), range, partial, scratch);
 }
 

@@ -1,6 +1,7 @@
 // `flash` with the two products in bfloat16: queries, keys, values and weights are rounded to 8 bits of mantissa, sums,
 // scores and the softmax stay f32. Keys and values are rounded once a call, not once a block. A single query reads the
-// cache as it is, for reading is its work, but multiplies the same rounded queries and keys: one rule explains both.
+// cache as it is, for reading is its work, but multiplies the same rounded queries and keys: one rule explains both. Its
+// weights and values are not rounded.
 //
 // History: see docs/performance.md.
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "kernels/attention/flash_internal.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/dot_x86.h"
+#include "kernels/simd/scores_x86.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention/flash_bf16.cpp"
@@ -40,7 +42,8 @@ inline std::size_t rounded_numbers(const AttentionProblem& problem) { return eve
 
 /// Whether a single query reads the cache as it is.
 inline bool reads_as_is(const AttentionProblem& problem) {
-  return problem.q.extent(0) == 1 && problem.k.type == DType::f16 && problem.k.head_dim % alignment == 0;
+  if (problem.q.extent(0) != 1 || problem.k.type == DType::f32) return false;
+  return problem.k.head_dim % (problem.k.type == DType::f16 ? alignment : 32) == 0;
 }
 
 inline std::size_t rounded_bytes(const AttentionProblem& problem) {
@@ -166,17 +169,38 @@ struct Pairs {
   static constexpr std::size_t keys_at_once = 12;  // two tiles of the product
 };
 
+/// Scores of a single query: queries and keys rounded as the products of blocks have them.
+struct PairScores {
+  HWY_INLINE void load_queries(const Piece& piece, const Buffers& buffers) const {
+    const std::size_t dim = piece.problem->k.head_dim, padded = (dim + chunk - 1) / chunk * chunk;
+    auto* target = reinterpret_cast<std::uint16_t*>(buffers.q);  // [row, padded]
+    for (std::size_t row = 0; row < piece.rows(); ++row, target += padded) {
+      for (std::size_t d = 0; d < dim; d += lanes) store_bf16(hn::LoadU(Lanes(), query_at(piece, row) + d), target + d);
+      std::fill(target + dim, target + padded, std::uint16_t{0});
+    }
+  }
+
+  template <class Numbers>
+  HWY_INLINE void of_block(const Piece& piece, Range keys, const Buffers& buffers) const {
+    const KvView& view = piece.problem->k;
+    const KeyNumbers numbers = view.type == DType::f16 ? KeyNumbers::halves : view.type == DType::q8_0 ? KeyNumbers::bytes : KeyNumbers::nibbles;
+    score_keys({.numbers = numbers, .keys = view.row(keys.begin, piece.kv_head), .row_bytes = static_cast<std::size_t>(view.row_bytes),
+                .count = keys.end - keys.begin, .dim = view.head_dim, .q = reinterpret_cast<const std::uint16_t*>(buffers.q),
+                .rows = piece.rows(), .scores = buffers.scores, .stride = key_block, .ahead = piece.problem->v.row(keys.begin, piece.kv_head)});
+  }
+};
+
 Pairs pairs_of(const Piece& piece, const void* context) {
   return {static_cast<const RoundedProblems*>(context)->of(*piece.problem)};
 }
 
 void run_piece(const Piece& piece, const void* context, float* scratch) {
-  if (reads_as_is(*piece.problem)) return run_narrow_piece<RoundedToBf16>(piece, scratch);
+  if (reads_as_is(*piece.problem)) return run_narrow_piece<PairScores>(piece, scratch);
   run_whole_piece(piece, pairs_of(piece, context), scratch);
 }
 
 void run_part(const Piece& piece, const void* context, std::size_t range, const Rows& partial, float* scratch) {
-  if (reads_as_is(*piece.problem)) return run_narrow_range<RoundedToBf16>(piece, range, partial, scratch);
+  if (reads_as_is(*piece.problem)) return run_narrow_range<PairScores>(piece, range, partial, scratch);
   run_one_range(piece, pairs_of(piece, context), range, partial, scratch);
 }
 

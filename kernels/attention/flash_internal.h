@@ -212,15 +212,26 @@ struct Steps {
   void (*join)(const Piece& piece, float* partials);
 };
 
+/// Joins the parts of every split problem, a task for each of their key heads.
+inline void join_all(const KernelCall& call, float* parts, const Steps& steps) {
+  std::size_t joins = 0;
+  for (const AttentionProblem& problem : call.problems) joins += splits_of(problem) > 1 ? problem.k.kv_heads : 0;
+  call.pool.run(joins, [&](std::size_t index, std::size_t) {
+    float* own = parts;
+    for (const AttentionProblem& problem : call.problems) {
+      const std::size_t heads = splits_of(problem) > 1 ? problem.k.kv_heads : 0;
+      if (index < heads) return steps.join({&problem, index, 0, 1}, own);
+      index -= heads;
+      own += partials_numbers(problem);
+    }
+  });
+}
+
 inline void run_tasks(const KernelCall& call, float* scratch, const Steps& steps, const void* context) {
   const std::size_t numbers = worker_numbers(call.problems);
   float* parts = scratch + numbers * call.pool.threads();
   std::size_t tasks = 0;
-  bool split = false;
-  for (const AttentionProblem& problem : call.problems) {
-    tasks += task_count(problem);
-    split = split || splits_of(problem) > 1;
-  }
+  for (const AttentionProblem& problem : call.problems) tasks += task_count(problem);
   call.pool.run(tasks, [&](std::size_t index, std::size_t worker) {
     const Task task = task_at(call.problems, index, parts);
     if (!task.parts) return steps.piece(task.piece, context, scratch + worker * numbers);
@@ -228,11 +239,7 @@ inline void run_tasks(const KernelCall& call, float* scratch, const Steps& steps
     const std::size_t place = task.piece.kv_head * splits_of(problem) + task.range;
     steps.part(task.piece, context, task.range, partial_at(task.parts, problem, place), scratch + worker * numbers);
   });
-  if (!split) return;
-  call.pool.run(tasks, [&](std::size_t index, std::size_t) {
-    const Task task = task_at(call.problems, index, parts);
-    if (task.parts && task.range == 0) steps.join(task.piece, task.parts);
-  });
+  join_all(call, parts, steps);
 }
 
 }  // namespace vitrine::flash

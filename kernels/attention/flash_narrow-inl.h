@@ -1,7 +1,11 @@
-// One position over a half-precision cache: reading the cache is the work, so keys are not converted in memory and lanes
-// lie along the head. The order of the sums is another one than in blocks; only an f32 cache promises the same bits for
-// any split of the queries.
-
+// One position over a cache of fewer bits than f32: reading the cache is the work, so keys are not converted in memory and
+// lanes lie along the head. The order of the sums is another one than in blocks; only an f32 cache promises the same bits
+// for any split of the queries.
+//
+// History, one token of SmolLM2 (9 heads on 3 key heads of 64) at depth 4,096, two cores of Zen 4, share of the time:
+// see docs/performance.md for tokens a second.
+// keys of all heads side by side in the cache   each head reads a third of every line run: 70% of what a token costs
+// a head's keys one behind the other            1.4 times the tokens: the hardware foresees the run
 #if defined(VITRINE_FLASH_NARROW_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef VITRINE_FLASH_NARROW_INL_H
 #undef VITRINE_FLASH_NARROW_INL_H
@@ -21,91 +25,104 @@ constexpr std::size_t narrow_rows = 4;
 
 /// Whether a problem may take that way.
 HWY_INLINE bool is_narrow(const AttentionProblem& p) {
-  return p.q.extent(0) == 1 && p.k.type == DType::f16 && p.k.head_dim % alignment == 0;
+  if (p.q.extent(0) != 1 || p.k.type == DType::f32) return false;
+  return p.k.head_dim % (p.k.type == DType::f16 ? alignment : chunk) == 0;
 }
 
-HWY_INLINE const std::uint16_t* half_row(const KvView& view, std::size_t row, std::size_t head) {
-  return reinterpret_cast<const std::uint16_t*>(view.row(row, head));
-}
+// Numbers of a row of the cache from d on, `vectors` at once.
 
-/// Heads lie apart from one another in a row of the cache: hardware does not foresee the next one.
-HWY_INLINE void prefetch_row(const KvView& view, std::size_t row, std::size_t head) {
-  constexpr std::size_t rows_ahead = 16;
-  const auto* bytes = reinterpret_cast<const std::byte*>(half_row(view, row + rows_ahead, head));
-  for (std::size_t line = 0; line < view.head_dim * sizeof(std::uint16_t); line += 64) hwy::Prefetch(bytes + line);
-}
-
-/// Queries and keys as the products of blocks have them: as they are, or rounded to bfloat16.
-struct AsStored {
-  static HWY_INLINE Vector of(Vector x) { return x; }
-};
-struct RoundedToBf16 {
-  static HWY_INLINE Vector of(Vector x) { return rounded_to_bf16(x); }
+struct HalfNumbers {
+  static constexpr std::size_t vectors = 1;
+  static HWY_INLINE void load(const std::byte* row, std::size_t d, Vector* out) { *out = from_f16(reinterpret_cast<const std::uint16_t*>(row) + d); }
 };
 
-/// A problem's only position, for one key head: scores and weights are [row, key] here.
-template <class Factors>
-class NarrowPiece {
- public:
-  NarrowPiece(const Piece& piece, const Buffers& buffers, const Rows& sums)
-      : piece_(piece), buffers_(buffers), sums_(sums), rows_(piece.rows()), dim_(piece.problem->k.head_dim) {}
+template <class Decoder>
+struct BlockNumbers {
+  static constexpr std::size_t vectors = chunk_vectors;
+  static HWY_INLINE void load(const std::byte* row, std::size_t d, Vector* out) { Decoder::load(row, d / chunk, out); }
+};
 
-  HWY_INLINE void load_queries() const {
-    for (std::size_t row = 0; row < rows_; ++row) {
-      const float* q = &piece_.problem->q(piece_.first, piece_.kv_head * rows_ + row, 0);
-      for (std::size_t d = 0; d < dim_; d += lanes) {
-        hn::StoreU(Factors::of(hn::LoadU(Lanes(), q + d)), Lanes(), buffers_.q + row * dim_ + d);
-      }
-    }
+/// Part of the block that is read next, while this one is worked on: hardware alone foresees too little of it.
+HWY_INLINE void prefetch_run(const std::byte* run, std::size_t bytes) {
+  for (std::size_t line = 0; line < bytes; line += 64) hwy::Prefetch(run + line);
+}
+
+/// Calls task.operator()<count>(first row) for all rows, a few at a time.
+template <class Task>
+HWY_INLINE void in_strips(std::size_t rows, const Task& task) {
+  std::size_t row = 0;
+  for (; row + narrow_rows <= rows; row += narrow_rows) task.template operator()<narrow_rows>(row);
+  for (; row + 3 <= rows; row += 3) task.template operator()<3>(row);
+  for (; row < rows; ++row) task.template operator()<1>(row);
+}
+
+/// Products of queries and keys as they are, in f32. Queries lie [row, head_dim].
+struct PlainScores {
+  HWY_INLINE void load_queries(const Piece& piece, const Buffers& buffers) const {
+    const std::size_t dim = piece.problem->k.head_dim;
+    for (std::size_t row = 0; row < piece.rows(); ++row) std::copy_n(query_at(piece, row), dim, buffers.q + row * dim);
   }
 
-  template <bool stats>
-  HWY_INLINE void add_block(Range keys) const {
-    in_strips([&]<std::size_t count>(std::size_t row) HWY_ATTR {
-      for (std::size_t key = keys.begin; key < keys.end; key += four_sums) scores<count>(row, {key, keys.end}, key - keys.begin);
+  template <class Numbers>
+  HWY_INLINE void of_block(const Piece& piece, Range keys, const Buffers& buffers) const {
+    const KvView& view = piece.problem->k;
+    const auto run = static_cast<std::size_t>(view.row_bytes) * four_sums;
+    const std::byte* ahead = piece.problem->v.row(keys.begin, piece.kv_head);
+    in_strips(piece.rows(), [&]<std::size_t count>(std::size_t row) HWY_ATTR {
+      for (std::size_t key = keys.begin; key < keys.end; key += four_sums) {
+        const std::byte* four[four_sums];
+        for (std::size_t c = 0; c < four_sums; ++c) four[c] = view.row(std::min(key + c, keys.end - 1), piece.kv_head);
+        if (row == 0) prefetch_run(ahead + (key - keys.begin) / four_sums * run, run);
+        of_four<Numbers, count>(four, buffers.q + row * view.head_dim, view.head_dim, buffers.scores + row * key_block + key - keys.begin);
+      }
     });
-    for (std::size_t row = 0; row < rows_; ++row) softmax_row<stats>(row, keys);
-    in_strips([&]<std::size_t count>(std::size_t row) HWY_ATTR { values<count>(row, keys); });
   }
 
  private:
-  float* score(std::size_t row) const { return buffers_.scores + row * key_block; }
-
-  /// Calls task.operator()<rows>(first row) for all rows, a few at a time.
-  template <class Task>
-  HWY_INLINE void in_strips(const Task& task) const {
-    std::size_t row = 0;
-    for (; row + narrow_rows <= rows_; row += narrow_rows) task.template operator()<narrow_rows>(row);
-    for (; row + 3 <= rows_; row += 3) task.template operator()<3>(row);
-    for (; row < rows_; ++row) task.template operator()<1>(row);
-  }
-
-  /// Scores of rows [row, row + rows) against keys [first, first + 4), of which those before `keys.end` exist.
-  template <std::size_t rows>
-  HWY_INLINE void scores(std::size_t row, Range keys, std::size_t column) const {
-    const KvView& view = piece_.problem->k;
-    const std::uint16_t* key[four_sums];
+  /// @param out  [rows, 4], key_block apart
+  template <class Numbers, std::size_t rows>
+  static HWY_INLINE void of_four(const std::byte* const (&keys)[four_sums], const float* q, std::size_t dim, float* out) {
     Vector sums[rows][four_sums];
     VITRINE_UNROLL
-    for (std::size_t c = 0; c < four_sums; ++c) {
-      key[c] = half_row(view, std::min(keys.begin + c, keys.end - 1), piece_.kv_head);
-      prefetch_row(view, keys.begin + c, piece_.kv_head);
+    for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
-      for (std::size_t r = 0; r < rows; ++r) sums[r][c] = hn::Zero(Lanes());
+      for (std::size_t c = 0; c < four_sums; ++c) sums[r][c] = hn::Zero(Lanes());
     }
-    for (std::size_t d = 0; d < dim_; d += lanes) {
+    for (std::size_t d = 0; d < dim; d += Numbers::vectors * lanes) {
       VITRINE_UNROLL
       for (std::size_t c = 0; c < four_sums; ++c) {
-        const Vector numbers = Factors::of(from_f16(key[c] + d));
+        Vector numbers[Numbers::vectors];
+        Numbers::load(keys[c], d, numbers);
         VITRINE_UNROLL
-        for (std::size_t r = 0; r < rows; ++r) {
-          sums[r][c] = hn::MulAdd(hn::LoadU(Lanes(), buffers_.q + (row + r) * dim_ + d), numbers, sums[r][c]);
+        for (std::size_t v = 0; v < Numbers::vectors; ++v) {
+          VITRINE_UNROLL
+          for (std::size_t r = 0; r < rows; ++r) {
+            sums[r][c] = hn::MulAdd(hn::LoadU(Lanes(), q + r * dim + d + v * lanes), numbers[v], sums[r][c]);
+          }
         }
       }
     }
     VITRINE_UNROLL
-    for (std::size_t r = 0; r < rows; ++r) sums_of_four(sums[r], score(row + r) + column);
+    for (std::size_t r = 0; r < rows; ++r) sums_of_four(sums[r], out + r * key_block);
   }
+};
+
+/// A problem's only position, for one key head: scores and weights are [row, key] here. Scores are made by the functor.
+template <class Numbers, class Scores>
+class NarrowPiece {
+ public:
+  NarrowPiece(const Piece& piece, const Buffers& buffers, const Rows& sums, const Scores& make_scores)
+      : piece_(piece), buffers_(buffers), sums_(sums), make_scores_(make_scores), rows_(piece.rows()), dim_(piece.problem->k.head_dim) {}
+
+  template <bool stats>
+  HWY_INLINE void add_block(Range keys) const {
+    make_scores_.template of_block<Numbers>(piece_, keys, buffers_);
+    for (std::size_t row = 0; row < rows_; ++row) softmax_row<stats>(row, keys);
+    in_strips(rows_, [&]<std::size_t count>(std::size_t row) HWY_ATTR { values<count>(row, keys); });
+  }
+
+ private:
+  float* score(std::size_t row) const { return buffers_.scores + row * key_block; }
 
   /// Scores to scaled, capped and masked scores; returns the largest.
   HWY_INLINE float finish_scores(std::size_t row, Range keys) const {
@@ -159,60 +176,62 @@ class NarrowPiece {
   /// out += weights * values for rows [row, row + rows).
   template <std::size_t rows>
   HWY_INLINE void values(std::size_t row, Range keys) const {
-    constexpr std::size_t vectors = 4;
+    constexpr std::size_t most = Numbers::vectors < 4 ? 4 : Numbers::vectors;
+    std::size_t d = 0;
+    for (; d + most * lanes <= dim_; d += most * lanes) values_at<rows, most>(row, keys, d);
+    for (; d < dim_; d += Numbers::vectors * lanes) values_at<rows, Numbers::vectors>(row, keys, d);
+  }
+
+  /// The same for numbers [d, d + vectors * lanes) of the head. The keys after these are prefetched meanwhile.
+  template <std::size_t rows, std::size_t vectors>
+  HWY_INLINE void values_at(std::size_t row, Range keys, std::size_t d) const {
     const KvView& view = piece_.problem->v;
-    for (std::size_t d = 0; d < dim_; d += vectors * lanes) {
-      const std::size_t here = std::min(vectors, (dim_ - d) / lanes);
-      Vector sums[rows][vectors];
+    const auto step = static_cast<std::size_t>(piece_.problem->k.row_bytes);
+    const std::byte* ahead = piece_.problem->k.row(keys.end, piece_.kv_head);
+    Vector sums[rows][vectors];
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
-      for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t v = 0; v < vectors; ++v) sums[r][v] = hn::LoadU(Lanes(), sums_.out + (row + r) * dim_ + d + v * lanes);
+    }
+    for (std::size_t j = keys.begin; j < keys.end; ++j) {
+      const std::byte* value = view.row(j, piece_.kv_head);
+      if (row == 0 && d == 0) prefetch_run(ahead + (j - keys.begin) * step, step);
+      VITRINE_UNROLL
+      for (std::size_t v = 0; v < vectors; v += Numbers::vectors) {
+        Vector numbers[Numbers::vectors];
+        Numbers::load(value, d + v * lanes, numbers);
         VITRINE_UNROLL
-        for (std::size_t v = 0; v < vectors; ++v) {
-          sums[r][v] = v < here ? hn::LoadU(Lanes(), sums_.out + (row + r) * dim_ + d + v * lanes) : hn::Zero(Lanes());
-        }
-      }
-      for (std::size_t j = keys.begin; j < keys.end; ++j) {
-        const std::uint16_t* value = half_row(view, j, piece_.kv_head) + d;
-        if (d == 0) prefetch_row(view, j, piece_.kv_head);
-        VITRINE_UNROLL
-        for (std::size_t v = 0; v < vectors; ++v) {
-          if (v >= here) break;
-          const Vector numbers = from_f16(value + v * lanes);
+        for (std::size_t r = 0; r < rows; ++r) {
+          const Vector weight = hn::Set(Lanes(), score(row + r)[j - keys.begin]);
           VITRINE_UNROLL
-          for (std::size_t r = 0; r < rows; ++r) {
-            sums[r][v] = hn::MulAdd(hn::Set(Lanes(), score(row + r)[j - keys.begin]), numbers, sums[r][v]);
-          }
+          for (std::size_t n = 0; n < Numbers::vectors; ++n) sums[r][v + n] = hn::MulAdd(weight, numbers[n], sums[r][v + n]);
         }
       }
+    }
+    VITRINE_UNROLL
+    for (std::size_t r = 0; r < rows; ++r) {
       VITRINE_UNROLL
-      for (std::size_t r = 0; r < rows; ++r) {
-        VITRINE_UNROLL
-        for (std::size_t v = 0; v < vectors; ++v) {
-          if (v < here) hn::StoreU(sums[r][v], Lanes(), sums_.out + (row + r) * dim_ + d + v * lanes);
-        }
-      }
+      for (std::size_t v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], Lanes(), sums_.out + (row + r) * dim_ + d + v * lanes);
     }
   }
 
   const Piece& piece_;
   const Buffers& buffers_;
   const Rows& sums_;
+  const Scores& make_scores_;
   std::size_t rows_, dim_;
 };
 
-/// One range of the piece's keys, its sums into `rows`.
-template <class Factors>
-HWY_INLINE void run_narrow_range(const Piece& piece, std::size_t range, const Rows& rows, float* scratch) {
+template <class Numbers, class Scores>
+HWY_NOINLINE void run_narrow_keys(const Piece& piece, Range range, const Rows& rows, const Buffers& buffers) {
   const AttentionProblem& p = *piece.problem;
-  const Buffers buffers = cut(scratch, p);
-  load_visibility(piece, buffers);
-  clear(rows, stride_of(p), aligned(p.k.head_dim));
-  const NarrowPiece<Factors> narrow(piece, buffers, rows);
-  narrow.load_queries();
-  const std::size_t end = std::min(p.k.kv_len, (range + 1) * range_keys);
-  for (std::size_t first_key = range * range_keys; first_key < end; first_key += key_block) {
+  const Scores make_scores;
+  const NarrowPiece<Numbers, Scores> narrow(piece, buffers, rows, make_scores);
+  make_scores.load_queries(piece, buffers);
+  for (std::size_t first_key = range.begin; first_key < range.end; first_key += key_block) {
     if (!block_matters(piece, first_key)) continue;
-    const Range keys{first_key, std::min(end, first_key + key_block)};
+    const Range keys{first_key, std::min(range.end, first_key + key_block)};
     if (p.stats.empty()) {
       narrow.template add_block<false>(keys);
     } else {
@@ -221,10 +240,23 @@ HWY_INLINE void run_narrow_range(const Piece& piece, std::size_t range, const Ro
   }
 }
 
-template <class Factors>
+/// One range of the piece's keys, its sums into `rows`.
+template <class Scores>
+HWY_INLINE void run_narrow_range(const Piece& piece, std::size_t range, const Rows& rows, float* scratch) {
+  const AttentionProblem& p = *piece.problem;
+  const Buffers buffers = cut(scratch, p);
+  load_visibility(piece, buffers);
+  clear(rows, aligned(piece.rows()), aligned(p.k.head_dim));
+  const Range keys{range * range_keys, std::min(p.k.kv_len, (range + 1) * range_keys)};
+  if (p.k.type == DType::f16) return run_narrow_keys<HalfNumbers, Scores>(piece, keys, rows, buffers);
+  if (p.k.type == DType::q8_0) return run_narrow_keys<BlockNumbers<Q8_0Rows>, Scores>(piece, keys, rows, buffers);
+  run_narrow_keys<BlockNumbers<Q4_1Rows>, Scores>(piece, keys, rows, buffers);
+}
+
+template <class Scores>
 HWY_INLINE void run_narrow_piece(const Piece& piece, float* scratch) {
   const Buffers buffers = cut(scratch, *piece.problem);
-  run_narrow_range<Factors>(piece, 0, buffers.total, scratch);
+  run_narrow_range<Scores>(piece, 0, buffers.total, scratch);
   store_rows(piece, buffers.total);
 }
 

@@ -37,12 +37,8 @@ struct DeviceMemory {
 void* upload_rows(cuda::Buffer& buffer, const KvView& view) {
   const std::size_t head = row_bytes(view.type, view.head_dim);
   auto* device = static_cast<std::byte*>(buffer.reserve(view.kv_len * view.kv_heads * head));
-  if (view.head_bytes == static_cast<std::ptrdiff_t>(head)) {
-    cuda::upload(device, view.rows, {view.kv_len, view.kv_heads * head, static_cast<std::size_t>(view.row_bytes)});
-    return device;
-  }
-  for (std::size_t j = 0; j < view.kv_len; ++j) {
-    cuda::upload(device + j * view.kv_heads * head, view.row(j, 0), {view.kv_heads, head, static_cast<std::size_t>(view.head_bytes)});
+  for (std::size_t h = 0; h < view.kv_heads; ++h) {
+    cuda::upload(device + h * view.kv_len * head, view.row(0, h), {view.kv_len, head, static_cast<std::size_t>(view.row_bytes)});
   }
   return device;
 }

@@ -30,7 +30,7 @@ constexpr unsigned parts = threads / row_tile, part_keys = key_tile / parts;  //
 /// One problem in the device's memory, every axis dense.
 struct Problem {
   const float* q;     // [q_len, heads, head_dim]
-  const void* k;      // [kv_len, kv_heads, head_dim], binary16 where `half`, else f32
+  const void* k;      // [kv_heads, kv_len, head_dim], binary16 where `half`, else f32
   const void* v;
   float* out;         // [q_len, heads, head_dim]
   float* normalizer;  // [q_len, heads], or null
@@ -167,7 +167,7 @@ class Block {
     for (unsigned i = thread; i < key_tile * dim; i += threads) {
       const std::uint32_t j = i / dim, d = i % dim;
       const bool exists = key + j < p_.kv_len && d < p_.head_dim;
-      const std::size_t row = std::size_t{key + j} * p_.kv_heads + kv_head_;
+      const std::size_t row = std::size_t{kv_head_} * p_.kv_len + key + j;
       s_.kv[j * (dim + 1) + d] = exists ? number_at(rows, p_.half, row * p_.head_dim + d) : 0.0f;
     }
   }

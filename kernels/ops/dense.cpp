@@ -218,7 +218,8 @@ HWY_EXPORT(expand_bf16);
 /// Rows that end inside a chunk, by the plain expansion, and zeros up to the chunk's end.
 template <typename T, class Convert>
 void expand_ragged(const WeightPanel& panel, const DenseRows<T>& target, const Convert& convert) {
-  std::vector<float> row(panel.inner);
+  static thread_local std::vector<float> row;  // a token loop does not allocate
+  row.resize(panel.inner);
   for (std::size_t r = 0; r < panel.count; ++r) {
     dtype_info(panel.type).expand(panel.rows + r * panel.row_bytes, row.data(), panel.inner);
     T* out = target.data + r * target.stride;

@@ -56,28 +56,34 @@ DenseRows<const float> Products::padded(TensorView<const float, 2> x) {
   return {padded_.data(), stride, x.extent(0)};
 }
 
-std::vector<Products::Panel> Products::panels_of(std::span<const Product> products, std::size_t rows) {
-  std::vector<Panel> panels;
+/// Of the product number `index` of this call, as f32; null where it has none.
+const float* Products::bias_of(const Product& product, std::size_t index) {
+  const Weight* bias = product.bias;
+  if (!bias) return nullptr;
+  VITRINE_CHECK(bias->cols == product.weight->rows);
+  if (bias->type == DType::f32) return reinterpret_cast<const float*>(bias->data);
+  if (biases_.size() <= index) biases_.resize(index + 1);
+  biases_[index].resize(bias->cols);
+  dtype_info(bias->type).expand(bias->data, biases_[index].data(), bias->cols);
+  return biases_[index].data();
+}
+
+void Products::make_panels(std::span<const Product> products, std::size_t rows) {
+  panels_.clear();
   std::size_t columns = 0;
   for (const Product& product : products) columns += product.weight->rows;
-  biases_.clear();
   for (const Product& product : products) {
     const Weight& weight = *product.weight;
-    if (product.bias) {
-      VITRINE_CHECK(product.bias->cols == weight.rows);
-      biases_.emplace_back(weight.rows);
-      dtype_info(product.bias->type).expand(product.bias->data, biases_.back().data(), weight.rows);
-    }
+    const float* bias = bias_of(product, static_cast<std::size_t>(&product - products.data()));
     const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
     const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : bf16_ ? packed_columns : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
-      panels.push_back(
+      panels_.push_back(
           {{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
-           product.bias ? biases_.back().data() + begin : nullptr,
+           bias ? bias + begin : nullptr,
            {product.out.data() + begin, product.out.stride(0), rows}});
     }
   }
-  return panels;
 }
 
 /// Panels that would leave threads without work at the end are shared by rows, each thread packing the panel for itself.
@@ -140,7 +146,8 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
     VITRINE_CHECK(product.out.extent(0) == x.extent(0));
   }
   const DenseRows<const float> rows = padded(x);
-  std::vector<Panel> panels = panels_of(products, x.extent(0));
+  make_panels(products, x.extent(0));
+  std::vector<Panel>& panels = panels_;
   if (!bf16_ || x.extent(0) <= few_rows) {
     const auto wants_integers = [](const Product& product) { return has_int16_product(product.weight->type); };
     if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {

@@ -33,7 +33,8 @@ class Products {
   void run_few(const DenseRows<const float>& x, const Panel& panel);
   void run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker);
   void run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker);
-  std::vector<Panel> panels_of(std::span<const Product> products, std::size_t rows);
+  void make_panels(std::span<const Product> products, std::size_t rows);
+  const float* bias_of(const Product& product, std::size_t index);
   void share_last(std::vector<Panel>& panels) const;
 
   ThreadPool& pool_;
@@ -42,7 +43,8 @@ class Products {
   std::unique_ptr<Worker[]> workers_;
   std::vector<float> padded_;               // x, where its rows end inside a chunk
   std::vector<std::uint16_t> rounded_;      // x as bf16
-  std::vector<std::vector<float>> biases_;  // of this call's products
+  std::vector<std::vector<float>> biases_;  // of this call's products, where they are not f32
+  std::vector<Panel> panels_;               // of this call
 };
 
 }  // namespace vitrine

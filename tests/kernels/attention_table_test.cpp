@@ -125,15 +125,12 @@ void add_sizes(std::vector<Shape>& made) {
 }
 
 void add_decoding(std::vector<Shape>& made) {
-  for (const std::size_t head_dim : {16u, 33u, 64u, 80u, 128u}) {  // decoding over a half-precision cache
-    for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {6u, 2u}, {7u, 1u}}) {
-      for (const std::size_t kv_len : {1u, 65u, 200u}) {
-        made.push_back({.heads = heads,
-                        .kv_heads = kv_heads,
-                        .head_dim = head_dim,
-                        .q_len = 1,
-                        .kv_len = kv_len,
-                        .kv = DType::f16});
+  for (const DType kv : {DType::f16, DType::q8_0, DType::q4_1}) {
+    for (const std::size_t head_dim : {16u, 33u, 64u, 80u, 96u, 128u}) {
+      for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {6u, 2u}, {4u, 2u}, {7u, 1u}, {9u, 1u}}) {
+        for (const std::size_t kv_len : {1u, 65u, 200u}) {
+          made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .q_len = 1, .kv_len = kv_len, .kv = kv});
+        }
       }
     }
   }
@@ -146,8 +143,8 @@ void add_decoding(std::vector<Shape>& made) {
   }
   for (const DType kv : {DType::f32, DType::f16, DType::q8_0, DType::q4_1}) {  // several ranges of keys
     for (const std::size_t q_len : {1u, 11u}) {
-      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 16, .q_len = q_len, .kv_len = 1100, .kv = kv});
-      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 16, .q_len = q_len, .kv_len = 1100, .kv = kv, .score = {.window = 600, .sinks = 3}});
+      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv});
+      made.push_back({.heads = 4, .kv_heads = 2, .head_dim = 32, .q_len = q_len, .kv_len = 1100, .kv = kv, .score = {.window = 600, .sinks = 3}});
     }
   }
 }

@@ -81,7 +81,7 @@ Result by_reference(const Case& c, const Factors& f) {
   const auto view = [&](const std::vector<float>& numbers, const std::vector<std::uint16_t>& halves) {
     const auto bytes = static_cast<std::ptrdiff_t>(c.head_dim * (c.half ? 2 : 4));
     const void* data = c.half ? static_cast<const void*>(halves.data()) : numbers.data();
-    return KvView{c.half ? DType::f16 : DType::f32, static_cast<const std::byte*>(data), bytes * static_cast<std::ptrdiff_t>(c.kv_heads), bytes, c.kv_len, c.kv_heads, c.head_dim};
+    return KvView{c.half ? DType::f16 : DType::f32, static_cast<const std::byte*>(data), bytes, bytes * static_cast<std::ptrdiff_t>(c.kv_len), c.kv_len, c.kv_heads, c.head_dim};
   };
   const AttentionProblem problem{.q = {f.q.data(), {c.q_len, c.heads, c.head_dim}},
                                  .k = view(f.k, f.half_k),
@@ -164,6 +164,16 @@ TEST(TiledBlocks, EqualReference) {
   }
 }
 
+/// The first keys of every head.
+std::vector<float> first_keys(const std::vector<float>& rows, const Case& whole, std::size_t kv_len) {
+  std::vector<float> some;
+  for (std::size_t h = 0; h < whole.kv_heads; ++h) {
+    const auto head = rows.begin() + static_cast<std::ptrdiff_t>(h * whole.kv_len * whole.head_dim);
+    some.insert(some.end(), head, head + static_cast<std::ptrdiff_t>(kv_len * whole.head_dim));
+  }
+  return some;
+}
+
 TEST(TiledBlocks, ARowsBitsDoNotDependOnTheRowsBesideIt) {
   const Case whole{6, 2, 20, 75, 75};
   const Factors factors(whole);
@@ -171,6 +181,8 @@ TEST(TiledBlocks, ARowsBitsDoNotDependOnTheRowsBesideIt) {
   for (const std::size_t first : {0u, 1u, 40u}) {
     const Case part{6, 2, 20, 30, first + 30, {}, false, first};
     Factors some = factors;
+    some.k = first_keys(factors.k, whole, part.kv_len);
+    some.v = first_keys(factors.v, whole, part.kv_len);
     some.q.erase(some.q.begin(), some.q.begin() + static_cast<std::ptrdiff_t>(first * 6 * 20));
     const std::vector<float> found = by_played_blocks<64>(part, some, false).out;
     EXPECT_TRUE(std::equal(found.begin(), found.end(), expected.begin() + static_cast<std::ptrdiff_t>(first * 6 * 20))) << first;
