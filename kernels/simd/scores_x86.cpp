@@ -1,6 +1,5 @@
 // Keys go from the cache to pairs of bfloat16 in registers: two conversions and one packing for 32 numbers, then one
-// instruction for each row. History, SmolLM2 at depth 4,096: rounding by integer operations and f32 products took a third
-// of a token; see docs/performance.md.
+// instruction for each row. History: kernels/attention/flash_narrow-inl.h.
 #include "kernels/simd/scores_x86.h"
 
 #include "core/base/error.h"
