@@ -116,6 +116,9 @@ class Tradeoff {
     add({"exact, kernel reference, one thread", Precision::exact, "reference", DType::f32}, model, one_thread_, floor_);
     add({"exact, kernel online_softmax, KV F32", Precision::exact, "online_softmax", DType::f32}, model, pool_, floor_);
     add({"fast, kernel flash, KV F32", Precision::fast, "flash", DType::f32}, model, pool_, floor_);
+    if (has_bf16_products()) {
+      add({"fast, kernel flash_bf16, KV " + std::string(encoder_ ? "F32" : "F16"), Precision::fast, "flash_bf16", encoder_ ? DType::f32 : DType::f16}, model, pool_, floor_);
+    }
     if (!encoder_) add_caches(model);
     add_weights(model);
   }
