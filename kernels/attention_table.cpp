@@ -38,6 +38,10 @@ std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known
   return plain || known == CacheTypes::blocks_too ? "" : "a cache of f32 or f16 (--kv f32, --kv f16)";
 }
 
+std::string refuse_too_many_keys(const AttentionProblem& problem) {
+  return problem.k.kv_len < (std::size_t{1} << 24) ? "" : "at most 16777215 keys";
+}
+
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name) {
   const auto found = options.named.find(name);
   const std::string text = found == options.named.end() ? "" : found->second;

@@ -26,6 +26,10 @@ enum class CacheTypes { plain, blocks_too };  ///< F32 and F16; quantised caches
 /// Why a kernel that reads `known`, and multiplies queries by keys, cannot do this problem; empty where it can.
 std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known = CacheTypes::plain);
 
+/// Why a kernel that counts keys in f32 cannot do this problem: from 2^24 on f32 does not tell neighbours apart. Empty where
+/// it can.
+std::string refuse_too_many_keys(const AttentionProblem& problem);
+
 /// A whole number from 1 that must be given, as --kernel NAME:window=256. @throws Error (usage)
 std::size_t required_count(std::string_view kernel, const KernelOptions& options, const std::string& name);
 /// The same, `otherwise` where it is not given.

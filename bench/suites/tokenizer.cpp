@@ -48,13 +48,22 @@ std::string disagreement(const Tokenizer& tokenizer, const std::string& text) {
   return "tokens of the decoded text differ";
 }
 
+/// What is timed; empty where the state says why nothing may be.
+std::string checked_text(benchmark::State& state, const LoadedModel& loaded) {
+  std::string text, reason = "the model has no tokenizer";
+  if (loaded.model.tokenizer) {
+    text = text_of(*loaded.model.tokenizer);
+    reason = text.empty() ? "the vocabulary has no printable piece" : disagreement(*loaded.model.tokenizer, text);
+  }
+  if (reason.empty()) return text;
+  state.SkipWithError(reason.c_str());
+  return "";
+}
+
 void encode_row(benchmark::State& state, const LoadedModel& loaded) {
-  if (!loaded.model.tokenizer) return state.SkipWithError("the model has no tokenizer");
+  const std::string text = checked_text(state, loaded);
+  if (text.empty()) return;
   const Tokenizer& tokenizer = *loaded.model.tokenizer;
-  const std::string text = text_of(tokenizer);
-  if (text.empty()) return state.SkipWithError("the vocabulary has no printable piece");
-  if (const std::string reason = disagreement(tokenizer, text); !reason.empty())
-    return state.SkipWithError(reason.c_str());
   const std::size_t tokens = tokenizer.encode(text, {}).size();
   measure(state, {.tokens = static_cast<double>(tokens), .kernel = std::string(tokenizer.model())},
           [&] { benchmark::DoNotOptimize(tokenizer.encode(text, {})); });
@@ -62,12 +71,9 @@ void encode_row(benchmark::State& state, const LoadedModel& loaded) {
 }
 
 void decode_row(benchmark::State& state, const LoadedModel& loaded) {
-  if (!loaded.model.tokenizer) return state.SkipWithError("the model has no tokenizer");
+  const std::string text = checked_text(state, loaded);
+  if (text.empty()) return;
   const Tokenizer& tokenizer = *loaded.model.tokenizer;
-  const std::string text = text_of(tokenizer);
-  if (text.empty()) return state.SkipWithError("the vocabulary has no printable piece");
-  if (const std::string reason = disagreement(tokenizer, text); !reason.empty())
-    return state.SkipWithError(reason.c_str());
   const std::vector<TokenId> ids = ids_of(tokenizer.encode(text, {}));
   measure(state, {.tokens = static_cast<double>(ids.size()), .kernel = std::string(tokenizer.model())},
           [&] { benchmark::DoNotOptimize(tokenizer.decode(ids)); });

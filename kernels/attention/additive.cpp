@@ -71,7 +71,7 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   AttentionProblem other = problem;
   other.score.additive = {};
   const std::string reason = refuse_cache_types(other);
-  return reason.empty() && problem.k.kv_len >= (1u << 24) ? "at most 16777215 keys" : reason;
+  return reason.empty() ? refuse_too_many_keys(problem) : reason;
 }
 
 void run(const KernelCall& call) {

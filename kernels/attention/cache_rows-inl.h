@@ -12,14 +12,12 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/attention/flash_internal.h"
+#include "kernels/attention/seen_keys_internal.h"
 #include "kernels/ops/weight_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
 namespace HWY_NAMESPACE {
-
-using flash::Range;
 
 template <class Rows>
 HWY_INLINE void blocks_as_f32(const std::byte* row, std::size_t head_dim, float* out) {

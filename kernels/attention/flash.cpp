@@ -204,7 +204,7 @@ PatternRule rule(const KernelOptions& options) { return rule_without_options("fl
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   const std::string types = refuse_cache_types(problem, CacheTypes::blocks_too);
   if (!types.empty()) return types;
-  return problem.k.kv_len < (1u << 24) ? "" : "at most 16777215 keys";
+  return refuse_too_many_keys(problem);
 }
 
 void run(const KernelCall& call) {

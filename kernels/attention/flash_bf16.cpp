@@ -40,14 +40,8 @@ inline std::size_t even_keys(const AttentionProblem& problem) { return (problem.
 /// 16-bit numbers of one head's keys, or values.
 inline std::size_t rounded_numbers(const AttentionProblem& problem) { return even_keys(problem) * aligned(problem.k.head_dim); }
 
-/// Whether a single query reads the cache as it is.
-inline bool reads_as_is(const AttentionProblem& problem) {
-  if (problem.q.extent(0) != 1 || problem.k.type == DType::f32) return false;
-  return problem.k.head_dim % (problem.k.type == DType::f16 ? alignment : 32) == 0;
-}
-
 inline std::size_t rounded_bytes(const AttentionProblem& problem) {
-  return reads_as_is(problem) ? 0 : 2 * problem.k.kv_heads * rounded_numbers(problem) * sizeof(std::uint16_t);
+  return is_narrow(problem) ? 0 : 2 * problem.k.kv_heads * rounded_numbers(problem) * sizeof(std::uint16_t);
 }
 
 /// All problems of a call, and where their rounded keys and values begin.
@@ -195,12 +189,12 @@ Pairs pairs_of(const Piece& piece, const void* context) {
 }
 
 void run_piece(const Piece& piece, const void* context, float* scratch) {
-  if (reads_as_is(*piece.problem)) return run_narrow_piece<PairScores>(piece, scratch);
+  if (is_narrow(*piece.problem)) return run_narrow_piece<PairScores>(piece, scratch);
   run_whole_piece(piece, pairs_of(piece, context), scratch);
 }
 
 void run_part(const Piece& piece, const void* context, std::size_t range, const Rows& partial, float* scratch) {
-  if (reads_as_is(*piece.problem)) return run_narrow_range<PairScores>(piece, range, partial, scratch);
+  if (is_narrow(*piece.problem)) return run_narrow_range<PairScores>(piece, range, partial, scratch);
   run_one_range(piece, pairs_of(piece, context), range, partial, scratch);
 }
 
@@ -233,7 +227,7 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   if (!types.empty()) return types;
   if (!has_bf16_products()) return "a CPU with AVX-512 BF16 (and --simd AVX3)";
   if (problem.k.head_dim > most_dim) return "heads of at most " + std::to_string(most_dim) + " numbers";
-  return problem.k.kv_len < (1u << 24) ? "" : "at most 16777215 keys";
+  return refuse_too_many_keys(problem);
 }
 
 std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
@@ -243,7 +237,7 @@ std::size_t scratch_bytes(std::span<const AttentionProblem> problems, const Kern
 }
 
 std::size_t blocks_of(const AttentionProblem& problem) {
-  return reads_as_is(problem) ? 0 : (problem.k.kv_len + key_block - 1) / key_block * problem.k.kv_heads;
+  return is_narrow(problem) ? 0 : (problem.k.kv_len + key_block - 1) / key_block * problem.k.kv_heads;
 }
 
 void round_caches(const KernelCall& call, const RoundedProblems& rounded, float* scratch) {

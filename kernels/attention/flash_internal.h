@@ -6,18 +6,14 @@
 #include <utility>
 
 #include "core/model/attention.h"
+#include "kernels/attention/seen_keys_internal.h"
 
 namespace vitrine::flash {
 
 constexpr std::size_t key_block = 64;
 constexpr std::size_t most_rows = 64;    // query rows of a piece of work, positions times heads of a group
 constexpr std::size_t range_keys = 512;  // sums over such ranges of keys are made apart and then merged in order
-constexpr std::size_t alignment = 16;    // numbers
 constexpr std::size_t most_dim = 1024;   // of a head, where a row of it is kept on the stack
-
-constexpr std::size_t aligned(std::size_t count) { return (count + alignment - 1) / alignment * alignment; }
-
-inline std::size_t group_of(const AttentionProblem& problem) { return problem.q.extent(1) / problem.k.kv_heads; }
 
 /// Positions of a piece. One where a group alone has more heads than fit.
 inline std::size_t positions_of(const AttentionProblem& problem) {
@@ -43,6 +39,12 @@ struct Piece {
 inline const float* query_at(const Piece& piece, std::size_t row) {
   const std::size_t group = group_of(*piece.problem);
   return &piece.problem->q(piece.first + row / group, piece.kv_head * group + row % group, 0);
+}
+
+/// Whether a single query reads the cache as it is, a head's row in whole vectors (f16) or blocks (of 32 numbers).
+inline bool is_narrow(const AttentionProblem& problem) {
+  if (problem.q.extent(0) != 1 || problem.k.type == DType::f32) return false;
+  return problem.k.head_dim % (problem.k.type == DType::f16 ? alignment : dtype_info(problem.k.type).block_size) == 0;
 }
 
 /// What rows carry from key block to key block: arrays over rows, and their outputs, not yet divided by the sums.
@@ -112,27 +114,6 @@ inline Rows partial_at(float* partials, const AttentionProblem& problem, std::si
 inline std::size_t partials_numbers(const AttentionProblem& problem) {
   const std::size_t splits = splits_of(problem);
   return splits > 1 ? splits * problem.k.kv_heads * aligned(rows_numbers(problem, aligned(group_of(problem)))) : 0;
-}
-
-/// Keys that a query sees besides the sinks: [begin, end).
-struct Range {
-  std::size_t begin, end;
-};
-
-inline Range visible_range(const AttentionProblem& problem, std::size_t position) {
-  const ScoreRule& rule = problem.score;
-  Range range{0, problem.k.kv_len};
-  if (rule.mask == Mask::causal) range.end = std::min(range.end, position + 1);
-  if (rule.window == 0) return range;
-  range.begin = position + 1 > rule.window ? position + 1 - rule.window : 0;
-  range.end = std::min(range.end, position + rule.window);
-  return range;
-}
-
-inline std::size_t sinks_of(const AttentionProblem& problem, std::size_t position) {
-  if (problem.score.window == 0) return 0;
-  const std::size_t most = std::min(problem.score.sinks, problem.k.kv_len);
-  return problem.score.mask == Mask::causal ? std::min(most, position + 1) : most;
 }
 
 /// Keys that some of the rows [row, row + count) see, as an interval of [first_key, first_key + key_block), counted from

@@ -24,12 +24,6 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t narrow_rows = 4;
 
-/// Whether a problem may take that way.
-HWY_INLINE bool is_narrow(const AttentionProblem& p) {
-  if (p.q.extent(0) != 1 || p.k.type == DType::f32) return false;
-  return p.k.head_dim % (p.k.type == DType::f16 ? alignment : chunk) == 0;
-}
-
 // Numbers of a row of the cache from d on, `vectors` at once.
 
 struct HalfNumbers {

@@ -6,15 +6,13 @@
 #include <utility>
 
 #include "core/model/attention.h"
+#include "kernels/attention/seen_keys_internal.h"
 
 // Kernels that need a row's scores all at once hold them: memory is O(kv_len) for each worker.
 
 namespace vitrine::score_rows {
 
 constexpr std::size_t most_rows = 24;  // of a piece of work, positions times heads of a group
-constexpr std::size_t alignment = 16;  // numbers
-
-constexpr std::size_t aligned(std::size_t count) { return (count + alignment - 1) / alignment * alignment; }
 
 /// Some positions of a problem, all heads that share a key head.
 struct Piece {
@@ -22,7 +20,6 @@ struct Piece {
   std::size_t kv_head, first, positions;
 };
 
-inline std::size_t group_of(const AttentionProblem& problem) { return problem.q.extent(1) / problem.k.kv_heads; }
 inline std::size_t positions_of(const AttentionProblem& problem) { return std::max<std::size_t>(1, most_rows / group_of(problem)); }
 inline std::size_t rows_of(const AttentionProblem& problem) { return positions_of(problem) * group_of(problem); }
 
@@ -33,11 +30,8 @@ struct SeenKeys {
 };
 
 inline SeenKeys seen_keys(const AttentionProblem& problem, std::size_t position) {
-  const ScoreRule& rule = problem.score;
-  const std::size_t last = rule.mask == Mask::causal ? std::min(problem.k.kv_len, position + 1) : problem.k.kv_len;
-  if (rule.window == 0) return {0, 0, last};
-  const std::size_t begin = position + 1 > rule.window ? position + 1 - rule.window : 0;
-  return {std::min(rule.sinks, last), std::min(begin, last), std::min(last, position + rule.window)};
+  const Range range = visible_range(problem, position);
+  return {sinks_of(problem, position), range.begin, range.end};
 }
 
 /// A worker's buffers, cut from the scratch. `Number` is what scores are made of.

@@ -117,7 +117,7 @@ const AttentionKernel& attention_kernel_top_k() {
       rule,
       [](const AttentionProblem& problem, const KernelOptions&) {
         const std::string reason = refuse_cache_types(problem);
-        return reason.empty() && problem.k.kv_len >= (1u << 24) ? "at most 16777215 keys" : reason;
+        return reason.empty() ? refuse_too_many_keys(problem) : reason;
       },
       [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {
         return score_rows::scratch_bytes<double>(problems, threads);

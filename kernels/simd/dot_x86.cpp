@@ -7,19 +7,10 @@
 #include "core/base/error.h"
 
 #if defined(__x86_64__)
-// GCC 12 takes the undefined vector inside its own unmasked shuffles for a mistake (its bug 105593).
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/simd/unroll.h"
-
-#define VITRINE_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+#include "kernels/simd/x86_internal.h"
 
 namespace vitrine {
 namespace {

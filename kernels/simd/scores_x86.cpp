@@ -5,16 +5,10 @@
 #include "core/base/error.h"
 
 #if defined(__x86_64__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in the header of GCC 12: its undefined vectors are meant so
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/simd/unroll.h"
-
-#define VITRINE_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,f16c")))
+#include "kernels/simd/x86_internal.h"
 
 namespace vitrine {
 namespace {
