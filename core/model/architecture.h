@@ -19,6 +19,7 @@ struct TensorRule {
   std::size_t rows = 0;      ///< 0 = all
   std::size_t permuted_heads = 0;  ///< > 0: q, k rows were interleaved per head for GGUF; undone when packed
   bool optional = false;
+  std::size_t cols = 0;      ///< > 0: rows of so many numbers, where the file cuts an axis in two
 };
 
 /// A family of models as a description. Extension point: core/model/architectures/<name>.cpp.

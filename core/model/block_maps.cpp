@@ -50,29 +50,29 @@ bool head_changed(TensorView<const float, 3> a, TensorView<const float, 3> b, st
 
 }  // namespace
 
-bool BlockPass::wants_maps(int index) const {
-  return context_.taps.wants({.block = index, .site = Site::pattern}) || context_.taps.wants({.block = index, .site = Site::attn_scores});
+bool BlockPass::wants_maps(const MapOf& of) const {
+  return context_.taps.wants(at(of.index, Site::pattern, of.role)) || context_.taps.wants(at(of.index, Site::attn_scores, of.role));
 }
 
-void BlockPass::show_maps(int index, std::span<const AttentionProblem> problems) {
-  if (!wants_maps(index)) return;
+void BlockPass::show_maps(const MapOf& of, std::span<const AttentionProblem> problems) {
+  if (!wants_maps(of)) return;
   for (std::size_t s = 0; s < problems.size(); ++s) {
     const std::size_t count = problems[s].q.extent(0);
     for (std::size_t row = 0; row < count; row += map_rows_at_once) {
       const std::size_t rows = std::min(map_rows_at_once, count - row);
-      show_map_rows(index, problems[s], row, std::span(rows_.rows).subspan(rows_.first_row[s] + row, rows));
+      show_map_rows(of, problems[s], row, std::span(rows_.rows).subspan(rows_.first_row[s] + row, rows));
     }
   }
 }
 
-void BlockPass::show_map_rows(int index, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows) {
+void BlockPass::show_map_rows(const MapOf& of, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows) {
   const std::size_t heads = problem.q.extent(1), keys = problem.k.kv_len, numbers = rows.size() * heads * keys;
-  const PatternRule rule = context_.kernel.kernel->rule(context_.kernel.options).in_layer(static_cast<std::size_t>(index));
+  const PatternRule rule = context_.kernel.kernel->rule(context_.kernel.options).in_layer(static_cast<std::size_t>(of.index));
   const TensorView<float, 3> map{context_.workspace.floats(map_slot, numbers), {rows.size(), heads, keys}},
       kept{context_.workspace.floats(kept_slot, numbers), {rows.size(), heads, keys}};
   std::vector<char> rewritten(heads, 0);
   for (const Site site : {Site::attn_scores, Site::pattern}) {
-    const ProbePoint point{.block = index, .site = site};
+    const ProbePoint point = at(of.index, site, of.role);
     const bool scores = site == Site::attn_scores;
     if (!context_.taps.wants(point)) continue;
     context_.ops.pool().run(heads, [&](std::size_t h, std::size_t) {

@@ -5,46 +5,20 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/model/block_slots_internal.h"
 
 namespace vitrine {
-namespace {
-
-// Slots of the workspace. Two streams take turns, so that an output never lies over its input.
-enum Slot : std::size_t {
-  stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, threshold,
-  row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows, last_residual,
-};
-
-TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {
-  return {rows.data(), {rows.extent(0), heads, head_dim}, {rows.stride(0), head_dim, 1}};
-}
-
-TensorView<float, 2> columns(TensorView<float, 2> rows, std::size_t begin, std::size_t count) {
-  return {rows.data() + begin, {rows.extent(0), count}, {rows.stride(0), 1}};
-}
-
-KvView view_of(TensorView<const float, 3> rows) {
-  return {.type = DType::f32,
-          .rows = reinterpret_cast<const std::byte*>(rows.data()),
-          .row_bytes = static_cast<std::ptrdiff_t>(rows.stride(0) * sizeof(float)),
-          .head_bytes = static_cast<std::ptrdiff_t>(rows.stride(1) * sizeof(float)),
-          .kv_len = rows.extent(0),
-          .kv_heads = rows.extent(1),
-          .head_dim = rows.extent(2)};
-}
-
-}  // namespace
 
 TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
   return context_.workspace.matrix(slot, live_rows_, cols);
 }
 
 const Weight* BlockPass::weight(Role role, int block, bool bias) const {
-  return context_.model.weights.find({role, block, bias});
+  return context_.model.weights.find({role, block, bias, spec_.stack});
 }
 
 Product BlockPass::product(Role role, int block, TensorView<float, 2> out) const {
-  return {&context_.model.weights.at({role, block, false}), weight(role, block, true), out};
+  return {&context_.model.weights.at({role, block, false, spec_.stack}), weight(role, block, true), out};
 }
 
 void BlockPass::show(const ProbePoint& point, TensorView<float, 2> values) const {
@@ -55,40 +29,62 @@ void BlockPass::show_heads(const ProbePoint& point, TensorView<float, 3> values)
   if (context_.taps.wants(point)) context_.taps.show(point, rows_.rows, values);
 }
 
+/// Rows of the position table.
+std::pmr::vector<std::int32_t> BlockPass::table_positions() const {
+  std::pmr::vector<std::int32_t> places(context_.workspace.lists());
+  const auto offset = static_cast<std::int32_t>(spec_.position_offset);
+  std::size_t row = 0;
+  for (const Segment& segment : rows_.segments) {
+    std::int32_t uncounted = 0;
+    for (const TokenId id : segment.ids) {
+      const bool counts = !spec_.uncounted_token || id != *spec_.uncounted_token;
+      uncounted += counts ? 0 : 1;
+      places.push_back(counts ? static_cast<std::int32_t>(rows_.positions[row]) - uncounted + offset : offset - 1);
+      ++row;
+    }
+  }
+  return places;
+}
+
 TensorView<float, 2> BlockPass::embed() {
-  const ModelSpec& spec = context_.model.spec;
   Ops& ops = context_.ops;
-  TensorView<float, 2> stream = matrix(stream_a, spec.width);
-  ops.gather(*weight(Role::token_embedding, -1), rows_.ids, spec.embedding_scale, stream);
-  show({.site = Site::embed}, stream);
-  if (spec.token_types > 0) {
+  const std::size_t width = spec_.token_width();
+  TensorView<float, 2> stream = matrix(stream_a, width);
+  ops.gather(*weight(Role::token_embedding, -1), rows_.ids, spec_.embedding_scale, stream);
+  show(at(-1, Site::embed), stream);
+  if (spec_.token_types > 0) {
     std::pmr::vector<std::int32_t> types(context_.workspace.lists());
     for (const Segment& segment : rows_.segments) {
       for (std::size_t i = 0; i < segment.ids.size(); ++i) types.push_back(segment.types.empty() ? 0 : segment.types[i]);
     }
-    TensorView<float, 2> rows = matrix(type_rows, spec.width);
+    TensorView<float, 2> rows = matrix(type_rows, width);
     ops.gather(*weight(Role::type_embedding, -1), types, 1.0f, rows);
     ops.add(stream, rows, stream);
   }
-  if (spec.learned_positions) {
-    const std::pmr::vector<std::int32_t> positions(rows_.positions.begin(), rows_.positions.end(), context_.workspace.lists());
-    TensorView<float, 2> rows = matrix(position_rows, spec.width);
-    ops.gather(*weight(Role::position_embedding, -1), positions, 1.0f, rows);
-    show({.site = Site::pos_embed}, rows);
+  if (spec_.learned_positions) {
+    TensorView<float, 2> rows = matrix(position_rows, width);
+    ops.gather(*weight(Role::position_embedding, -1), table_positions(), 1.0f, rows);
+    show(at(-1, Site::pos_embed), rows);
     ops.add(stream, rows, stream);
   }
-  if (!spec.embedding_norm) return stream;
-  TensorView<float, 2> out = matrix(stream_b, spec.width);
-  const BlockSpec& block = spec.blocks.front();
-  ops.normalize({block.norm, block.norm_epsilon, weight(Role::embedding_norm, -1), weight(Role::embedding_norm, -1, true)},
-                stream, out, {}, {});
+  if (spec_.embedding_norm) {
+    const TensorView<float, 2> sum = stream;
+    stream = matrix(stream_b, width);
+    const BlockSpec& block = spec_.blocks.front();
+    ops.normalize({block.norm, block.norm_epsilon, weight(Role::embedding_norm, -1), weight(Role::embedding_norm, -1, true)},
+                  sum, stream, {}, {});
+  }
+  if (spec_.embedding_width == 0) return stream;
+  TensorView<float, 2> out = matrix(spec_.embedding_norm ? stream_a : stream_b, spec_.width);
+  const Product projection[] = {product(Role::embedding_projection, -1, out)};
+  ops.multiply(stream, projection);
   return out;
 }
 
 TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot) {
-  const ModelSpec& spec = context_.model.spec;
+  const ModelSpec& spec = spec_;
   const BlockSpec& block = spec.blocks[index < 0 ? spec.blocks.size() - 1 : static_cast<std::size_t>(index)];
-  const ProbePoint scale_point{.block = index, .site = sites.scale}, point{.block = index, .site = sites.normalized};
+  const ProbePoint scale_point = at(index, sites.scale, sites.of), point = at(index, sites.normalized, sites.of);
   const Weight* gain = weight(sites.role, index);
   TensorView<float, 2> out = matrix(slot, spec.width), raw, scale;
   if (context_.taps.wants(scale_point)) scale = matrix(norm_scale, 1);
@@ -111,31 +107,32 @@ TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, Ten
 }
 
 TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) {
-  const ModelSpec& spec = context_.model.spec;
+  const ModelSpec& spec = spec_;
   const NormPlacement placement = spec.blocks[static_cast<std::size_t>(index)].placement;
   const bool post = placement == NormPlacement::post;
   Ops& ops = context_.ops;
-  show({.block = index, .site = Site::resid_pre}, residual);
+  show(at(index, Site::resid_pre), residual);
   const NormSites first{Role::attn_norm, Site::ln1_scale, Site::ln1_normalized};
   const NormSites second{Role::mlp_norm, Site::ln2_scale, Site::ln2_normalized};
 
   TensorView<float, 2> attn_out = attention(index, post ? residual : normalize(index, first, residual, normed));
   if (live_rows_ == 0) return attn_out;
   if (is_last(index) && !rows_.first_wanted.empty()) residual = wanted_rows(residual);
-  show({.block = index, .site = Site::attn_module_out}, attn_out);
-  show({.block = index, .site = Site::attn_out}, attn_out);
+  show(at(index, Site::attn_module_out), attn_out);
+  show(at(index, Site::attn_out), attn_out);
   TensorView<float, 2> resid_mid = matrix(mid, spec.width);
   ops.add(residual, attn_out, resid_mid);
-  show({.block = index, .site = Site::resid_mid}, resid_mid);
+  show(at(index, Site::resid_mid), resid_mid);
 
   TensorView<float, 2> base = post ? normalize(index, first, resid_mid, mid_normed) : resid_mid;
+  if (spec.blocks[static_cast<std::size_t>(index)].cross) resid_mid = base = cross_block(index, base, post);
   if (placement == NormPlacement::parallel) base = resid_mid;
   TensorView<float, 2> mlp_out = mlp(index, post ? base : normalize(index, second, resid_mid, normed));
-  show({.block = index, .site = Site::mlp_module_out}, mlp_out);
-  show({.block = index, .site = Site::mlp_out}, mlp_out);
+  show(at(index, Site::mlp_module_out), mlp_out);
+  show(at(index, Site::mlp_out), mlp_out);
   TensorView<float, 2> out = matrix(residual.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
   ops.add(base, mlp_out, out);
-  show({.block = index, .site = Site::resid_post}, out);
+  show(at(index, Site::resid_post), out);
   if (!post) return out;
   TensorView<float, 2> last = normalize(index, second, out, normed);
   TensorView<float, 2> next = matrix(out.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
@@ -144,7 +141,7 @@ TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) 
 }
 
 TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input) {
-  const AttentionSpec& spec = context_.model.spec.blocks[static_cast<std::size_t>(index)].attention;
+  const AttentionSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].attention;
   const std::size_t q_width = spec.heads * spec.head_dim, kv_width = spec.kv_heads * spec.head_dim;
   TensorView<float, 2> fused = matrix(qkv, q_width + 2 * kv_width);  // [row, q | k | v]
   TensorView<float, 2> q_rows = columns(fused, 0, q_width), k_rows = columns(fused, q_width, kv_width),
@@ -154,17 +151,17 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   context_.ops.multiply(input, products);
   TensorView<float, 3> q = as_heads(q_rows, spec.heads, spec.head_dim), k = as_heads(k_rows, spec.kv_heads, spec.head_dim),
                        v = as_heads(v_rows, spec.kv_heads, spec.head_dim);
-  show_heads({.block = index, .site = Site::q}, q);
-  show_heads({.block = index, .site = Site::k}, k);
-  show_heads({.block = index, .site = Site::v}, v);
+  show_heads(at(index, Site::q), q);
+  show_heads(at(index, Site::k), k);
+  show_heads(at(index, Site::v), v);
   if (spec.rope != RopeKind::none) {
     context_.ops.rotate(spec, rows_.positions, q, q);
     context_.ops.rotate(spec, rows_.positions, k, k);
   }
-  show_heads({.block = index, .site = Site::rot_q}, q);
-  show_heads({.block = index, .site = Site::rot_k}, k);
+  show_heads(at(index, Site::rot_q), q);
+  show_heads(at(index, Site::rot_k), k);
   attend(index, q, k, v);
-  TensorView<float, 2> out = matrix(module_out, context_.model.spec.width);
+  TensorView<float, 2> out = matrix(module_out, spec_.width);
   if (live_rows_ == 0) return out;
   const Product projection[] = {product(Role::attn_out, index, out)};
   context_.ops.multiply(matrix(attention_z, q_width), projection);
@@ -174,12 +171,17 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
 /// Keys and values from position `start` on into the segment's cache, as it holds them; queries turn with the keys.
 void BlockPass::append(int index, const Segment& segment, std::size_t start, const HeadRows& rows) {
   KvCache& cache = *segment.cache;
+  if (segment.shared > 0) cache.copy_rows(static_cast<std::size_t>(index), *segment.shared_from, segment.shared);
+  if (cache.format().hadamard) context_.ops.hadamard(rows.q, rows.q);
+  store(index, cache, start, rows);
+}
+
+void BlockPass::store(int index, KvCache& cache, std::size_t start, const HeadRows& rows) {
   const auto block = static_cast<std::size_t>(index);
-  if (segment.shared > 0) cache.copy_rows(block, *segment.shared_from, segment.shared);
   if (cache.format().hadamard) {
-    for (const TensorView<float, 3>& x : {rows.q, rows.k, rows.v}) context_.ops.hadamard(x, x);
+    for (const TensorView<float, 3>& x : {rows.k, rows.v}) context_.ops.hadamard(x, x);
   }
-  const auto store = [&](TensorView<const float, 3> x, std::byte* target) {
+  const auto put = [&](TensorView<const float, 3> x, std::byte* target) {
     bool fits = true;
     for (std::size_t h = 0; h < x.extent(1); ++h) {
       fits &= context_.ops.store({&x(0, h, 0), {x.extent(0), x.extent(2)}, {x.stride(0), 1}}, cache.format().type,
@@ -187,7 +189,7 @@ void BlockPass::append(int index, const Segment& segment, std::size_t start, con
     }
     return fits;
   };
-  const bool keys_fit = store(rows.k, cache.key_row(block, start)), values_fit = store(rows.v, cache.value_row(block, start));
+  const bool keys_fit = put(rows.k, cache.key_row(block, start)), values_fit = put(rows.v, cache.value_row(block, start));
   if (keys_fit && values_fit) return;
   const char* most = cache.format().type == DType::q8_0 ? "8319008" : "65504";  // 127 times the largest half, or that itself
   throw Error({"block " + std::to_string(index), std::string(keys_fit ? "values" : "keys") + " up to " + most + ", for a cache in " +
@@ -195,8 +197,7 @@ void BlockPass::append(int index, const Segment& segment, std::size_t start, con
 }
 
 /// What the heads of turned caches put out.
-void BlockPass::turn_back(std::span<const AttentionProblem> problems) {
-  const KvCache* cache = rows_.segments.front().cache;  // all are of one format
+void BlockPass::turn_back(const KvCache* cache, std::span<const AttentionProblem> problems) {
   if (!cache || !cache->format().hadamard) return;
   for (const AttentionProblem& problem : problems) context_.ops.hadamard(problem.out, problem.out);
 }
@@ -214,59 +215,68 @@ TensorView<float, 2> BlockPass::wanted_rows(TensorView<float, 2> residual) {
 
 void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v) {
   const auto block = static_cast<std::size_t>(index);
-  const AttentionSpec& spec = context_.model.spec.blocks[block].attention;
-  const ProbePoint normalizer_point{.block = index, .site = Site::normalizer}, stats_point{.block = index, .site = Site::row_stats},
-      threshold_point{.block = index, .site = Site::threshold};
   if (is_last(index)) {
     for (std::size_t s = 0; s < rows_.segments.size(); ++s) live_rows_ -= rows_.dropped(s);
   }
-  TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
-  TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
-  static_assert(sizeof(RowStats) == 3 * sizeof(float));
-  const bool wants_stats = context_.taps.wants(stats_point);
-  const bool wants_threshold = context_.taps.wants(threshold_point) || wants_maps(index);
-  TensorView<float, 2> thresholds;
-  if (wants_threshold) {
-    thresholds = matrix(threshold, spec.heads);
-    std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
-  }
-  const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_maps(index);
   std::pmr::vector<AttentionProblem> problems(context_.workspace.lists());
-  std::size_t out_row = 0;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const Segment& segment = rows_.segments[s];
     const std::size_t first = rows_.first_row[s], count = segment.ids.size(), start = rows_.positions[first];
-    const std::size_t dropped = is_last(index) ? rows_.dropped(s) : 0, kept = count - dropped;
-    AttentionProblem problem{.q = q.slice(first + dropped, kept), .k = view_of(k.slice(first, count)),
-                             .v = view_of(v.slice(first, count)), .out = z.slice(out_row, kept)};
-    out_row += kept;
+    const std::size_t dropped = is_last(index) ? rows_.dropped(s) : 0;
+    AttentionProblem problem{.q = q.slice(first + dropped, count - dropped), .k = view_of(k.slice(first, count)),
+                             .v = view_of(v.slice(first, count)), .out = {}};
     if (segment.cache) {
       append(index, segment, start, {q.slice(first, count), k.slice(first, count), v.slice(first, count)});
       problem.k = segment.cache->keys(block, start + count);
       problem.v = segment.cache->values(block, start + count);
     }
-    if (kept == 0) continue;
     problem.q_start = start + dropped;
-    problem.layer = block;
+    if (count > dropped) problems.push_back(problem);
+  }
+  solve(index, AttentionRole::self, problems);
+}
+
+void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem> problems) {
+  if (problems.empty()) return;
+  const BlockSpec& block = spec_.blocks[static_cast<std::size_t>(index)];
+  const AttentionSpec& spec = role == AttentionRole::cross ? *block.cross : block.attention;
+  const ProbePoint normalizer_point = at(index, Site::normalizer, role), stats_point = at(index, Site::row_stats, role),
+                   threshold_point = at(index, Site::threshold, role);
+  const TensorView<float, 3> z = as_heads(matrix(attention_z, spec.heads * spec.head_dim), spec.heads, spec.head_dim);
+  const TensorView<float, 2> log_sums = matrix(normalizer, spec.heads), sums = matrix(row_stats, spec.heads * 3);
+  static_assert(sizeof(RowStats) == 3 * sizeof(float));
+  const bool wants_map = wants_maps({index, role}), wants_stats = context_.taps.wants(stats_point);
+  const bool wants_threshold = context_.taps.wants(threshold_point) || wants_map;
+  const bool wants_normalizer = context_.taps.wants(normalizer_point) || wants_map;
+  TensorView<float, 2> thresholds;
+  if (wants_threshold) {
+    thresholds = matrix(threshold, spec.heads);
+    std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
+  }
+  std::size_t row = 0;
+  for (AttentionProblem& problem : problems) {
+    const std::size_t count = problem.q.extent(0);
+    problem.out = z.slice(row, count);
+    problem.layer = static_cast<std::size_t>(index);
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
-    if (wants_normalizer) problem.normalizer = log_sums.slice(first, count);
-    if (wants_threshold) problem.threshold = thresholds.slice(first, count);
-    if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(first, 0)), {count, spec.heads}};
+    if (wants_normalizer) problem.normalizer = log_sums.slice(row, count);
+    if (wants_threshold) problem.threshold = thresholds.slice(row, count);
+    if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(row, 0)), {count, spec.heads}};
+    row += count;
     const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
     if (!reason.empty()) {
       throw Error({"--kernel " + context_.kernel.spelled, reason, "a " + context_.model.spec.architecture + " model with keys in " + std::string(dtype_info(problem.k.type).name),
                    "see `vitrine list kernels`"}, Fault::usage);
     }
-    problems.push_back(problem);
   }
-  if (problems.empty()) return;
   run_kernel(problems);
-  show_maps(index, problems);
-  turn_back(problems);
+  show_maps({index, role}, problems);
+  const Segment& front = rows_.segments.front();  // all caches are of one format
+  turn_back(role == AttentionRole::cross ? front.memory : front.cache, problems);
   if (wants_normalizer) show_heads(normalizer_point, as_heads(log_sums, spec.heads, 1));
   if (wants_threshold) show_heads(threshold_point, as_heads(thresholds, spec.heads, 1));
   if (wants_stats) show_heads(stats_point, as_heads(sums, spec.heads, 3));
-  show_heads({.block = index, .site = Site::z}, z);
+  show_heads(at(index, Site::z, role), z);
 }
 
 void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
@@ -279,30 +289,30 @@ void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
 }
 
 TensorView<float, 2> BlockPass::mlp(int index, TensorView<float, 2> input) {
-  const MlpSpec& spec = context_.model.spec.blocks[static_cast<std::size_t>(index)].mlp;
+  const MlpSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].mlp;
   TensorView<float, 2> pre = matrix(gate, spec.width), linear;
   if (spec.gated) {
     linear = matrix(up, spec.width);
     const Product products[] = {product(Role::mlp_gate, index, pre), product(Role::mlp_up, index, linear)};
     context_.ops.multiply(input, products);
-    show({.block = index, .site = Site::mlp_pre}, pre);
-    show({.block = index, .site = Site::mlp_pre_linear}, linear);
+    show(at(index, Site::mlp_pre), pre);
+    show(at(index, Site::mlp_pre_linear), linear);
   } else {
     const Product products[] = {product(Role::mlp_up, index, pre)};
     context_.ops.multiply(input, products);
-    show({.block = index, .site = Site::mlp_pre}, pre);
+    show(at(index, Site::mlp_pre), pre);
   }
   TensorView<float, 2> post = matrix(activated, spec.width);
   context_.ops.activate(spec.activation, pre, linear, post);
-  show({.block = index, .site = Site::mlp_post}, post);
-  TensorView<float, 2> out = matrix(mlp_result, context_.model.spec.width);
+  show(at(index, Site::mlp_post), post);
+  TensorView<float, 2> out = matrix(mlp_result, spec_.width);
   const Product products[] = {product(Role::mlp_down, index, out)};
   context_.ops.multiply(post, products);
   return out;
 }
 
 TensorView<float, 2> BlockPass::finish(TensorView<float, 2> residual) {
-  if (!context_.model.spec.final_norm) return residual;
+  if (!spec_.final_norm) return residual;
   return normalize(-1, {Role::final_norm, Site::final_scale, Site::final_normalized}, residual, final_rows);
 }
 

@@ -11,6 +11,7 @@ namespace vitrine {
 
 /// The rows of one pass through the blocks: several sequences side by side, without padding.
 struct PassRows {
+  const ModelSpec& spec;                         ///< of the stack
   std::span<const Segment> segments;             ///< each with the ids of this pass
   std::pmr::vector<std::size_t> first_row;       ///< [segments]
   std::pmr::vector<RowRef> rows;                 ///< [rows]
@@ -26,7 +27,8 @@ struct PassRows {
 /// Runs block after block over a residual stream. One object a pass.
 class BlockPass {
  public:
-  BlockPass(const ForwardContext& context, const PassRows& rows) : context_(context), rows_(rows), live_rows_(rows.rows.size()) {}
+  BlockPass(const ForwardContext& context, const PassRows& rows)
+      : context_(context), rows_(rows), spec_(rows.spec), live_rows_(rows.rows.size()) {}
 
   /// Token, position and type embeddings -> [rows, width].
   TensorView<float, 2> embed();
@@ -35,13 +37,21 @@ class BlockPass {
   TensorView<float, 2> block(int index, TensorView<float, 2> residual);
   /// Final norm, where the model has one.
   TensorView<float, 2> finish(TensorView<float, 2> residual);
+  /// Keys and values of every block's cross attention into the memories of the segments, whose rows are an encoder's.
+  /// @param hidden  [rows, width of the encoder]
+  void remember(TensorView<float, 2> hidden);
   void show(const ProbePoint& point, TensorView<float, 2> values) const;
 
  private:
+  ProbePoint at(int index, Site site, AttentionRole role = AttentionRole::self) const {
+    return {.stack = spec_.stack, .role = role, .block = index, .site = site};
+  }
   struct NormSites {
     Role role;
     Site scale, normalized;
+    AttentionRole of = AttentionRole::self;
   };
+  std::pmr::vector<std::int32_t> table_positions() const;
   TensorView<float, 2> normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot);
   TensorView<float, 2> attention(int index, TensorView<float, 2> input);
   /// Rows of one segment, [rows, heads, head_dim].
@@ -49,14 +59,25 @@ class BlockPass {
     TensorView<float, 3> q, k, v;
   };
   void attend(int index, TensorView<float, 3> q, TensorView<float, 3> k, TensorView<float, 3> v);
+  /// Shared by self and cross attention: everything of a problem that does not depend on whose keys it has.
+  /// @param problems  in the order of the rows, with q, k, v, q_start
+  void solve(int index, AttentionRole role, std::span<AttentionProblem> problems);
+  TensorView<float, 2> cross_block(int index, TensorView<float, 2> base, bool post);
+  void cross_attend(int index, TensorView<float, 3> q);
   void run_kernel(std::span<const AttentionProblem> problems);
   void append(int index, const Segment& segment, std::size_t start, const HeadRows& rows);
-  void turn_back(std::span<const AttentionProblem> problems);
-  bool is_last(int index) const { return static_cast<std::size_t>(index) + 1 == context_.model.spec.blocks.size(); }
+  void store(int index, KvCache& cache, std::size_t start, const HeadRows& rows);
+  void turn_back(const KvCache* cache, std::span<const AttentionProblem> problems);
+  bool is_last(int index) const { return static_cast<std::size_t>(index) + 1 == spec_.blocks.size(); }
   TensorView<float, 2> wanted_rows(TensorView<float, 2> residual);
-  bool wants_maps(int index) const;
-  void show_maps(int index, std::span<const AttentionProblem> problems);
-  void show_map_rows(int index, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows);
+  /// Whose map it is.
+  struct MapOf {
+    int index;
+    AttentionRole role;
+  };
+  bool wants_maps(const MapOf& of) const;
+  void show_maps(const MapOf& of, std::span<const AttentionProblem> problems);
+  void show_map_rows(const MapOf& of, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows);
   TensorView<float, 2> mlp(int index, TensorView<float, 2> input);
   TensorView<float, 2> matrix(std::size_t slot, std::size_t cols) const;
   const Weight* weight(Role role, int block, bool bias = false) const;
@@ -65,6 +86,7 @@ class BlockPass {
 
   const ForwardContext& context_;
   const PassRows& rows_;
+  const ModelSpec& spec_;
   std::size_t live_rows_;  // all, until the last block drops those that nobody wants
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/model/block_pass.h"
+#include "core/model/readout_pass_internal.h"
 
 namespace vitrine {
 namespace {
@@ -13,11 +14,22 @@ namespace {
 constexpr std::size_t logit_rows = 128;     // rows of logits that exist at once: 25 MB for 49,152 tokens
 constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
 constexpr std::size_t selected_slot = 33;
+constexpr std::size_t transformed_slot = 34;
+constexpr std::size_t normed_slot = 35;
 
 std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() + segment.shared : 0; }
 
+void check_memory(const ModelSpec& spec, const Segment& segment) {
+  const bool is_decoder = std::ranges::any_of(spec.blocks, [](const BlockSpec& block) { return block.cross.has_value(); });
+  VITRINE_CHECK(!is_decoder || segment.memory != nullptr);
+  if (is_decoder && segment.memory->length() == 0) {
+    throw Error({"source of sequence " + std::to_string(segment.sequence), "at least one token", "none", ""});
+  }
+}
+
 void check_segment(const ModelSpec& spec, const Segment& segment) {
   VITRINE_CHECK(spec.causal() == (segment.cache != nullptr));
+  check_memory(spec, segment);
   VITRINE_CHECK(segment.shared == 0 || (segment.cache && segment.cache->length() == 0 && segment.shared_from));
   VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
   const std::size_t end = start_of(segment) + segment.ids.size();
@@ -52,8 +64,9 @@ void refuse_unsupported_points(const ForwardContext& context) {
   }
 }
 
-PassRows lay_out(std::span<const Segment> segments, std::pmr::memory_resource* lists) {
-  PassRows pass{.segments = segments,
+PassRows lay_out(const ModelSpec& spec, std::span<const Segment> segments, std::pmr::memory_resource* lists) {
+  PassRows pass{.spec = spec,
+                .segments = segments,
                 .first_row = std::pmr::vector<std::size_t>(lists),
                 .rows = std::pmr::vector<RowRef>(lists),
                 .positions = std::pmr::vector<std::uint32_t>(lists),
@@ -78,11 +91,32 @@ std::size_t place_of(const PassRows& pass, std::size_t row) {
   return place;
 }
 
+/// The rows that the head multiplies, made of those after the final norm.
+TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 2> hidden) {
+  const ModelSpec& spec = context.model.spec;
+  if (spec.head_scale != 1.0f) {
+    for (std::size_t r = 0; r < hidden.extent(0); ++r) {
+      for (std::size_t c = 0; c < hidden.extent(1); ++c) hidden(r, c) *= spec.head_scale;
+    }
+  }
+  if (!spec.head_transform) return hidden;
+  const HeadTransformSpec& head = *spec.head_transform;
+  const auto weight = [&](Role role, bool bias) { return context.model.weights.find({role, -1, bias, spec.stack}); };
+  TensorView<float, 2> dense = context.workspace.matrix(transformed_slot, hidden.extent(0), head.width);
+  const Product products[] = {{weight(Role::head_transform, false), weight(Role::head_transform, true), dense}};
+  context.ops.multiply(hidden, products);
+  context.ops.activate(head.activation, dense, {}, dense);
+  TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
+  context.ops.normalize({NormKind::layer, head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
+                        dense, normed, {}, {});
+  return normed;
+}
+
 /// Logits of the chosen rows, a few at a time, to the observers and to the sink.
 void make_logits(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden,
                  std::span<const std::size_t> wanted, const ForwardSinks& sinks) {
   const ModelSpec& spec = context.model.spec;
-  const ProbePoint point{.site = Site::logits};
+  const ProbePoint point{.stack = spec.stack, .site = Site::logits};
   for (std::size_t begin = 0; begin < wanted.size(); begin += logit_rows) {
     const std::size_t count = std::min(logit_rows, wanted.size() - begin);
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
@@ -92,9 +126,9 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
     TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
-    const Product products[] = {{&context.model.weights.at({Role::head, -1, false}),
-                                 context.model.weights.find({Role::head, -1, true}), logits}};
-    context.ops.multiply(input, products);
+    const Product products[] = {{&context.model.weights.at({Role::head, -1, false, spec.stack}),
+                                 context.model.weights.find({Role::head, -1, true, spec.stack}), logits}};
+    context.ops.multiply(transform(context, input), products);
     if (context.taps.wants(point)) {
       context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});
     }
@@ -107,8 +141,8 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
 std::pmr::vector<std::size_t> wanted_rows(const ForwardContext& context, const PassRows& pass,
                                           bool last_ends, const ForwardSinks& sinks) {
   std::pmr::vector<std::size_t> wanted(context.workspace.lists());
-  if (!context.model.spec.has_head) return wanted;
-  const LogitRows which = context.taps.wants({.site = Site::logits}) ? LogitRows::all : sinks.logit_rows;
+  if (!pass.spec.has_head) return wanted;
+  const LogitRows which = context.taps.wants({.stack = pass.spec.stack, .site = Site::logits}) ? LogitRows::all : sinks.logit_rows;
   if (which == LogitRows::none) return wanted;
   for (std::size_t s = 0; s < pass.segments.size(); ++s) {
     const std::size_t end = pass.first_row[s] + pass.segments[s].ids.size();
@@ -122,9 +156,9 @@ std::pmr::vector<std::size_t> wanted_rows(const ForwardContext& context, const P
 
 /// Rows before the first wanted one of each segment may be dropped where nobody sees what the last block makes of them.
 void drop_unwanted(const ForwardContext& context, const ForwardSinks& sinks, std::span<const std::size_t> wanted, PassRows& pass) {
-  const int last = static_cast<int>(context.model.spec.blocks.size()) - 1;
-  const NormPlacement placement = context.model.spec.blocks.back().placement;
-  if (sinks.hidden || context.taps.wants_block(last) || context.taps.wants_block(-1) || placement != NormPlacement::pre) return;
+  const int last = static_cast<int>(pass.spec.blocks.size()) - 1;
+  const NormPlacement placement = pass.spec.blocks.back().placement;
+  if (pass.spec.stack == Stack::encoder || sinks.hidden || sinks.readout || context.taps.wants_block(last) || context.taps.wants_block(-1) || placement != NormPlacement::pre) return;
   for (std::size_t s = 0; s < pass.segments.size(); ++s) {
     const std::size_t begin = pass.first_row[s], end = begin + pass.segments[s].ids.size();
     const auto first = std::ranges::lower_bound(wanted, begin);
@@ -132,33 +166,49 @@ void drop_unwanted(const ForwardContext& context, const ForwardSinks& sinks, std
   }
 }
 
-void run_pass(const ForwardContext& context, std::span<const Segment> segments, bool last_ends, const ForwardSinks& sinks) {
-  PassRows pass = lay_out(segments, context.workspace.lists());
+/// An encoder's rows as the decoder's cross attention will read them.
+void remember(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden) {
+  const PassRows rows{.spec = context.model.spec, .segments = pass.segments, .first_row = pass.first_row, .rows = pass.rows,
+                      .positions = pass.positions, .ids = pass.ids, .first_wanted = pass.first_wanted};
+  BlockPass(context, rows).remember(hidden);
+}
+
+/// Which stack runs over which of its segments, and whether the last of these ends with the pass.
+struct PassOf {
+  const ModelSpec& spec;
+  std::span<const Segment> segments;
+  bool last_ends;
+};
+
+void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSinks& sinks) {
+  PassRows pass = lay_out(of.spec, of.segments, context.workspace.lists());
   if (pass.rows.empty()) return;
-  const std::pmr::vector<std::size_t> wanted = wanted_rows(context, pass, last_ends, sinks);
+  const std::pmr::vector<std::size_t> wanted = wanted_rows(context, pass, of.last_ends, sinks);
   drop_unwanted(context, sinks, wanted, pass);
-  for (const Segment& segment : segments) {
+  for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
   BlockPass blocks(context, pass);
   TensorView<float, 2> residual = blocks.embed();
-  for (int index = 0; index < static_cast<int>(context.model.spec.blocks.size()); ++index) {
+  for (int index = 0; index < static_cast<int>(of.spec.blocks.size()); ++index) {
     if (context.run.cancelled()) throw Cancelled();
     residual = blocks.block(index, residual);
   }
-  for (const Segment& segment : segments) {
+  for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->advance(segment.shared + segment.ids.size());
   }
   if (wanted.empty() && !pass.first_wanted.empty()) return;
   TensorView<float, 2> hidden = blocks.finish(residual);
   if (sinks.hidden) sinks.hidden(pass.rows, hidden);
+  if (of.spec.stack == Stack::encoder) {
+    if (of.segments.front().memory) remember(context, pass, hidden);
+    return;
+  }
+  if (sinks.readout && of.spec.readout) read_out(context, {pass, of.last_ends}, hidden, sinks);
   make_logits(context, pass, hidden, wanted, sinks);
 }
 
-}  // namespace
-
-void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks) {
-  const ModelSpec& spec = context.model.spec;
+void run(const ForwardContext& context, const ModelSpec& spec, std::span<const Segment> segments, const ForwardSinks& sinks) {
   for (const Segment& segment : segments) check_segment(spec, segment);
   refuse_unsupported_points(context);
   const std::size_t limit = spec.causal() ? max_rows : static_cast<std::size_t>(-1);
@@ -166,7 +216,7 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
   std::size_t rows = 0;
   bool last_ends = true;
   const auto flush = [&] {
-    run_pass(context, pass, last_ends, sinks);
+    run_pass(context, {spec, pass, last_ends}, sinks);
     pass.clear();
     rows = 0;
   };
@@ -185,6 +235,17 @@ void forward(const ForwardContext& context, std::span<const Segment> segments, c
     }
   }
   if (!pass.empty()) flush();
+}
+
+}  // namespace
+
+void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks) {
+  run(context, context.model.spec, segments, sinks);
+}
+
+void encode(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks) {
+  VITRINE_CHECK(!context.model.spec.encoder.empty());
+  run(context, context.model.spec.encoder.front(), segments, sinks);
 }
 
 }  // namespace vitrine

@@ -25,6 +25,16 @@ struct Segment {
   /// earlier segment of the same call, or of one that is complete.
   const KvCache* shared_from = nullptr;
   std::size_t shared = 0;
+  /// Keys and values of the source under cross attention: encode() fills it, forward() reads it.
+  KvCache* memory = nullptr;
+};
+
+/// What a model's readout says of one sequence.
+struct Readout {
+  std::uint32_t sequence = 0;
+  std::uint32_t position = 0;         ///< of the row it was read off; 0 for a mean
+  std::span<const float> pooled;      ///< [width]
+  std::span<const float> labels;      ///< [labels], as they come out of the last product; empty of a pooler alone
 };
 
 enum class LogitRows { none, last, all, wanted };  ///< of each segment; those for which ForwardSinks::wants_logits says so
@@ -37,6 +47,8 @@ struct ForwardSinks {
   std::function<void(std::span<const RowRef> rows, TensorView<float, 2> logits)> logits{};
   /// [rows, width] after the final norm
   std::function<void(std::span<const RowRef> rows, TensorView<const float, 2> hidden)> hidden{};
+  /// Once a sequence, or once a row (ReadoutRows::every)
+  std::function<void(const Readout& readout)> readout{};
 };
 
 /// Everything that a forward pass works with; one per thread of work.
@@ -54,5 +66,9 @@ constexpr std::size_t max_rows = 512;  ///< rows a causal pass handles at once; 
 /// The one forward pass: prefill is n tokens, decode is 1, an encoder is bidirectional; rows of several sequences at
 /// once, ragged, without padding. @throws Error where a token or position is outside the model
 void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks);
+
+/// The same over the encoder of an encoder-decoder, whose segments are whole source texts. Where a segment has a memory (empty
+/// before), the decoder's cross keys and values of the text are put there; it then serves any number of passes.
+void encode(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks);
 
 }  // namespace vitrine

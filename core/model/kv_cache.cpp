@@ -26,12 +26,17 @@ Tensor grown(const Tensor& old, DType type, std::vector<std::size_t> shape, std:
 
 }  // namespace
 
-KvCache::KvCache(const ModelSpec& spec, KvFormat format) : spec_(&spec), format_(format), blocks_(spec.blocks.size()) {
+KvCache::KvCache(const ModelSpec& spec, KvFormat format, AttentionRole role)
+    : context_(role == AttentionRole::self ? spec.context : 0), format_(format) {
   require_kv_format(spec, format);
+  for (const BlockSpec& block : spec.blocks) {
+    const AttentionSpec none, &attention = role == AttentionRole::self ? block.attention : block.cross ? *block.cross : none;
+    blocks_.push_back({attention.kv_heads, attention.head_dim});
+  }
 }
 
 std::size_t KvCache::row_bytes(std::size_t block) const {
-  return vitrine::row_bytes(format_.type, kv_head_numbers(format_.type, spec_->blocks[block].attention.head_dim));
+  return vitrine::row_bytes(format_.type, kv_head_numbers(format_.type, blocks_[block].head_dim));
 }
 
 std::size_t KvCache::head_bytes(std::size_t block) const { return capacity_ * row_bytes(block); }
@@ -46,12 +51,12 @@ void KvCache::reserve(std::size_t rows) {
   const std::size_t needed = length_ + rows;
   if (needed <= capacity_) return;
   std::size_t capacity = std::max<std::size_t>({needed, 2 * capacity_, 64});
-  if (spec_->context > 0) capacity = std::max(needed, std::min(capacity, spec_->context));
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const AttentionSpec& attention = spec_->blocks[i].attention;
-    const std::vector<std::size_t> shape{attention.kv_heads, capacity, kv_head_numbers(format_.type, attention.head_dim)};
-    blocks_[i].keys = grown(blocks_[i].keys, format_.type, shape, length_);
-    blocks_[i].values = grown(blocks_[i].values, format_.type, shape, length_);
+  if (context_ > 0) capacity = std::max(needed, std::min(capacity, context_));
+  for (Block& block : blocks_) {
+    if (block.kv_heads == 0) continue;
+    const std::vector<std::size_t> shape{block.kv_heads, capacity, kv_head_numbers(format_.type, block.head_dim)};
+    block.keys = grown(block.keys, format_.type, shape, length_);
+    block.values = grown(block.values, format_.type, shape, length_);
   }
   capacity_ = capacity;
 }
@@ -75,26 +80,18 @@ void KvCache::truncate(std::size_t length) {
   length_ = length;
 }
 
-namespace {
-
-KvView view_of(const Tensor& tensor, const AttentionSpec& attention, std::size_t kv_len) {
+KvView KvCache::view_of(const Block& block, const Tensor& tensor, std::size_t kv_len) const {
   return {.type = tensor.type(),
           .rows = tensor.bytes().data(),
-          .row_bytes = static_cast<std::ptrdiff_t>(row_bytes(tensor.type(), tensor.shape()[2])),
-          .head_bytes = static_cast<std::ptrdiff_t>(tensor.bytes().size() / attention.kv_heads),
+          .row_bytes = static_cast<std::ptrdiff_t>(vitrine::row_bytes(tensor.type(), tensor.shape()[2])),
+          .head_bytes = static_cast<std::ptrdiff_t>(tensor.bytes().size() / block.kv_heads),
           .kv_len = kv_len,
-          .kv_heads = attention.kv_heads,
-          .head_dim = attention.head_dim};
+          .kv_heads = block.kv_heads,
+          .head_dim = block.head_dim};
 }
 
-}  // namespace
+KvView KvCache::keys(std::size_t block, std::size_t kv_len) const { return view_of(blocks_[block], blocks_[block].keys, kv_len); }
 
-KvView KvCache::keys(std::size_t block, std::size_t kv_len) const {
-  return view_of(blocks_[block].keys, spec_->blocks[block].attention, kv_len);
-}
-
-KvView KvCache::values(std::size_t block, std::size_t kv_len) const {
-  return view_of(blocks_[block].values, spec_->blocks[block].attention, kv_len);
-}
+KvView KvCache::values(std::size_t block, std::size_t kv_len) const { return view_of(blocks_[block], blocks_[block].values, kv_len); }
 
 }  // namespace vitrine

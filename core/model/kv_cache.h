@@ -10,12 +10,12 @@
 
 namespace vitrine {
 
-/// Keys (rotated) and values of one causal sequence, all blocks. Grows by doubling up to the model's context. A head's
+/// Keys (rotated) and values of one causal sequence, or of a source under cross attention, all blocks. Grows by doubling up to the model's context. A head's
 /// positions lie one behind the other: a query reads them as one run.
 class KvCache {
  public:
   /// @throws Error (usage) where the model's heads cannot be turned (require_kv_format)
-  KvCache(const ModelSpec& spec, KvFormat format);
+  KvCache(const ModelSpec& spec, KvFormat format, AttentionRole role = AttentionRole::self);
 
   const KvFormat& format() const { return format_; }
   std::size_t length() const { return length_; }
@@ -41,9 +41,11 @@ class KvCache {
 
  private:
   struct Block {
-    Tensor keys, values;  // [kv_heads, capacity, head_dim in whole blocks]
+    std::size_t kv_heads = 0, head_dim = 0;
+    Tensor keys{}, values{};  // [kv_heads, capacity, head_dim in whole blocks]
   };
-  const ModelSpec* spec_;
+  KvView view_of(const Block& block, const Tensor& tensor, std::size_t kv_len) const;
+  std::size_t context_;
   KvFormat format_;
   std::size_t length_ = 0;
   std::size_t capacity_ = 0;

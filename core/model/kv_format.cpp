@@ -43,10 +43,14 @@ std::string kv_format_name(const KvFormat& format) {
 }
 
 void require_kv_format(const ModelSpec& spec, const KvFormat& format) {
-  for (const BlockSpec& block : spec.blocks) {
-    if (!format.hadamard || hadamard_size(block.attention.head_dim) > 1) continue;
-    throw Error({"--kv " + kv_format_name(format), "heads of an even size", std::to_string(block.attention.head_dim),
+  const auto require_even = [&](const AttentionSpec& attention) {
+    if (!format.hadamard || hadamard_size(attention.head_dim) > 1) return;
+    throw Error({"--kv " + kv_format_name(format), "heads of an even size", std::to_string(attention.head_dim),
                  "leave out :hadamard"}, Fault::usage);
+  };
+  for (const BlockSpec& block : spec.blocks) {
+    require_even(block.attention);
+    if (block.cross) require_even(*block.cross);
   }
 }
 

@@ -64,11 +64,12 @@ std::size_t MetadataReader::head_size(std::size_t width, std::size_t heads) cons
 
 Activation MetadataReader::activation(std::string_view key, std::string_view fallback) const {
   const std::string name = text_or({key}, fallback);
-  if (name == "gelu") return Activation::gelu_erf;
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
+  if (name == "gelu" || name == "gelu_python") return Activation::gelu_erf;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" || name == "gelu_python_tanh") return Activation::gelu_tanh;
   if (name == "relu") return Activation::relu;
-  if (name == "silu") return Activation::silu;
-  refuse(key, "gelu, gelu_new, gelu_pytorch_tanh, relu or silu", quoted(name));
+  if (name == "silu" || name == "swish") return Activation::silu;
+  if (name == "tanh") return Activation::tanh;
+  refuse(key, "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu, swish or tanh", quoted(name));
 }
 
 std::string model_type(const Checkpoint& checkpoint) {
@@ -78,16 +79,20 @@ std::string model_type(const Checkpoint& checkpoint) {
 
 std::string NameTable::find(const Checkpoint& checkpoint, const WeightKey& key) const {
   const bool gguf = checkpoint.format == "gguf";
+  std::string first;
   for (const Row& row : rows) {
-    if (row.role != key.role) continue;
     std::string name(gguf ? row.gguf : row.hugging_face);
-    if (const std::size_t at = name.find('#'); at != std::string::npos) name.replace(at, 1, std::to_string(key.block));
-    name += key.bias ? ".bias" : ".weight";
-    const std::size_t dot = name.find('.');
-    if (!gguf && !checkpoint.find(name) && checkpoint.find(name.substr(dot + 1))) return name.substr(dot + 1);
-    return name;
+    if (row.role != key.role || name.empty()) continue;
+    if (const std::size_t at = name.find('#'); at != std::string::npos) name.replace(at, 1, block.empty() ? std::to_string(key.block) : std::string(block));
+    if (const std::size_t at = name.find('@'); at != std::string::npos) name.replace(at, 1, gguf ? gguf_prefix : prefix);
+    if (first.empty()) first = name + (key.bias ? ".bias" : ".weight");
+    for (const std::string& base : {name, gguf ? name : name.substr(name.find('.') + 1)}) {
+      for (const std::string_view end : {key.bias ? ".bias" : ".weight", key.bias ? ".beta" : ".gamma"}) {
+        if (checkpoint.find(base + std::string(end))) return base + std::string(end);
+      }
+    }
   }
-  return "";
+  return first;
 }
 
 }  // namespace vitrine

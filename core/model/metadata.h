@@ -37,16 +37,23 @@ class MetadataReader {
 /// "general.architecture" of a GGUF, "model_type" of a config.json; empty where neither is a text.
 std::string model_type(const Checkpoint& checkpoint);
 
-/// Names of a role's tensor in GGUF and in Hugging Face's files, '#' standing for the block. A first component of the
-/// Hugging Face names ("bert.") may be missing in files of the bare model.
+/// Names of a role's tensor in GGUF and in Hugging Face's files, '#' standing for the block and '@' for a prefix. A first component
+/// of the Hugging Face names ("bert.") may be missing in files of the bare model. A role may have several rows: that counts whose
+/// tensor is there.
 struct NameTable {
   struct Row {
     Role role;
     std::string_view gguf, hugging_face;
   };
   std::vector<Row> rows;
-  /// With ".weight" or ".bias"; empty where the table has no such role.
+  std::string_view gguf_prefix{}, prefix{};  ///< what '@' stands for
+  std::string_view block{};                  ///< what '#' stands for, where that is not the block's number
+  /// With ".weight" or ".bias" (old files: ".gamma", ".beta"); empty where the table has no such role.
   std::string find(const Checkpoint& checkpoint, const WeightKey& key) const;
+  /// Whether the file has the role's matrix (outside of blocks).
+  bool has(const Checkpoint& checkpoint, Role role, Stack stack = Stack::only) const {
+    return checkpoint.find(find(checkpoint, {role, -1, false, stack})) != nullptr;
+  }
 };
 
 }  // namespace vitrine

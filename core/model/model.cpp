@@ -1,5 +1,6 @@
 #include "core/model/model.h"
 
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <string>
@@ -76,13 +77,14 @@ class Loader {
 
   /// Finds, checks and packs a weight of [rows, cols] and, where the file has it, its bias.
   void load(Role role, int block, std::size_t rows, std::size_t cols) {
-    load_one({role, block, false}, rows, cols);
-    load_one({role, block, true}, 1, rows);
+    load_one({role, block, false, spec_.stack}, rows, cols);
+    load_one({role, block, true, spec_.stack}, 1, rows);
   }
-  void load_norm(Role role, int block) {
-    load_one({role, block, false}, 1, spec_.width);
-    load_one({role, block, true}, 1, spec_.width);
+  void load_norm(Role role, int block, std::size_t width) {
+    load_one({role, block, false, spec_.stack}, 1, width);
+    load_one({role, block, true, spec_.stack}, 1, width);
   }
+  void load_norm(Role role, int block) { load_norm(role, block, spec_.width); }
 
  private:
   void load_one(const WeightKey& key, std::size_t rows, std::size_t cols) {
@@ -98,6 +100,10 @@ class Loader {
       throw Error({where, "a type of weights", std::string(dtype_info(tensor->weight.type).name), ""});
     }
     Weight weight = tensor->weight;
+    if (rule.cols > 0 && (weight.rows * weight.cols) % rule.cols == 0 && !dtype_info(weight.type).quantized) {
+      weight.rows = weight.rows * weight.cols / rule.cols;
+      weight.cols = rule.cols;
+    }
     const std::size_t whole_rows = rule.rows == 0 ? rows : weight_rows(rule, weight, key.bias);
     check_shape(where, rule, key.bias, weight, {whole_rows, cols});
     if (rule.transposed) weight = once_transposed(rule.name, weight);
@@ -140,6 +146,17 @@ class Loader {
   std::map<std::string, Weight> turned_;  // a fused matrix is turned once for q, k and v
 };
 
+void load_cross(Loader& loader, const ModelSpec& spec, int index) {
+  const AttentionSpec& cross = *spec.blocks[static_cast<std::size_t>(index)].cross;
+  const std::size_t q_width = cross.heads * cross.head_dim, kv_width = cross.kv_heads * cross.head_dim;
+  const std::size_t source_width = spec.encoder.front().width;
+  loader.load_norm(Role::cross_norm, index);
+  loader.load(Role::cross_q, index, q_width, spec.width);
+  loader.load(Role::cross_k, index, kv_width, source_width);
+  loader.load(Role::cross_v, index, kv_width, source_width);
+  loader.load(Role::cross_out, index, spec.width, q_width);
+}
+
 void load_block(Loader& loader, const ModelSpec& spec, int index) {
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(index)];
   const AttentionSpec& attention = block.attention;
@@ -149,6 +166,7 @@ void load_block(Loader& loader, const ModelSpec& spec, int index) {
   loader.load(Role::attn_k, index, kv_width, spec.width);
   loader.load(Role::attn_v, index, kv_width, spec.width);
   loader.load(Role::attn_out, index, spec.width, q_width);
+  if (block.cross) load_cross(loader, spec, index);
   loader.load_norm(Role::mlp_norm, index);
   if (block.mlp.gated) loader.load(Role::mlp_gate, index, block.mlp.width, spec.width);
   loader.load(Role::mlp_up, index, block.mlp.width, spec.width);
@@ -156,40 +174,86 @@ void load_block(Loader& loader, const ModelSpec& spec, int index) {
 }
 
 /// The embedding's rows are the vocabulary: files disagree with their own metadata more often than with themselves.
-void read_vocabulary(const Architecture& architecture, Model& model) {
-  const TensorRule rule = architecture.tensor(*model.checkpoint, model.spec, {Role::token_embedding, -1, false});
+void read_vocabulary(const Architecture& architecture, const Model& model, ModelSpec& spec) {
+  const TensorRule rule = architecture.tensor(*model.checkpoint, spec, {Role::token_embedding, -1, false, spec.stack});
   const NamedTensor* table = model.checkpoint->find(rule.name);
   if (!table) {
     throw Error({model.path.string() + ": tensor " + rule.name, "the token embedding", "nothing",
                  "the file is no complete model"});
   }
-  model.spec.vocabulary = table->weight.rows;
+  spec.vocabulary = table->weight.rows;
 }
 
 /// Metadata with too few blocks would drop the last ones without a word.
-void refuse_more_blocks(const Architecture& architecture, const Model& model) {
-  const int blocks = static_cast<int>(model.spec.blocks.size());
-  const TensorRule rule = architecture.tensor(*model.checkpoint, model.spec, {Role::attn_out, blocks, false});
+void refuse_more_blocks(const Architecture& architecture, const Model& model, const ModelSpec& spec) {
+  const int blocks = static_cast<int>(spec.blocks.size());
+  const TensorRule rule = architecture.tensor(*model.checkpoint, spec, {Role::attn_out, blocks, false, spec.stack});
   if (!model.checkpoint->find(rule.name)) return;
   throw Error({model.path.string() + ": number of blocks", "as many as the weights have, more than " + std::to_string(blocks), std::to_string(blocks),
                "tensor " + rule.name + " would not be used"});
 }
 
-void load_weights(const Architecture& architecture, Model& model) {
-  refuse_more_blocks(architecture, model);
-  read_vocabulary(architecture, model);
+/// A table of sines and cosines, which files leave out.
+Weight sine_table(const ModelSpec& spec, std::size_t rows) {
+  const std::size_t width = spec.token_width(), half = width / 2;
+  const bool to_end = spec.position_table == PositionTable::sines_to_end;
+  const std::size_t sines = to_end ? half : width - half;
+  const double step = to_end ? 1.0 / static_cast<double>(half - 1) : 2.0 / static_cast<double>(width);
+  Tensor table(DType::f32, {rows, width});  // zeros
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (spec.uncounted_token && row + 1 == spec.position_offset) continue;
+    for (std::size_t i = 0; i < sines; ++i) {
+      const double angle = static_cast<double>(row) * std::pow(10000.0, -static_cast<double>(i) * step);
+      table.floats()[row * width + i] = static_cast<float>(std::sin(angle));
+      if (i < half) table.floats()[row * width + sines + i] = static_cast<float>(std::cos(angle));
+    }
+  }
+  return make_weight(std::move(table));
+}
+
+void load_head(Loader& loader, Model& model) {
   const ModelSpec& spec = model.spec;
+  if (spec.head_transform) {
+    loader.load(Role::head_transform, -1, spec.head_transform->width, spec.width);
+    loader.load_norm(Role::head_norm, -1, spec.head_transform->width);
+  }
+  loader.load(Role::head, -1, spec.vocabulary, spec.head_width());
+  const WeightKey head{Role::head, -1, false, spec.stack};
+  if (model.weights.find(head)) return;
+  const Weight& embedding = model.weights.at({Role::token_embedding, -1, false, spec.stack});
+  if (embedding.cols != spec.head_width()) {
+    throw Error({model.path.string() + ": head", "a matrix of its own, for rows of " + std::to_string(spec.head_width()), "none", "the file is no complete model"});
+  }
+  model.weights.put(head, embedding);
+}
+
+/// @param spec  model.spec or its encoder
+void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec) {
+  refuse_more_blocks(architecture, model, spec);
+  read_vocabulary(architecture, model, spec);
   Loader loader(*model.checkpoint, architecture, spec, model.weights);
-  loader.load(Role::token_embedding, -1, spec.vocabulary, spec.width);
-  if (spec.learned_positions) loader.load(Role::position_embedding, -1, spec.context, spec.width);
-  if (spec.token_types > 0) loader.load(Role::type_embedding, -1, spec.token_types, spec.width);
-  if (spec.embedding_norm) loader.load_norm(Role::embedding_norm, -1);
+  const std::size_t token_width = spec.token_width();
+  loader.load(Role::token_embedding, -1, spec.vocabulary, token_width);
+  if (spec.learned_positions && spec.position_table == PositionTable::file) {
+    loader.load(Role::position_embedding, -1, spec.context + spec.position_offset, token_width);
+  } else if (spec.learned_positions) {
+    model.weights.put({Role::position_embedding, -1, false, spec.stack}, sine_table(spec, spec.context + spec.position_offset));
+  }
+  if (spec.token_types > 0) loader.load(Role::type_embedding, -1, spec.token_types, token_width);
+  if (spec.embedding_norm) loader.load_norm(Role::embedding_norm, -1, token_width);
+  if (spec.embedding_width > 0) loader.load(Role::embedding_projection, -1, spec.width, token_width);
   for (int block = 0; block < static_cast<int>(spec.blocks.size()); ++block) load_block(loader, spec, block);
   if (spec.final_norm) loader.load_norm(Role::final_norm, -1);
-  if (!spec.has_head) return;
-  loader.load(Role::head, -1, spec.vocabulary, spec.width);
-  const WeightKey head{Role::head, -1, false};
-  if (!model.weights.find(head)) model.weights.put(head, model.weights.at({Role::token_embedding, -1, false}));
+  if (spec.readout && spec.readout->dense) loader.load(Role::readout_dense, -1, spec.width, spec.width);
+  if (spec.readout && spec.readout->labels > 0) loader.load(Role::readout_labels, -1, spec.readout->labels, spec.width);
+}
+
+void load_weights(const Architecture& architecture, Model& model) {
+  for (ModelSpec& encoder : model.spec.encoder) load_stack(architecture, model, encoder);
+  load_stack(architecture, model, model.spec);
+  if (!model.spec.has_head) return;
+  Loader loader(*model.checkpoint, architecture, model.spec, model.weights);
+  load_head(loader, model);
 }
 
 }  // namespace

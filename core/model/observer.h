@@ -41,18 +41,14 @@ class TapPlan {
   TapPlan() = default;
   TapPlan(const ModelSpec& spec, std::span<Observer* const> observers);
 
-  bool wants(const ProbePoint& point) const {
-    const std::size_t row = static_cast<std::size_t>(point.block + 1);
-    return row < any_.size() && (any_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
-  }
-  /// Whether anybody wants any point of a block (-1: those outside of blocks).
+  bool wants(const ProbePoint& point) const { return bit_of(any_, point); }
+  bool writes(const ProbePoint& point) const { return bit_of(write_, point); }
+  /// Whether anybody wants any point of a block (-1: those outside of blocks) of the only stack or the decoder.
   bool wants_block(int block) const {
-    const auto row = static_cast<std::size_t>(block + 1);
-    return row < any_.size() && any_[row] != 0;
-  }
-  bool writes(const ProbePoint& point) const {
-    const std::size_t row = static_cast<std::size_t>(point.block + 1);
-    return row < write_.size() && (write_[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
+    for (std::size_t lane = 0; lane < lane_of({.stack = Stack::encoder}) && !any_.empty(); ++lane) {
+      if (any_[lane * blocks_ + static_cast<std::size_t>(block + 1)] != 0) return true;
+    }
+    return false;
   }
   bool writes_anything() const {
     return std::ranges::any_of(write_, [](std::uint64_t sites) { return sites != 0; });
@@ -61,8 +57,19 @@ class TapPlan {
   void show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const;
 
  private:
+  /// Self attention and all else, cross attention, the query stream; the encoder last.
+  static constexpr std::size_t lane_of(const ProbePoint& point) {
+    if (point.stack == Stack::encoder) return 3;
+    return point.role == AttentionRole::cross ? 1 : point.stream == Stream::query ? 2 : 0;
+  }
+  bool bit_of(const std::vector<std::uint64_t>& sites, const ProbePoint& point) const {
+    const std::size_t row = lane_of(point) * blocks_ + static_cast<std::size_t>(point.block + 1);
+    return row < sites.size() && (sites[row] >> static_cast<unsigned>(point.site) & 1u) != 0;
+  }
+
   std::vector<Observer*> observers_;
-  std::vector<std::uint64_t> any_, write_;  // [block + 1], one bit a site
+  std::size_t blocks_ = 0;                  // of the deeper stack, and one place for what lies outside of blocks
+  std::vector<std::uint64_t> any_, write_;  // [lane, block + 1], one bit a site
 };
 
 }  // namespace vitrine

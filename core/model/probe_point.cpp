@@ -75,9 +75,28 @@ bool matches(std::string_view pattern, std::string_view name) {
 bool in_default(const ModelSpec& spec, const ProbePoint& point) {
   switch (point.site) {
     case Site::resid_pre: case Site::resid_mid: case Site::v: case Site::z: return true;
-    case Site::resid_post: return point.block + 1 == static_cast<int>(spec.blocks.size());
+    case Site::resid_post: return point.block + 1 == static_cast<int>(stack_of(spec, point)->blocks.size());
     default: return false;
   }
+}
+
+/// What cross attention has one of for each row of the source.
+bool is_key_or_value(Site site) { return site == Site::k || site == Site::v || site == Site::rot_k; }
+
+/// Sites that cross attention has of its own.
+bool in_cross(Site site) {
+  return (site >= Site::ln1_scale && site <= Site::resid_mid) && info_of(site).in_block;
+}
+
+/// The last part of a point's name. Between attention and mlp a decoder's block has cross attention, with a norm of its own.
+std::string site_name(const ProbePoint& point) {
+  const std::string name(info_of(point.site).name);
+  if (point.stack != Stack::decoder) return name;
+  if (name.starts_with("ln2.")) return "ln3." + name.substr(4);
+  if (point.role != AttentionRole::cross) return name;
+  if (name.starts_with("ln1.")) return "ln2." + name.substr(4);
+  if (name.starts_with("attn.")) return "cross_" + name;
+  return point.site == Site::attn_out ? "hook_cross_attn_out" : "hook_resid_mid_cross";
 }
 
 /// Maps are large; thresholds say nothing but under one kernel, whose recordings hold them anyway.
@@ -86,26 +105,37 @@ bool only_by_name(Site site) { return is_square(site) || site == Site::threshold
 }  // namespace
 
 std::string point_name(const ProbePoint& point) {
+  if (point.site == Site::logits) return "logits";
   const SiteInfo& info = info_of(point.site);
-  if (!info.in_block) return std::string(info.name);
-  return "blocks." + std::to_string(point.block) + "." + std::string(info.name);
+  std::string name = point.stack == Stack::encoder ? "encoder." : point.stack == Stack::decoder ? "decoder." : "";
+  if (point.stream == Stream::query) name += "query.";
+  if (info.in_block) name += "blocks." + std::to_string(point.block) + ".";
+  return name + site_name(point);
 }
 
 std::optional<ProbePoint> parse_point(std::string_view name) {
   ProbePoint point;
-  const bool in_block = name.starts_with("blocks.");
+  const auto skip = [&name](std::string_view prefix) {
+    const bool found = name.starts_with(prefix);
+    if (found) name.remove_prefix(prefix.size());
+    return found;
+  };
+  if (skip("encoder.")) point.stack = Stack::encoder;
+  else if (skip("decoder.")) point.stack = Stack::decoder;
+  if (skip("query.")) point.stream = Stream::query;
+  const bool in_block = skip("blocks.");
   if (in_block) {
-    name.remove_prefix(7);
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), point.block);
     if (error != std::errc() || point.block < 0) return std::nullopt;
     name.remove_prefix(static_cast<std::size_t>(end - name.data()));
-    if (!name.starts_with('.')) return std::nullopt;
-    name.remove_prefix(1);
+    if (!skip(".")) return std::nullopt;
   }
-  for (const SiteInfo& info : sites) {
-    if (info.in_block == in_block && info.name == name) {
+  for (const AttentionRole role : {AttentionRole::self, AttentionRole::cross}) {
+    if (role == AttentionRole::cross && point.stack != Stack::decoder) continue;
+    for (const SiteInfo& info : sites) {
+      point.role = role;
       point.site = info.site;
-      return point;
+      if (info.in_block == in_block && (role == AttentionRole::self || in_cross(info.site)) && site_name(point) == name) return point;
     }
   }
   return std::nullopt;
@@ -113,20 +143,38 @@ std::optional<ProbePoint> parse_point(std::string_view name) {
 
 bool is_square(Site site) { return site == Site::pattern || site == Site::attn_scores; }
 
-PointShape point_shape(const ModelSpec& spec, const ProbePoint& point) {
-  const bool in_block = info_of(point.site).in_block;
-  if (in_block && (point.block < 0 || point.block >= static_cast<int>(spec.blocks.size()))) return {};
-  if (!in_block) {
-    switch (point.site) {
-      case Site::embed: return {1, spec.width};
-      case Site::pos_embed: return {spec.learned_positions ? std::size_t{1} : 0, spec.learned_positions ? spec.width : 0};
-      case Site::final_scale: return {spec.final_norm ? std::size_t{1} : 0, spec.final_norm ? std::size_t{1} : 0};
-      case Site::final_normalized: return {spec.final_norm ? std::size_t{1} : 0, spec.final_norm ? spec.width : 0};
-      default: return {spec.has_head ? std::size_t{1} : 0, spec.has_head ? spec.vocabulary : 0};
-    }
+const ModelSpec* stack_of(const ModelSpec& spec, const ProbePoint& point) {
+  if (point.stack == spec.stack) return &spec;
+  return point.stack == Stack::encoder && !spec.encoder.empty() ? &spec.encoder.front() : nullptr;
+}
+
+namespace {
+
+PointShape shape_outside_blocks(const ModelSpec& spec, const ProbePoint& point) {
+  const auto one_row = [](bool there, std::size_t width) { return there ? PointShape{1, width} : PointShape{}; };
+  if (point.role != AttentionRole::self) return {};
+  switch (point.site) {
+    case Site::embed: return one_row(point.stream == Stream::content, spec.token_width());
+    case Site::pos_embed: return one_row(spec.learned_positions && point.stream == Stream::content, spec.token_width());
+    case Site::final_scale: return one_row(spec.final_norm && point.stream == Stream::content, 1);
+    case Site::final_normalized: return one_row(spec.final_norm && point.stream == Stream::content, spec.width);
+    default: return one_row(spec.has_head && point.stream == Stream::content, spec.vocabulary);
   }
+}
+
+}  // namespace
+
+PointShape point_shape(const ModelSpec& model, const ProbePoint& point) {
+  const ModelSpec* stack = stack_of(model, point);
+  if (!stack) return {};
+  const ModelSpec& spec = *stack;
+  const bool in_block = info_of(point.site).in_block;
+  if (!in_block) return shape_outside_blocks(spec, point);
+  if (point.block < 0 || point.block >= static_cast<int>(spec.blocks.size())) return {};
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(point.block)];
-  const AttentionSpec& attention = block.attention;
+  const bool cross = point.role == AttentionRole::cross;
+  if (cross && (!block.cross || !in_cross(point.site))) return {};
+  const AttentionSpec& attention = cross ? *block.cross : block.attention;
   switch (point.site) {
     case Site::q: case Site::rot_q: case Site::z: return {attention.heads, attention.head_dim};
     case Site::k: case Site::rot_k: case Site::v: return {attention.kv_heads, attention.head_dim};
@@ -140,18 +188,33 @@ PointShape point_shape(const ModelSpec& spec, const ProbePoint& point) {
   }
 }
 
-std::vector<ProbePoint> all_points(const ModelSpec& spec) {
+std::vector<ProbePoint> all_points(const ModelSpec& model) {
   std::vector<ProbePoint> points;
   const auto add = [&](const ProbePoint& point) {
-    if (point_shape(spec, point).heads > 0) points.push_back(point);
+    if (point_shape(model, point).heads > 0) points.push_back(point);
   };
-  for (const Site site : {Site::embed, Site::pos_embed}) add({.site = site});
-  for (int block = 0; block < static_cast<int>(spec.blocks.size()); ++block) {
+  const auto add_block = [&](ProbePoint point, bool (*wanted)(Site)) {
     for (const SiteInfo& info : sites) {
-      if (info.in_block) add({.block = block, .site = info.site});
+      point.site = info.site;
+      if (info.in_block && wanted(info.site)) add(point);
+    }
+  };
+  const auto add_stack = [&](const ModelSpec& spec) {
+    for (const Site site : {Site::embed, Site::pos_embed}) add({.stack = spec.stack, .site = site});
+    for (int block = 0; block < static_cast<int>(spec.blocks.size()); ++block) {
+      add_block({.stack = spec.stack, .block = block}, [](Site site) { return site <= Site::resid_mid; });
+      add_block({.stack = spec.stack, .role = AttentionRole::cross, .block = block}, [](Site site) { return !is_key_or_value(site); });
+      add_block({.stack = spec.stack, .block = block}, [](Site site) { return site > Site::resid_mid; });
+    }
+    for (const Site site : {Site::final_scale, Site::final_normalized, Site::logits}) add({.stack = spec.stack, .site = site});
+  };
+  for (const ModelSpec& encoder : model.encoder) {
+    add_stack(encoder);
+    for (int block = 0; block < static_cast<int>(model.blocks.size()); ++block) {
+      add_block({.stack = model.stack, .role = AttentionRole::cross, .block = block}, is_key_or_value);
     }
   }
-  for (const Site site : {Site::final_scale, Site::final_normalized, Site::logits}) add({.site = site});
+  add_stack(model);
   return points;
 }
 

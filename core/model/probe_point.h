@@ -12,10 +12,6 @@
 
 namespace vitrine {
 
-enum class Stack : std::uint8_t { only, encoder, decoder };
-enum class Stream : std::uint8_t { content, query };
-enum class AttentionRole : std::uint8_t { self, cross };
-
 /// A place in the forward pass, in TransformerLens' names. Shapes as [rows, heads, width]; heads is 1 where a point has none.
 enum class Site : std::uint8_t {
   embed,            ///< hook_embed: token embeddings
@@ -55,7 +51,8 @@ struct ProbePoint {
   auto operator<=>(const ProbePoint&) const = default;
 };
 
-/// "blocks.3.attn.hook_q"
+/// "blocks.3.attn.hook_q", "encoder.blocks.3.attn.hook_q", "decoder.blocks.3.cross_attn.hook_q", "query.blocks.3.attn.hook_q" (of
+/// XLNet's query stream). A decoder's blocks with cross attention have three norms: ln1, ln2 (cross) and ln3 (mlp).
 std::string point_name(const ProbePoint& point);
 /// Empty where the name is none of this program's.
 std::optional<ProbePoint> parse_point(std::string_view name);
@@ -70,6 +67,9 @@ struct PointShape {
   std::size_t width = 0;
 };
 PointShape point_shape(const ModelSpec& spec, const ProbePoint& point);
+
+/// The description of the stack that a point lies in; null where the model has no such stack.
+const ModelSpec* stack_of(const ModelSpec& spec, const ProbePoint& point);
 
 /// Every point of a model in the order in which the forward pass reaches them.
 std::vector<ProbePoint> all_points(const ModelSpec& spec);

@@ -2,15 +2,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace vitrine {
 
+/// Of a model with one stack of blocks, or of an encoder-decoder.
+enum class Stack : std::uint8_t { only, encoder, decoder };
+enum class Stream : std::uint8_t { content, query };
+enum class AttentionRole : std::uint8_t { self, cross };
+
 enum class NormKind { layer, rms };
 /// pre: x + f(norm(x)). post: norm(x + f(x)), BERT. parallel (GPT-J): x + attn(norm(x)) + mlp(norm(x)).
 enum class NormPlacement { pre, post, parallel };
-enum class Activation { gelu_erf, gelu_tanh, silu, relu };
+enum class Activation { gelu_erf, gelu_tanh, silu, relu, tanh };
 enum class RopeKind { none, half, interleaved };  ///< rotate (i, i + d/2), or (2i, 2i + 1)
 enum class Mask { none, causal };                 ///< none = bidirectional
 enum class Pooling { none, mean, cls, last };
@@ -38,14 +44,44 @@ struct MlpSpec {
 
 struct BlockSpec {
   AttentionSpec attention;
+  std::optional<AttentionSpec> cross{};  ///< over the encoder's rows, between attention and mlp
   MlpSpec mlp;
   NormKind norm = NormKind::rms;
   NormPlacement placement = NormPlacement::pre;
   float norm_epsilon = 1e-5f;
 };
 
-/// A model as data. One forward pass reads it; an architecture file only fills it in.
+/// Where rows of the position table come from.
+enum class PositionTable {
+  file,
+  sines,         ///< sin | cos of position * 10000^(-2i/width), i < width/2 (Vaswani et al. 2017, halves side by side)
+  sines_to_end,  ///< of position * 10000^(-i/(width/2 - 1)) (tensor2tensor)
+};
+
+/// Between the last block and the token logits: activation(W x + b), normed (BERT's masked-language-model head).
+struct HeadTransformSpec {
+  std::size_t width = 0;
+  Activation activation = Activation::gelu_erf;
+  float norm_epsilon = 1e-12f;  ///< of a layer norm
+};
+
+enum class ReadoutRows { every, first, last, mean, last_end };  ///< last_end: of the last end-of-sequence token
+enum class LabelRule { softmax, sigmoid, number };             ///< number: a regression
+
+/// What is read off a sequence besides token logits: a pooler, or labels with or without one.
+struct ReadoutSpec {
+  ReadoutRows rows = ReadoutRows::first;
+  std::optional<Activation> dense{};   ///< activation(W x + b) [width] first
+  std::size_t labels = 0;              ///< 0: a pooler alone
+  std::vector<std::string> names{};    ///< [labels]
+  LabelRule rule = LabelRule::softmax;
+};
+
+/// A model as data. One forward pass reads it; an architecture file only fills it in. Of an encoder-decoder it is the decoder,
+/// which holds its encoder.
 struct ModelSpec {
+  Stack stack = Stack::only;
+  std::vector<ModelSpec> encoder{};  ///< one, whose rows cross attention sees, or none
   std::string architecture;  ///< name in the architecture table
   std::string name;          ///< the model's own, for people
   std::size_t width = 0;     ///< of the residual stream, d_model
@@ -56,12 +92,24 @@ struct ModelSpec {
   bool has_head = true;      ///< false: no logits (a bare encoder)
   bool embedding_norm = false;
   std::size_t token_types = 0;  ///< rows of the segment embedding, 0 = none
-  bool learned_positions = false;
+  std::size_t embedding_width = 0;  ///< 0: width; else a projection follows the embedding's norm
+  bool learned_positions = false;   ///< rows of a table are added
+  PositionTable position_table = PositionTable::file;
+  std::size_t position_offset = 0;  ///< row of the first position
+  /// Its rows stand at position_offset - 1 and do not count as positions (RoBERTa's padding).
+  std::optional<std::int32_t> uncounted_token{};
   float embedding_scale = 1.0f;
+  float head_scale = 1.0f;          ///< times the rows that the head multiplies
+  std::optional<HeadTransformSpec> head_transform{};
+  std::optional<ReadoutSpec> readout{};
+  std::optional<std::int32_t> end_token{};  ///< that ReadoutRows::last_end means
   Pooling pooling = Pooling::none;  ///< how a sentence embedding is made of the rows
 
   /// Whether rows see only what stands before them: such a model has a cache and goes in chunks.
   bool causal() const { return blocks.front().attention.mask == Mask::causal; }
+  std::size_t token_width() const { return embedding_width > 0 ? embedding_width : width; }
+  /// Of what the head multiplies.
+  std::size_t head_width() const { return head_transform ? head_transform->width : width; }
 };
 
 }  // namespace vitrine

@@ -5,9 +5,12 @@
 namespace vitrine {
 
 TapPlan::TapPlan(const ModelSpec& spec, std::span<Observer* const> observers)
-    : observers_(observers.begin(), observers.end()), any_(spec.blocks.size() + 1), write_(spec.blocks.size() + 1) {
+    : observers_(observers.begin(), observers.end()), blocks_(spec.blocks.size() + 1) {
+  for (const ModelSpec& encoder : spec.encoder) blocks_ = std::max(blocks_, encoder.blocks.size() + 1);
+  any_.resize((lane_of({.stack = Stack::encoder}) + 1) * blocks_);
+  write_.resize(any_.size());
   for (const ProbePoint& point : all_points(spec)) {
-    const auto row = static_cast<std::size_t>(point.block + 1);
+    const std::size_t row = lane_of(point) * blocks_ + static_cast<std::size_t>(point.block + 1);
     const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(point.site);
     for (const Observer* observer : observers_) {
       const Access access = observer->access(point);

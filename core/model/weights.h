@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "core/model/spec.h"
 #include "core/tensor/tensor.h"
 
 namespace vitrine {
@@ -14,6 +15,8 @@ namespace vitrine {
 enum class Role : std::uint8_t {
   token_embedding, position_embedding, type_embedding, embedding_norm, final_norm, head,
   attn_norm, attn_q, attn_k, attn_v, attn_out, mlp_norm, mlp_gate, mlp_up, mlp_down,
+  cross_norm, cross_q, cross_k, cross_v, cross_out,
+  embedding_projection, head_transform, head_norm, readout_dense, readout_labels,
 };
 std::string_view role_name(Role role);
 
@@ -21,6 +24,7 @@ struct WeightKey {
   Role role;
   int block = -1;     ///< -1 outside the blocks
   bool bias = false;
+  Stack stack = Stack::only;  ///< ModelSpec::stack of the description that it belongs to
   auto operator<=>(const WeightKey&) const = default;
 };
 

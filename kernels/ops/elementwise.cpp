@@ -100,6 +100,13 @@ HWY_INLINE hn::Vec<D> activated(D d, Activation activation, hn::Vec<D> x) {
       return hn::Mul(x, logistic(d, x));
     case Activation::relu:
       return hn::Max(x, hn::Zero(d));
+    case Activation::tanh: {  // (1 - e) / (1 + e), e = exp(-2 |x|); small arguments by the series, which keeps their digits
+      const auto one = hn::Set(d, 1.0f), e = exp_of_negative(d, hn::Mul(hn::Set(d, -2.0f), hn::Abs(x))), square = hn::Mul(x, x);
+      const auto large = hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), x);
+      auto series = hn::MulAdd(square, hn::Set(d, -17.0f / 315.0f), hn::Set(d, 2.0f / 15.0f));
+      series = hn::MulAdd(square, hn::MulAdd(square, series, hn::Set(d, -1.0f / 3.0f)), one);
+      return hn::IfThenElse(hn::Lt(hn::Abs(x), hn::Set(d, 0.1f)), hn::Mul(x, series), large);
+    }
   }
   return x;
 }

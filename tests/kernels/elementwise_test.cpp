@@ -64,6 +64,8 @@ double defined(Activation activation, double x) {
       return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case Activation::silu:
       return x / (1.0 + std::exp(-x));
+    case Activation::tanh:
+      return std::tanh(x);
     case Activation::relu:
       return std::max(x, 0.0);
   }
@@ -72,7 +74,7 @@ double defined(Activation activation, double x) {
 
 TEST_P(Elementwise, Activations) {
   for (const Activation activation :
-       {Activation::gelu_erf, Activation::gelu_tanh, Activation::silu, Activation::relu}) {
+       {Activation::gelu_erf, Activation::gelu_tanh, Activation::silu, Activation::relu, Activation::tanh}) {
     std::vector<float> x;
     for (float number = -12.0f; number <= 12.0f; number += 0.0078f) x.push_back(number);
     for (const float number : {0.0f, -0.0f, 1e-20f, -1e-20f, 100.0f, -100.0f, 1e4f, -1e4f}) x.push_back(number);
