@@ -56,10 +56,11 @@ class CpuOps : public Ops {
     });
   }
 
-  void rotate(const AttentionSpec& spec, std::span<const std::uint32_t> positions, TensorView<const float, 3> x,
-              TensorView<float, 3> out) override {
+  void rotate(const AttentionSpec& spec, RopeReach reach, std::span<const std::uint32_t> positions,
+              TensorView<const float, 3> x, TensorView<float, 3> out) override {
     if (positions.empty()) return;
-    const RopeTable& table = rope_table(spec, *std::max_element(positions.begin(), positions.end()) + std::size_t{1});
+    RopeTable& table = rope_table(spec, reach);
+    table.reserve(*std::max_element(positions.begin(), positions.end()) + std::size_t{1});
     each_row(x.extent(0), [&](std::size_t r) {
       for (std::size_t h = 0; h < x.extent(1); ++h) {
         const float* from = &x(r, h, 0);
@@ -74,6 +75,15 @@ class CpuOps : public Ops {
                 TensorView<float, 2> out) override {
     each_row(pre.extent(0),
              [&](std::size_t r) { activate_row(activation, row_of(pre, r), row_or_null(linear, r), &out(r, 0)); });
+  }
+
+  void soft_cap(float cap, TensorView<float, 2> x) override {
+    constexpr std::size_t piece = 4096;  // numbers: rows of logits are long and few
+    const std::size_t pieces = (x.extent(1) + piece - 1) / piece;
+    pool_.run(x.extent(0) * pieces, [&](std::size_t task, std::size_t) {
+      const std::size_t row = task / pieces, begin = task % pieces * piece;
+      soft_cap_row(cap, {&x(row, begin), std::min(piece, x.extent(1) - begin)});
+    });
   }
 
   void add(TensorView<const float, 2> a, TensorView<const float, 2> b, TensorView<float, 2> out) override {
@@ -124,8 +134,7 @@ class CpuOps : public Ops {
     factors.q = {&problem.q(rows.row, rows.head, 0), {count, dim}, {problem.q.stride(0), 1}};
     factors.k = {k.data(), {problem.k.kv_len, dim}};
     factors.normalizer = normalizer;
-    factors.score = problem.score.of_rows(rows.row, count);
-    factors.head = rows.head;
+    factors.score = problem.score;
     factors.rule = rows.rule;
     factors.threshold = threshold;
     factors.q_start = problem.q_start + rows.row;
@@ -150,10 +159,9 @@ class CpuOps : public Ops {
     });
   }
 
-  const RopeTable& rope_table(const AttentionSpec& spec, std::size_t positions) {
-    auto found = std::ranges::find_if(ropes_, [&](const RopeTable& table) { return table.serves(spec); });
-    if (found == ropes_.end()) found = ropes_.emplace(ropes_.end(), spec);
-    found->reserve(positions);
+  RopeTable& rope_table(const AttentionSpec& spec, RopeReach reach) {
+    auto found = std::ranges::find_if(ropes_, [&](const RopeTable& table) { return table.serves(spec, reach); });
+    if (found == ropes_.end()) found = ropes_.emplace(ropes_.end(), spec, reach);
     return *found;
   }
 

@@ -17,8 +17,13 @@ struct TensorRule {
   bool transposed = false;   ///< stored [in, out] (GPT-2's Conv1D)
   std::size_t first_row = 0; ///< of the model's matrix in the file's (fused q, k, v), after transposing
   std::size_t rows = 0;      ///< 0 = all
+  std::size_t fused_rows = 0; ///< of the file's matrix, where only a part is the model's; 0 = any number
   std::size_t permuted_heads = 0;  ///< > 0: q, k rows were interleaved per head for GGUF; undone when packed
+  /// > 0: of every `period` rows the model's are the first `run` from first_row on (q, k, v of one head after the other)
+  std::size_t run = 0, period = 0;
+  bool plus_one = false;     ///< stored less one (Gemma's norms)
   bool optional = false;
+  bool needed_bias = false;  ///< of a bias, which else may be missing
   std::size_t cols = 0;      ///< > 0: rows of so many numbers, where the file cuts an axis in two
 };
 

@@ -9,6 +9,18 @@
 
 namespace vitrine {
 
+namespace {
+
+/// After an observer wrote normalized rows: the weight anew.
+void apply_gain(const Weight* gain, TensorView<const float, 2> raw, TensorView<float, 2> out) {
+  const Tensor numbers = gain ? expand(*gain) : Tensor();
+  for (std::size_t r = 0; r < raw.extent(0); ++r) {
+    for (std::size_t c = 0; c < raw.extent(1); ++c) out(r, c) = gain ? raw(r, c) * numbers.floats()[c] : raw(r, c);
+  }
+}
+
+}  // namespace
+
 TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
   return context_.workspace.matrix(slot, live_rows_, cols);
 }
@@ -17,8 +29,9 @@ const Weight* BlockPass::weight(Role role, int block, bool bias) const {
   return context_.model.weights.find({role, block, bias, spec_.stack});
 }
 
-Product BlockPass::product(Role role, int block, TensorView<float, 2> out) const {
-  return {&context_.model.weights.at({role, block, false, spec_.stack}), weight(role, block, true), out};
+Product BlockPass::product(Role role, int block, TensorView<float, 2> out, int expert) const {
+  const WeightStore& weights = context_.model.weights;
+  return {&weights.at({role, block, false, spec_.stack, expert}), weights.find({role, block, true, spec_.stack, expert}), out};
 }
 
 void BlockPass::show(const ProbePoint& point, TensorView<float, 2> values) const {
@@ -61,12 +74,7 @@ TensorView<float, 2> BlockPass::embed() {
     ops.gather(*weight(Role::type_embedding, -1), types, 1.0f, rows);
     ops.add(stream, rows, stream);
   }
-  if (spec_.learned_positions) {
-    TensorView<float, 2> rows = matrix(position_rows, width);
-    ops.gather(*weight(Role::position_embedding, -1), table_positions(), 1.0f, rows);
-    show(at(-1, Site::pos_embed), rows);
-    ops.add(stream, rows, stream);
-  }
+  if (!spec_.projection_first) add_positions(stream);
   if (spec_.embedding_norm) {
     const TensorView<float, 2> sum = stream;
     stream = matrix(stream_b, width);
@@ -78,7 +86,16 @@ TensorView<float, 2> BlockPass::embed() {
   TensorView<float, 2> out = matrix(spec_.embedding_norm ? stream_a : stream_b, spec_.width);
   const Product projection[] = {product(Role::embedding_projection, -1, out)};
   ops.multiply(stream, projection);
-  return out;
+  return spec_.projection_first ? add_positions(out) : out;
+}
+
+TensorView<float, 2> BlockPass::add_positions(TensorView<float, 2> stream) {
+  if (!spec_.learned_positions) return stream;
+  TensorView<float, 2> rows = matrix(position_rows, stream.extent(1));
+  context_.ops.gather(*weight(Role::position_embedding, -1), table_positions(), 1.0f, rows);
+  show(at(-1, Site::pos_embed), rows);
+  context_.ops.add(stream, rows, stream);
+  return stream;
 }
 
 TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot) {
@@ -97,38 +114,74 @@ TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, Ten
     return out;
   }
   show(point, raw);  // rms norm: before the weight, which is applied anew where an observer wrote
-  if (context_.taps.writes(point)) {
-    const Tensor numbers = expand(*gain);
-    for (std::size_t r = 0; r < raw.extent(0); ++r) {
-      for (std::size_t c = 0; c < spec.width; ++c) out(r, c) = raw(r, c) * numbers.floats()[c];
-    }
+  if (context_.taps.writes(point)) apply_gain(gain, raw, out);
+  return out;
+}
+
+/// Of every head with the same weight, into columns of one buffer; the queries' and the keys' lie side by side.
+/// @param x  [rows, heads, head_dim]
+TensorView<float, 3> BlockPass::normalize_heads(int index, const NormSites& sites, TensorView<float, 3> x, std::size_t column) {
+  const BlockSpec& block = spec_.blocks[static_cast<std::size_t>(index)];
+  const std::size_t heads = x.extent(1), dim = x.extent(2), all_heads = block.attention.heads + block.attention.kv_heads;
+  const ProbePoint scale_point = at(index, sites.scale), point = at(index, sites.normalized);
+  const bool show_scale = context_.taps.wants(scale_point), show_raw = context_.taps.wants(point);
+  const auto heads_of = [&](std::size_t slot, std::size_t width) {
+    return as_heads(columns(matrix(slot, all_heads * width), column * width, heads * width), heads, width);
+  };
+  const TensorView<float, 3> out = heads_of(qk_normed, dim), raw = show_raw ? heads_of(qk_normed_raw, dim) : TensorView<float, 3>{},
+                             scale = show_scale ? heads_of(qk_norm_scale, 1) : TensorView<float, 3>{};
+  const Weight* gain = weight(sites.role, index);
+  // A head's rows or a row's heads in one call: as few calls as can be.
+  const bool by_row = x.extent(0) < heads;
+  const auto part = [&](TensorView<float, 3> of, std::size_t i) -> TensorView<float, 2> {
+    if (of.empty()) return {};
+    if (by_row) return {&of(i, 0, 0), {heads, of.extent(2)}, {of.stride(1), 1}};
+    return {&of(0, i, 0), {of.extent(0), of.extent(2)}, {of.stride(0), 1}};
+  };
+  for (std::size_t i = 0; i < (by_row ? x.extent(0) : heads); ++i) {
+    context_.ops.normalize({NormKind::rms, block.norm_epsilon, gain, nullptr}, part(x, i), part(out, i), part(scale, i), part(raw, i));
+  }
+  if (show_scale) show_heads(scale_point, scale);
+  if (show_raw) show_heads(point, raw);
+  for (std::size_t i = 0; i < heads && context_.taps.writes(point); ++i) {
+    apply_gain(gain, {&raw(0, i, 0), {raw.extent(0), dim}, {raw.stride(0), 1}}, {&out(0, i, 0), {out.extent(0), dim}, {out.stride(0), 1}});
   }
   return out;
+}
+
+/// What a module adds to the residual stream, from what it puts out.
+TensorView<float, 2> BlockPass::contribution(int index, const NormSites& sites, TensorView<float, 2> out) {
+  if (spec_.blocks[static_cast<std::size_t>(index)].placement != NormPlacement::sandwich) return out;
+  return normalize(index, sites, out, module_normed);
 }
 
 TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) {
   const ModelSpec& spec = spec_;
   const NormPlacement placement = spec.blocks[static_cast<std::size_t>(index)].placement;
-  const bool post = placement == NormPlacement::post;
+  const bool post = placement == NormPlacement::post, parallel = is_parallel(placement);
   Ops& ops = context_.ops;
   show(at(index, Site::resid_pre), residual);
   const NormSites first{Role::attn_norm, Site::ln1_scale, Site::ln1_normalized};
   const NormSites second{Role::mlp_norm, Site::ln2_scale, Site::ln2_normalized};
 
-  TensorView<float, 2> attn_out = attention(index, post ? residual : normalize(index, first, residual, normed));
+  const TensorView<float, 2> input = post ? residual : normalize(index, first, residual, normed);
+  TensorView<float, 2> attn_out = attention(index, input);
   if (live_rows_ == 0) return attn_out;
   if (is_last(index) && !rows_.first_wanted.empty()) residual = wanted_rows(residual);
   show(at(index, Site::attn_module_out), attn_out);
+  attn_out = contribution(index, {Role::attn_post_norm, Site::ln1_post_scale, Site::ln1_post_normalized}, attn_out);
   show(at(index, Site::attn_out), attn_out);
   TensorView<float, 2> resid_mid = matrix(mid, spec.width);
   ops.add(residual, attn_out, resid_mid);
-  show(at(index, Site::resid_mid), resid_mid);
+  if (!parallel) show(at(index, Site::resid_mid), resid_mid);
 
   TensorView<float, 2> base = post ? normalize(index, first, resid_mid, mid_normed) : resid_mid;
   if (spec.blocks[static_cast<std::size_t>(index)].cross) resid_mid = base = cross_block(index, base, post);
-  if (placement == NormPlacement::parallel) base = resid_mid;
-  TensorView<float, 2> mlp_out = mlp(index, post ? base : normalize(index, second, resid_mid, normed));
+  const TensorView<float, 2> mlp_input = post ? base : placement == NormPlacement::parallel_shared ? input
+                                                     : normalize(index, second, parallel ? residual : base, normed);
+  TensorView<float, 2> mlp_out = mlp(index, mlp_input);
   show(at(index, Site::mlp_module_out), mlp_out);
+  mlp_out = contribution(index, {Role::mlp_post_norm, Site::ln2_post_scale, Site::ln2_post_normalized}, mlp_out);
   show(at(index, Site::mlp_out), mlp_out);
   TensorView<float, 2> out = matrix(residual.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
   ops.add(base, mlp_out, out);
@@ -154,10 +207,12 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   show_heads(at(index, Site::q), q);
   show_heads(at(index, Site::k), k);
   show_heads(at(index, Site::v), v);
-  if (spec.rope != RopeKind::none) {
-    context_.ops.rotate(spec, rows_.positions, q, q);
-    context_.ops.rotate(spec, rows_.positions, k, k);
+  if (spec.qk_norm) {
+    q = normalize_heads(index, {Role::attn_q_norm, Site::q_norm_scale, Site::q_norm_normalized}, q, 0);
+    k = normalize_heads(index, {Role::attn_k_norm, Site::k_norm_scale, Site::k_norm_normalized}, k, spec.heads);
   }
+  rotate(spec, q);
+  rotate(spec, k);
   show_heads(at(index, Site::rot_q), q);
   show_heads(at(index, Site::rot_k), k);
   attend(index, q, k, v);
@@ -166,6 +221,16 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   const Product projection[] = {product(Role::attn_out, index, out)};
   context_.ops.multiply(matrix(attention_z, q_width), projection);
   return out;
+}
+
+void BlockPass::rotate(const AttentionSpec& spec, TensorView<float, 3> x) {
+  if (spec.rope == RopeKind::none) return;
+  if (spec.rope_far_factors.empty()) return context_.ops.rotate(spec, RopeReach::near, rows_.positions, x, x);
+  for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    const std::size_t first = rows_.first_row[s], count = rows_.segments[s].ids.size();
+    const TensorView<float, 3> rows = x.slice(first, count);
+    context_.ops.rotate(spec, rows_.segments[s].cache->reach(), std::span(rows_.positions).subspan(first, count), rows, rows);
+  }
 }
 
 /// Keys and values from position `start` on into the segment's cache, as it holds them; queries turn with the keys.
@@ -289,6 +354,10 @@ void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
 }
 
 TensorView<float, 2> BlockPass::mlp(int index, TensorView<float, 2> input) {
+  return spec_.blocks[static_cast<std::size_t>(index)].mlp.experts > 0 ? expert_mlp(index, input) : dense_mlp(index, input);
+}
+
+TensorView<float, 2> BlockPass::dense_mlp(int index, TensorView<float, 2> input) {
   const MlpSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].mlp;
   TensorView<float, 2> pre = matrix(gate, spec.width), linear;
   if (spec.gated) {

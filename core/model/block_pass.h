@@ -52,8 +52,20 @@ class BlockPass {
     AttentionRole of = AttentionRole::self;
   };
   std::pmr::vector<std::int32_t> table_positions() const;
+  TensorView<float, 2> add_positions(TensorView<float, 2> stream);
   TensorView<float, 2> normalize(int index, const NormSites& sites, TensorView<float, 2> x, std::size_t slot);
+  TensorView<float, 3> normalize_heads(int index, const NormSites& sites, TensorView<float, 3> x, std::size_t column);
+  TensorView<float, 2> contribution(int index, const NormSites& sites, TensorView<float, 2> out);
+  void rotate(const AttentionSpec& spec, TensorView<float, 3> x);
   TensorView<float, 2> attention(int index, TensorView<float, 2> input);
+  /// A row that an expert takes, and how much of the expert's output it adds.
+  struct ExpertRow {
+    std::uint32_t expert, row;
+    float weight;
+  };
+  struct ExpertRows {
+    TensorView<float, 2> input, out;  ///< [rows, width] of the pass
+  };
   /// Rows of one segment, [rows, heads, head_dim].
   struct HeadRows {
     TensorView<float, 3> q, k, v;
@@ -79,9 +91,13 @@ class BlockPass {
   void show_maps(const MapOf& of, std::span<const AttentionProblem> problems);
   void show_map_rows(const MapOf& of, const AttentionProblem& problem, std::size_t row, std::span<const RowRef> rows);
   TensorView<float, 2> mlp(int index, TensorView<float, 2> input);
+  TensorView<float, 2> dense_mlp(int index, TensorView<float, 2> input);
+  TensorView<float, 2> expert_mlp(int index, TensorView<float, 2> input);
+  void run_expert(int index, int expert, std::span<const ExpertRow> rows, const ExpertRows& of);
+  std::pmr::vector<ExpertRow> choose_experts(int index, TensorView<float, 2> input);
   TensorView<float, 2> matrix(std::size_t slot, std::size_t cols) const;
   const Weight* weight(Role role, int block, bool bias = false) const;
-  Product product(Role role, int block, TensorView<float, 2> out) const;
+  Product product(Role role, int block, TensorView<float, 2> out, int expert = -1) const;
   void show_heads(const ProbePoint& point, TensorView<float, 3> values) const;
 
   const ForwardContext& context_;

@@ -13,7 +13,8 @@ namespace vitrine {
 enum Slot : std::size_t {
   stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, threshold,
   row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows, last_residual,
-  cross_q, cross_kv, cross_mid, cross_normed,
+  cross_q, cross_kv, cross_mid, cross_normed, qk_normed, qk_normed_raw, qk_norm_scale, module_normed, router, expert_choice,
+  expert_rows, expert_out,
 };
 
 inline TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {

@@ -50,15 +50,34 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
   }
 }
 
+/// Near or far factors of the rope, by how long the text is with this segment; keys that are there were turned by one of them.
+void choose_reach(const ModelSpec& spec, const Segment& segment) {
+  const auto turned = std::ranges::find_if(spec.blocks, [](const BlockSpec& block) { return !block.attention.rope_far_factors.empty(); });
+  if (turned == spec.blocks.end() || !segment.cache) return;
+  const std::size_t near = turned->attention.rope_near, start = start_of(segment), end = start + segment.ids.size();
+  const RopeReach reach = end > near ? RopeReach::far : RopeReach::near;
+  const RopeReach before = start == 0 ? reach : segment.shared > 0 ? segment.shared_from->reach() : segment.cache->reach();
+  if (before != reach) {
+    throw Error({"sequence " + std::to_string(segment.sequence), "a text that stays on one side of " + std::to_string(near) +
+                 " tokens, where the factors of this model's rope change", std::to_string(start) + " tokens that became " + std::to_string(end),
+                 "give the whole text at once"});
+  }
+  segment.cache->set_reach(reach);
+}
+
+bool is_derived(Site site) {
+  switch (site) {
+    case Site::ln1_scale: case Site::ln2_scale: case Site::ln1_post_scale: case Site::ln2_post_scale: case Site::q_norm_scale:
+    case Site::k_norm_scale: case Site::final_scale: case Site::normalizer: case Site::row_stats: case Site::expert_indices: return true;
+    default: return false;
+  }
+}
+
 void refuse_unsupported_points(const ForwardContext& context) {
   if (!context.taps.writes_anything()) return;
   for (const ProbePoint& point : all_points(context.model.spec)) {
     if (!context.taps.wants(point)) continue;
-    const bool written = context.taps.writes(point) &&
-                         (point.site == Site::ln1_scale || point.site == Site::ln2_scale ||
-                          point.site == Site::final_scale || point.site == Site::normalizer ||
-                          point.site == Site::row_stats);
-    if (written) {
+    if (context.taps.writes(point) && is_derived(point.site)) {
       throw Error({"point " + point_name(point), "a point that may be written", "a derived point", "write the value it is derived from"});
     }
   }
@@ -105,9 +124,10 @@ TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 
   TensorView<float, 2> dense = context.workspace.matrix(transformed_slot, hidden.extent(0), head.width);
   const Product products[] = {{weight(Role::head_transform, false), weight(Role::head_transform, true), dense}};
   context.ops.multiply(hidden, products);
-  context.ops.activate(head.activation, dense, {}, dense);
+  if (head.activation) context.ops.activate(*head.activation, dense, {}, dense);
+  if (!head.norm_epsilon) return dense;
   TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
-  context.ops.normalize({NormKind::layer, head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
+  context.ops.normalize({NormKind::layer, *head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
                         dense, normed, {}, {});
   return normed;
 }
@@ -129,6 +149,7 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
     const Product products[] = {{&context.model.weights.at({Role::head, -1, false, spec.stack}),
                                  context.model.weights.find({Role::head, -1, true, spec.stack}), logits}};
     context.ops.multiply(transform(context, input), products);
+    if (spec.logit_soft_cap > 0.0f) context.ops.soft_cap(spec.logit_soft_cap, logits);
     if (context.taps.wants(point)) {
       context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});
     }
@@ -158,7 +179,7 @@ std::pmr::vector<std::size_t> wanted_rows(const ForwardContext& context, const P
 void drop_unwanted(const ForwardContext& context, const ForwardSinks& sinks, std::span<const std::size_t> wanted, PassRows& pass) {
   const int last = static_cast<int>(pass.spec.blocks.size()) - 1;
   const NormPlacement placement = pass.spec.blocks.back().placement;
-  if (pass.spec.stack == Stack::encoder || sinks.hidden || sinks.readout || context.taps.wants_block(last) || context.taps.wants_block(-1) || placement != NormPlacement::pre) return;
+  if (pass.spec.stack == Stack::encoder || sinks.hidden || sinks.readout || context.taps.wants_block(last) || context.taps.wants_block(-1) || (placement != NormPlacement::pre && placement != NormPlacement::sandwich)) return;
   for (std::size_t s = 0; s < pass.segments.size(); ++s) {
     const std::size_t begin = pass.first_row[s], end = begin + pass.segments[s].ids.size();
     const auto first = std::ranges::lower_bound(wanted, begin);
@@ -209,7 +230,10 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
 }
 
 void run(const ForwardContext& context, const ModelSpec& spec, std::span<const Segment> segments, const ForwardSinks& sinks) {
-  for (const Segment& segment : segments) check_segment(spec, segment);
+  for (const Segment& segment : segments) {
+    check_segment(spec, segment);
+    choose_reach(spec, segment);
+  }
   refuse_unsupported_points(context);
   const std::size_t limit = spec.causal() ? max_rows : static_cast<std::size_t>(-1);
   std::pmr::vector<Segment> pass(context.workspace.lists());

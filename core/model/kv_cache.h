@@ -19,6 +19,9 @@ class KvCache {
 
   const KvFormat& format() const { return format_; }
   std::size_t length() const { return length_; }
+  /// By which factors the keys were turned; of an empty cache, by which they will be.
+  RopeReach reach() const { return reach_; }
+  void set_reach(RopeReach reach) { reach_ = reach; }
   std::size_t bytes() const;
 
   /// Makes room for `rows` more positions.
@@ -47,6 +50,7 @@ class KvCache {
   KvView view_of(const Block& block, const Tensor& tensor, std::size_t kv_len) const;
   std::size_t context_;
   KvFormat format_;
+  RopeReach reach_ = RopeReach::near;
   std::size_t length_ = 0;
   std::size_t capacity_ = 0;
   std::vector<Block> blocks_;

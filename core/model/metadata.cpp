@@ -1,23 +1,45 @@
 #include "core/model/metadata.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/error.h"
 
 namespace vitrine {
 
-const Json& MetadataReader::find(std::initializer_list<std::string_view> keys) const {
-  for (const std::string_view key : keys) {
-    if (checkpoint_.metadata.has(key)) return checkpoint_.metadata[key];
-  }
+namespace {
+
+/// A model that sees besides (Gemma 3) keeps what its text is made by in an object of its own.
+const Json& root_of(const Json& metadata) { return metadata["text_config"].is_object() ? metadata["text_config"] : metadata; }
+
+}  // namespace
+
+MetadataReader::MetadataReader(const Checkpoint& checkpoint)
+    : checkpoint_(checkpoint), root_(root_of(checkpoint.metadata)), architecture_(is_gguf() ? model_type(checkpoint) : "") {}
+
+const Json& MetadataReader::value(std::string_view key) const {
   static const Json none;
+  if (!key.starts_with('%')) return root_[key];
+  return is_gguf() ? root_[architecture_ + std::string(key.substr(1))] : none;
+}
+
+const Json& MetadataReader::find(std::initializer_list<std::string_view> keys) const {
+  static const Json none;
+  for (const std::string_view key : keys) {
+    if (const Json& found = value(key); !found.is_null()) return found;
+  }
   return none;
+}
+
+bool MetadataReader::lists(std::string_view key) const {
+  return root_.is_object() && std::ranges::any_of(root_.members(), [&](const auto& member) { return member.first == key; });
 }
 
 bool MetadataReader::has(std::initializer_list<std::string_view> keys) const { return !find(keys).is_null(); }
 
 void MetadataReader::refuse(std::string_view key, std::string_view expected, std::string_view found) const {
-  throw Error({checkpoint_.path.string() + ": " + std::string(key), std::string(expected), std::string(found), ""});
+  const std::string name = key.starts_with('%') ? architecture_ + std::string(key.substr(1)) : std::string(key);
+  throw Error({checkpoint_.path.string() + ": " + name, std::string(expected), std::string(found), ""});
 }
 
 std::size_t MetadataReader::count(std::initializer_list<std::string_view> keys, std::size_t limit) const {
@@ -53,6 +75,37 @@ std::string MetadataReader::text_or(std::initializer_list<std::string_view> keys
   if (value.is_null()) return std::string(fallback);
   if (!value.is_string()) refuse(*keys.begin(), "a text", quoted(value.dump()));
   return value.string();
+}
+
+const Json::Array* MetadataReader::list(std::string_view key, std::size_t length) const {
+  const Json& found = value(key);
+  if (found.is_null()) return nullptr;
+  if (!found.is_array() || found.items().size() != length) {
+    refuse(key, "a list of " + std::to_string(length), found.is_array() ? "one of " + std::to_string(found.items().size()) : quoted(found.dump()));
+  }
+  return &found.items();
+}
+
+std::vector<std::string> MetadataReader::texts(std::string_view key, std::size_t length) const {
+  std::vector<std::string> texts;
+  const Json::Array* items = list(key, length);
+  for (std::size_t i = 0; items && i < length; ++i) {
+    if (!(*items)[i].is_string()) refuse(key, "a list of texts", quoted((*items)[i].dump()));
+    texts.push_back((*items)[i].string());
+  }
+  return texts;
+}
+
+std::vector<std::size_t> MetadataReader::counts(std::string_view key, std::size_t length) const {
+  std::vector<std::size_t> counts;
+  const Json::Array* items = list(key, length);
+  for (std::size_t i = 0; items && i < length; ++i) {
+    const Json& item = (*items)[i];
+    const bool truth = item.is_bool(), whole = item.is_integer() && item.integer() >= 0;
+    if (!truth && !whole) refuse(key, "a list of whole numbers", quoted(item.dump()));
+    counts.push_back(truth ? item.boolean() : static_cast<std::size_t>(item.integer()));
+  }
+  return counts;
 }
 
 std::size_t MetadataReader::head_size(std::size_t width, std::size_t heads) const {

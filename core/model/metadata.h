@@ -1,6 +1,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -11,11 +12,17 @@
 namespace vitrine {
 
 /// Checked reading of a checkpoint's metadata; every Error names the file and the key. Several keys = spellings of one
-/// thing, the first that is there counts.
+/// thing, the first that is there counts; a '%' at the beginning stands for GGUF's general.architecture.
 class MetadataReader {
  public:
-  explicit MetadataReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit MetadataReader(const Checkpoint& checkpoint);
 
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  bool is_gguf() const { return checkpoint_.format == "gguf"; }
+  /// The value as it is; null where there is none.
+  const Json& value(std::string_view key) const;
+  /// Whether the key stands there, with null or another value.
+  bool lists(std::string_view key) const;
   bool has(std::initializer_list<std::string_view> keys) const;
   /// A whole number in [1, limit].
   std::size_t count(std::initializer_list<std::string_view> keys, std::size_t limit = 1u << 24) const;
@@ -23,6 +30,9 @@ class MetadataReader {
   double number_or(std::initializer_list<std::string_view> keys, double fallback) const;
   bool flag_or(std::initializer_list<std::string_view> keys, bool fallback) const;
   std::string text_or(std::initializer_list<std::string_view> keys, std::string_view fallback) const;
+  /// A list of texts or of whole numbers from 0, `length` of them; empty where there is none.
+  std::vector<std::string> texts(std::string_view key, std::size_t length) const;
+  std::vector<std::size_t> counts(std::string_view key, std::size_t length) const;
   /// width / heads, which must have no remainder.
   std::size_t head_size(std::size_t width, std::size_t heads) const;
   /// Hugging Face's names of activations.
@@ -31,7 +41,10 @@ class MetadataReader {
 
  private:
   const Json& find(std::initializer_list<std::string_view> keys) const;
+  const Json::Array* list(std::string_view key, std::size_t length) const;
   const Checkpoint& checkpoint_;
+  const Json& root_;
+  std::string architecture_;  // GGUF's
 };
 
 /// "general.architecture" of a GGUF, "model_type" of a config.json; empty where neither is a text.

@@ -58,8 +58,30 @@ Weight unpermuted_bias(const Weight& source, std::size_t heads) {
   return turned;
 }
 
+/// Rows in turns: of every period the first `run`.  A bias is one column of numbers.
+Weight every_period(const Weight& source, const TensorRule& rule) {
+  Tensor copy(source.type, {rule.rows, source.cols});
+  for (std::size_t row = 0; row < rule.rows; ++row) {
+    const std::size_t from = rule.first_row + row / rule.run * rule.period + row % rule.run;
+    std::memcpy(copy.bytes().data() + row * source.stride_bytes(), source.row(from), source.stride_bytes());
+  }
+  return make_weight(std::move(copy));
+}
+
+Weight plus_one(const Weight& source) {
+  Tensor sums = expand(source);
+  for (float& number : sums.floats()) number += 1.0f;
+  return make_weight(std::move(sums));
+}
+
 Weight cut(Weight weight, const TensorRule& rule, bool bias) {
   if (rule.rows == 0) return weight;
+  if (rule.period > 0) {
+    if (bias) std::swap(weight.rows, weight.cols);
+    weight = every_period(weight, rule);
+    if (bias) std::swap(weight.rows, weight.cols);
+    return weight;
+  }
   if (bias) {
     weight.data += row_bytes(weight.type, rule.first_row);
     weight.cols = rule.rows;
@@ -80,6 +102,11 @@ class Loader {
     load_one({role, block, false, spec_.stack}, rows, cols);
     load_one({role, block, true, spec_.stack}, 1, rows);
   }
+  /// One of a block's experts.
+  void load_expert(Role role, int block, int expert, std::size_t rows, std::size_t cols) {
+    load_one({role, block, false, spec_.stack, expert}, rows, cols);
+    load_one({role, block, true, spec_.stack, expert}, 1, rows);
+  }
   void load_norm(Role role, int block, std::size_t width) {
     load_one({role, block, false, spec_.stack}, 1, width);
     load_one({role, block, true, spec_.stack}, 1, width);
@@ -93,7 +120,7 @@ class Loader {
     const NamedTensor* tensor = checkpoint_.find(rule.name);
     const std::string where = checkpoint_.path.string() + ": tensor " + rule.name;
     if (!tensor) {
-      if (rule.optional || key.bias) return;
+      if (rule.optional || (key.bias && !rule.needed_bias)) return;
       throw Error({where, shape_text(rows, cols), "nothing", "the file is no complete model"});
     }
     if (dtype_info(tensor->weight.type).expand == nullptr) {
@@ -103,6 +130,9 @@ class Loader {
     if (rule.cols > 0 && (weight.rows * weight.cols) % rule.cols == 0 && !dtype_info(weight.type).quantized) {
       weight.rows = weight.rows * weight.cols / rule.cols;
       weight.cols = rule.cols;
+    }
+    if (key.bias && (rule.rows > 0 || rule.permuted_heads > 0) && dtype_info(weight.type).block_size > 1) {
+      throw Error({where, "a bias in F32, F16 or BF16", std::string(dtype_info(weight.type).name), ""});
     }
     const std::size_t whole_rows = rule.rows == 0 ? rows : weight_rows(rule, weight, key.bias);
     check_shape(where, rule, key.bias, weight, {whole_rows, cols});
@@ -114,6 +144,7 @@ class Loader {
     if (rule.permuted_heads > 0) {
       weight = key.bias ? unpermuted_bias(weight, rule.permuted_heads) : unpermuted(weight, rule.permuted_heads);
     }
+    if (rule.plus_one) weight = plus_one(weight);
     store_.put(key, std::move(weight));
   }
 
@@ -128,10 +159,12 @@ class Loader {
   static void check_shape(const std::string& where, const TensorRule& rule, bool bias, const Weight& weight, Shape model) {
     const std::size_t rows = rule.transposed ? weight.cols : weight.rows;
     const std::size_t cols = rule.transposed ? weight.rows : weight.cols;
-    const std::size_t last = rule.first_row + rule.rows;
-    const bool fits = rule.rows == 0 ? rows == model.rows && cols == model.cols
-                                     : (bias ? rows == 1 && cols >= last : rows >= last && cols == model.cols);
-    if (!fits) throw Error({where, shape_text(model.rows, model.cols), shape_text(rows, cols), ""});
+    std::size_t last = rule.first_row + rule.rows;
+    if (rule.period > 0) last = rule.first_row + (rule.rows / rule.run - 1) * rule.period + rule.run;
+    if (rule.fused_rows > 0) (bias ? model.cols : model.rows) = rule.fused_rows;
+    const bool part = rule.rows > 0 && rule.fused_rows == 0;
+    const bool fits = !part ? rows == model.rows && cols == model.cols : bias ? rows == 1 && cols >= last : rows >= last && cols == model.cols;
+    if (!fits || (bias ? cols : rows) < last) throw Error({where, shape_text(model.rows, model.cols), shape_text(rows, cols), ""});
   }
 
   Weight once_transposed(const std::string& name, const Weight& weight) {
@@ -157,6 +190,16 @@ void load_cross(Loader& loader, const ModelSpec& spec, int index) {
   loader.load(Role::cross_out, index, spec.width, q_width);
 }
 
+void load_experts(Loader& loader, const ModelSpec& spec, int index) {
+  const MlpSpec& mlp = spec.blocks[static_cast<std::size_t>(index)].mlp;
+  loader.load(Role::mlp_router, index, mlp.experts, spec.width);
+  for (int expert = 0; expert < static_cast<int>(mlp.experts); ++expert) {
+    if (mlp.gated) loader.load_expert(Role::mlp_gate, index, expert, mlp.width, spec.width);
+    loader.load_expert(Role::mlp_up, index, expert, mlp.width, spec.width);
+    loader.load_expert(Role::mlp_down, index, expert, spec.width, mlp.width);
+  }
+}
+
 void load_block(Loader& loader, const ModelSpec& spec, int index) {
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(index)];
   const AttentionSpec& attention = block.attention;
@@ -166,8 +209,17 @@ void load_block(Loader& loader, const ModelSpec& spec, int index) {
   loader.load(Role::attn_k, index, kv_width, spec.width);
   loader.load(Role::attn_v, index, kv_width, spec.width);
   loader.load(Role::attn_out, index, spec.width, q_width);
+  if (attention.qk_norm) {
+    loader.load_norm(Role::attn_q_norm, index, attention.head_dim);
+    loader.load_norm(Role::attn_k_norm, index, attention.head_dim);
+  }
+  if (block.placement == NormPlacement::sandwich) {
+    loader.load_norm(Role::attn_post_norm, index);
+    loader.load_norm(Role::mlp_post_norm, index);
+  }
   if (block.cross) load_cross(loader, spec, index);
-  loader.load_norm(Role::mlp_norm, index);
+  if (block.placement != NormPlacement::parallel_shared) loader.load_norm(Role::mlp_norm, index);
+  if (block.mlp.experts > 0) return load_experts(loader, spec, index);
   if (block.mlp.gated) loader.load(Role::mlp_gate, index, block.mlp.width, spec.width);
   loader.load(Role::mlp_up, index, block.mlp.width, spec.width);
   loader.load(Role::mlp_down, index, spec.width, block.mlp.width);
@@ -215,7 +267,7 @@ void load_head(Loader& loader, Model& model) {
   const ModelSpec& spec = model.spec;
   if (spec.head_transform) {
     loader.load(Role::head_transform, -1, spec.head_transform->width, spec.width);
-    loader.load_norm(Role::head_norm, -1, spec.head_transform->width);
+    if (spec.head_transform->norm_epsilon) loader.load_norm(Role::head_norm, -1, spec.head_transform->width);
   }
   loader.load(Role::head, -1, spec.vocabulary, spec.head_width());
   const WeightKey head{Role::head, -1, false, spec.stack};
@@ -232,10 +284,10 @@ void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec)
   refuse_more_blocks(architecture, model, spec);
   read_vocabulary(architecture, model, spec);
   Loader loader(*model.checkpoint, architecture, spec, model.weights);
-  const std::size_t token_width = spec.token_width();
+  const std::size_t token_width = spec.token_width(), position_width = spec.projection_first ? spec.width : token_width;
   loader.load(Role::token_embedding, -1, spec.vocabulary, token_width);
   if (spec.learned_positions && spec.position_table == PositionTable::file) {
-    loader.load(Role::position_embedding, -1, spec.context + spec.position_offset, token_width);
+    loader.load(Role::position_embedding, -1, spec.context + spec.position_offset, position_width);
   } else if (spec.learned_positions) {
     model.weights.put({Role::position_embedding, -1, false, spec.stack}, sine_table(spec, spec.context + spec.position_offset));
   }

@@ -45,15 +45,18 @@ class Ops {
   virtual void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out,
                          TensorView<float, 2> scale, TensorView<float, 2> unscaled) = 0;
 
-  /// Rotates the leading rope_dim numbers of each head. out may be x.
+  /// Rotates the leading rope_dim numbers of each head, by the angles of the spec's near or far factors. out may be x.
   /// @param x, out      [rows, heads, head_dim]
   /// @param positions   [rows]
-  virtual void rotate(const AttentionSpec& spec, std::span<const std::uint32_t> positions,
+  virtual void rotate(const AttentionSpec& spec, RopeReach reach, std::span<const std::uint32_t> positions,
                       TensorView<const float, 3> x, TensorView<float, 3> out) = 0;
 
   /// out = activation(pre), or activation(pre) * linear where linear is not empty. out may be pre.
   virtual void activate(Activation activation, TensorView<const float, 2> pre, TensorView<const float, 2> linear,
                         TensorView<float, 2> out) = 0;
+
+  /// x = cap * tanh(x / cap).
+  virtual void soft_cap(float cap, TensorView<float, 2> x) = 0;
 
   /// out = a + b; out may be a or b.
   virtual void add(TensorView<const float, 2> a, TensorView<const float, 2> b, TensorView<float, 2> out) = 0;

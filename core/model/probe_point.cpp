@@ -26,6 +26,10 @@ constexpr std::array sites{
     SiteInfo{Site::q, "attn.hook_q", true, "q"},
     SiteInfo{Site::k, "attn.hook_k", true, "k"},
     SiteInfo{Site::v, "attn.hook_v", true, "v"},
+    SiteInfo{Site::q_norm_scale, "attn.q_norm.hook_scale", true, "q_norm_scale"},
+    SiteInfo{Site::q_norm_normalized, "attn.q_norm.hook_normalized", true, "q_norm_normalized"},
+    SiteInfo{Site::k_norm_scale, "attn.k_norm.hook_scale", true, "k_norm_scale"},
+    SiteInfo{Site::k_norm_normalized, "attn.k_norm.hook_normalized", true, "k_norm_normalized"},
     SiteInfo{Site::rot_q, "attn.hook_rot_q", true, "rot_q"},
     SiteInfo{Site::rot_k, "attn.hook_rot_k", true, "rot_k"},
     SiteInfo{Site::attn_scores, "attn.hook_attn_scores", true, "scores"},
@@ -35,14 +39,21 @@ constexpr std::array sites{
     SiteInfo{Site::row_stats, "attn.hook_row_stats", true, "row_stats"},
     SiteInfo{Site::z, "attn.hook_z", true, "z"},
     SiteInfo{Site::attn_module_out, "attn.hook_out", true, "attn_module_out"},
+    SiteInfo{Site::ln1_post_scale, "ln1_post.hook_scale", true, "ln1_post_scale"},
+    SiteInfo{Site::ln1_post_normalized, "ln1_post.hook_normalized", true, "ln1_post_normalized"},
     SiteInfo{Site::attn_out, "hook_attn_out", true, "attn_out"},
     SiteInfo{Site::resid_mid, "hook_resid_mid", true, "resid_mid"},
     SiteInfo{Site::ln2_scale, "ln2.hook_scale", true, "ln2_scale"},
     SiteInfo{Site::ln2_normalized, "ln2.hook_normalized", true, "ln2_normalized"},
+    SiteInfo{Site::router_logits, "mlp.hook_router_logits", true, "router_logits"},
+    SiteInfo{Site::expert_weights, "mlp.hook_expert_weights", true, "expert_weights"},
+    SiteInfo{Site::expert_indices, "mlp.hook_expert_indices", true, "expert_indices"},
     SiteInfo{Site::mlp_pre, "mlp.hook_pre", true, "mlp_pre"},
     SiteInfo{Site::mlp_pre_linear, "mlp.hook_pre_linear", true, "mlp_pre_linear"},
     SiteInfo{Site::mlp_post, "mlp.hook_post", true, "mlp_post"},
     SiteInfo{Site::mlp_module_out, "mlp.hook_out", true, "mlp_module_out"},
+    SiteInfo{Site::ln2_post_scale, "ln2_post.hook_scale", true, "ln2_post_scale"},
+    SiteInfo{Site::ln2_post_normalized, "ln2_post.hook_normalized", true, "ln2_post_normalized"},
     SiteInfo{Site::mlp_out, "hook_mlp_out", true, "mlp_out"},
     SiteInfo{Site::resid_post, "hook_resid_post", true, "resid_post"},
     SiteInfo{Site::final_scale, "ln_final.hook_scale", false, "final_scale"},
@@ -164,6 +175,21 @@ PointShape shape_outside_blocks(const ModelSpec& spec, const ProbePoint& point) 
 
 }  // namespace
 
+/// Whether a block computes what a site shows; the others are there in every block.
+static bool has_site(const BlockSpec& block, const AttentionSpec& attention, Site site) {
+  switch (site) {
+    case Site::q_norm_scale: case Site::q_norm_normalized: case Site::k_norm_scale: case Site::k_norm_normalized: return attention.qk_norm;
+    case Site::ln1_post_scale: case Site::ln1_post_normalized: case Site::ln2_post_scale: case Site::ln2_post_normalized:
+      return block.placement == NormPlacement::sandwich;
+    case Site::ln2_scale: case Site::ln2_normalized: return block.placement != NormPlacement::parallel_shared;
+    case Site::resid_mid: return !is_parallel(block.placement);
+    case Site::router_logits: case Site::expert_weights: case Site::expert_indices: return block.mlp.experts > 0;
+    case Site::mlp_pre: case Site::mlp_post: return block.mlp.experts == 0;
+    case Site::mlp_pre_linear: return block.mlp.gated && block.mlp.experts == 0;
+    default: return true;
+  }
+}
+
 PointShape point_shape(const ModelSpec& model, const ProbePoint& point) {
   const ModelSpec* stack = stack_of(model, point);
   if (!stack) return {};
@@ -175,15 +201,21 @@ PointShape point_shape(const ModelSpec& model, const ProbePoint& point) {
   const bool cross = point.role == AttentionRole::cross;
   if (cross && (!block.cross || !in_cross(point.site))) return {};
   const AttentionSpec& attention = cross ? *block.cross : block.attention;
+  if (!has_site(block, attention, point.site)) return {};
   switch (point.site) {
     case Site::q: case Site::rot_q: case Site::z: return {attention.heads, attention.head_dim};
     case Site::k: case Site::rot_k: case Site::v: return {attention.kv_heads, attention.head_dim};
     case Site::attn_scores: case Site::pattern: return {attention.heads, 0};
     case Site::normalizer: case Site::threshold: return {attention.heads, 1};
     case Site::row_stats: return {attention.heads, 3};
-    case Site::ln1_scale: case Site::ln2_scale: return {1, 1};
-    case Site::mlp_pre: case Site::mlp_post: return {1, block.mlp.width};
-    case Site::mlp_pre_linear: return {block.mlp.gated ? std::size_t{1} : 0, block.mlp.gated ? block.mlp.width : 0};
+    case Site::q_norm_scale: return {attention.heads, 1};
+    case Site::q_norm_normalized: return {attention.heads, attention.head_dim};
+    case Site::k_norm_scale: return {attention.kv_heads, 1};
+    case Site::k_norm_normalized: return {attention.kv_heads, attention.head_dim};
+    case Site::ln1_scale: case Site::ln2_scale: case Site::ln1_post_scale: case Site::ln2_post_scale: return {1, 1};
+    case Site::router_logits: case Site::expert_weights: return {1, block.mlp.experts};
+    case Site::expert_indices: return {1, block.mlp.experts_per_row};
+    case Site::mlp_pre: case Site::mlp_post: case Site::mlp_pre_linear: return {1, block.mlp.width};
     default: return {1, spec.width};
   }
 }

@@ -20,6 +20,8 @@ enum class Site : std::uint8_t {
   ln1_scale,        ///< blocks.i.ln1.hook_scale [pos, 1]
   ln1_normalized,   ///< blocks.i.ln1.hook_normalized (rms: before the weight; layer: after weight and bias)
   q, k, v,          ///< blocks.i.attn.hook_q/k/v, before rope; k and v keep their own head count
+  q_norm_scale, q_norm_normalized,  ///< blocks.i.attn.q_norm.hook_scale [pos, heads, 1], hook_normalized (before the weight)
+  k_norm_scale, k_norm_normalized,
   rot_q, rot_k,     ///< blocks.i.attn.hook_rot_q/rot_k: the factors as multiplied
   attn_scores,      ///< blocks.i.attn.hook_attn_scores [pos, heads, pos], on demand, -inf where masked
   pattern,          ///< blocks.i.attn.hook_pattern [pos, heads, pos], on demand
@@ -28,13 +30,18 @@ enum class Site : std::uint8_t {
   row_stats,        ///< blocks.i.attn.hook_row_stats [pos, heads, 3]: entropy, distance, first-key weight (RowStats)
   z,                ///< blocks.i.attn.hook_z
   attn_module_out,  ///< blocks.i.attn.hook_out: raw module output
+  ln1_post_scale, ln1_post_normalized,  ///< blocks.i.ln1_post.hook_scale/hook_normalized: the norm of what attention puts out
   attn_out,         ///< blocks.i.hook_attn_out: contribution to the residual stream
   resid_mid,        ///< blocks.i.hook_resid_mid
   ln2_scale, ln2_normalized,
+  router_logits,    ///< blocks.i.mlp.hook_router_logits [pos, experts]
+  expert_weights,   ///< blocks.i.mlp.hook_expert_weights [pos, experts]: the softmax of them, over all experts
+  expert_indices,   ///< blocks.i.mlp.hook_expert_indices [pos, experts_per_row], the largest first
   mlp_pre,          ///< blocks.i.mlp.hook_pre
   mlp_pre_linear,   ///< blocks.i.mlp.hook_pre_linear: the factor beside a gate
   mlp_post,         ///< blocks.i.mlp.hook_post
   mlp_module_out,   ///< blocks.i.mlp.hook_out
+  ln2_post_scale, ln2_post_normalized,  ///< blocks.i.ln2_post: of what the MLP puts out
   mlp_out,          ///< blocks.i.hook_mlp_out
   resid_post,       ///< blocks.i.hook_resid_post
   final_scale,      ///< ln_final.hook_scale

@@ -14,10 +14,15 @@ enum class Stream : std::uint8_t { content, query };
 enum class AttentionRole : std::uint8_t { self, cross };
 
 enum class NormKind { layer, rms };
-/// pre: x + f(norm(x)). post: norm(x + f(x)), BERT. parallel (GPT-J): x + attn(norm(x)) + mlp(norm(x)).
-enum class NormPlacement { pre, post, parallel };
+/// pre: x + f(norm(x)). post: norm(x + f(x)), BERT. sandwich (Gemma 2): x + norm(f(norm(x))).
+/// parallel (GPT-NeoX): x + attn(norm1(x)) + mlp(norm2(x)). parallel_shared (Falcon 7B): the same with one norm.
+enum class NormPlacement { pre, post, sandwich, parallel, parallel_shared };
+inline bool is_parallel(NormPlacement placement) {
+  return placement == NormPlacement::parallel || placement == NormPlacement::parallel_shared;
+}
 enum class Activation { gelu_erf, gelu_tanh, silu, relu, tanh };
 enum class RopeKind { none, half, interleaved };  ///< rotate (i, i + d/2), or (2i, 2i + 1)
+enum class RopeReach { near, far };               ///< which factors of a spec: of short texts, or of those beyond rope_near
 enum class Mask { none, causal };                 ///< none = bidirectional
 enum class Pooling { none, mean, cls, last };
 
@@ -30,6 +35,11 @@ struct AttentionSpec {
   std::size_t rope_dim = 0;         ///< leading part of a head that rotates
   float rope_theta = 10000.0f;
   std::vector<float> rope_factors;  ///< divides the angle of pair i; empty = ones
+  float rope_magnitude = 1.0f;      ///< times sines and cosines (YaRN, LongRoPE)
+  std::vector<float> rope_far_factors;  ///< instead of rope_factors in texts of more than rope_near tokens (LongRoPE); empty: none
+  std::size_t rope_near = 0;
+  bool qk_norm = false;             ///< the queries and keys of each head are rms-normed before they turn (Qwen 3)
+  std::vector<float> distance_slopes;  ///< [heads] added to scores for each position between query and key (ALiBi); empty: none
   float scale = 0.0f;               ///< of q·k
   float soft_cap = 0.0f;            ///< 0 = none
   std::size_t window = 0;           ///< 0 = none
@@ -40,6 +50,8 @@ struct MlpSpec {
   std::size_t width = 0;
   bool gated = false;
   Activation activation = Activation::silu;
+  std::size_t experts = 0;          ///< > 0: so many MLPs, of which each row takes some (Mixtral); 0: one for all rows
+  std::size_t experts_per_row = 0;  ///< those with the largest router logits, weighed by the softmax over these
 };
 
 struct BlockSpec {
@@ -58,11 +70,12 @@ enum class PositionTable {
   sines_to_end,  ///< of position * 10000^(-i/(width/2 - 1)) (tensor2tensor)
 };
 
-/// Between the last block and the token logits: activation(W x + b), normed (BERT's masked-language-model head).
+/// Between the last block and the token logits: activation(W x + b), normed (BERT's masked-language-model head), or W x alone
+/// (OPT).
 struct HeadTransformSpec {
   std::size_t width = 0;
-  Activation activation = Activation::gelu_erf;
-  float norm_epsilon = 1e-12f;  ///< of a layer norm
+  std::optional<Activation> activation = Activation::gelu_erf;
+  std::optional<float> norm_epsilon = 1e-12f;  ///< of a layer norm
 };
 
 enum class ReadoutRows { every, first, last, mean, last_end };  ///< last_end: of the last end-of-sequence token
@@ -99,6 +112,8 @@ struct ModelSpec {
   /// Its rows stand at position_offset - 1 and do not count as positions (RoBERTa's padding).
   std::optional<std::int32_t> uncounted_token{};
   float embedding_scale = 1.0f;
+  bool projection_first = false;    ///< positions are added behind the embedding's projection (OPT), not before it (ALBERT)
+  float logit_soft_cap = 0.0f;      ///< c > 0: c * tanh(logit / c)
   float head_scale = 1.0f;          ///< times the rows that the head multiplies
   std::optional<HeadTransformSpec> head_transform{};
   std::optional<ReadoutSpec> readout{};

@@ -17,6 +17,7 @@ enum class Role : std::uint8_t {
   attn_norm, attn_q, attn_k, attn_v, attn_out, mlp_norm, mlp_gate, mlp_up, mlp_down,
   cross_norm, cross_q, cross_k, cross_v, cross_out,
   embedding_projection, head_transform, head_norm, readout_dense, readout_labels,
+  attn_q_norm, attn_k_norm, attn_post_norm, mlp_post_norm, mlp_router,
 };
 std::string_view role_name(Role role);
 
@@ -25,6 +26,7 @@ struct WeightKey {
   int block = -1;     ///< -1 outside the blocks
   bool bias = false;
   Stack stack = Stack::only;  ///< ModelSpec::stack of the description that it belongs to
+  int expert = -1;            ///< -1 where a block has one MLP for all rows
   auto operator<=>(const WeightKey&) const = default;
 };
 

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -40,7 +41,7 @@ void print_kernels() {
   }
 }
 
-/// Hook names of a block, as every architecture has them; the command line's short names beside them.
+/// Hook names of a block, those that every architecture has and those that some have.
 void print_points() {
   ModelSpec spec;
   spec.width = spec.vocabulary = 1;
@@ -49,9 +50,17 @@ void print_points() {
   block.attention.heads = block.attention.kv_heads = block.attention.head_dim = 1;
   block.mlp = {.width = 1, .gated = true, .activation = Activation::silu};
   spec.blocks = {block};
-  for (const ProbePoint& point : all_points(spec)) {
+  const std::vector<ProbePoint> usual = all_points(spec);
+  for (const ProbePoint& point : usual) {
     const std::string name = point_name(point);
     std::printf("%-34s %s\n", name.c_str(), is_square(point.site) ? "[pos, head, pos], on demand" : "");
+  }
+  BlockSpec& with_all = spec.blocks.front();
+  with_all.attention.qk_norm = true;
+  with_all.placement = NormPlacement::sandwich;
+  with_all.mlp.experts = with_all.mlp.experts_per_row = 1;
+  for (const ProbePoint& point : all_points(spec)) {
+    if (std::ranges::find(usual, point) == usual.end()) std::printf("%-34s where the architecture has it\n", point_name(point).c_str());
   }
 }
 

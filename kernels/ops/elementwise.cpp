@@ -119,6 +119,13 @@ void activate(Activation activation, std::span<const float> pre, const float* li
   });
 }
 
+void soft_cap(float cap, std::span<float> x) {
+  each(x.size(), [&](auto d, std::size_t i) HWY_ATTR {
+    const auto ratio = hn::Div(hn::LoadU(d, x.data() + i), hn::Set(d, cap));
+    hn::StoreU(hn::Mul(activated(d, Activation::tanh, ratio), hn::Set(d, cap)), d, x.data() + i);
+  });
+}
+
 void add(std::span<const float> a, const float* b, float* out) {
   each(a.size(), [&](auto d, std::size_t i)
                      HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, a.data() + i), hn::LoadU(d, b + i)), d, out + i); });
@@ -199,6 +206,7 @@ namespace {
 
 HWY_EXPORT(normalize);
 HWY_EXPORT(activate);
+HWY_EXPORT(soft_cap);
 HWY_EXPORT(add);
 HWY_EXPORT(rotate);
 HWY_EXPORT(store_f16);
@@ -213,6 +221,8 @@ void normalize_row(NormKind kind, float epsilon, const NormRow& row) {
 void activate_row(Activation activation, std::span<const float> pre, const float* linear, float* out) {
   HWY_DYNAMIC_DISPATCH(activate)(activation, pre, linear, out);
 }
+
+void soft_cap_row(float cap, std::span<float> x) { HWY_DYNAMIC_DISPATCH(soft_cap)(cap, x); }
 
 void add_row(std::span<const float> a, const float* b, float* out) { HWY_DYNAMIC_DISPATCH(add)(a, b, out); }
 

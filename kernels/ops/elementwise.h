@@ -25,6 +25,9 @@ void normalize_row(NormKind kind, float epsilon, const NormRow& row);
 /// out = activation(pre) (* linear where it is not null); all [count], out may be pre.
 void activate_row(Activation activation, std::span<const float> pre, const float* linear, float* out);
 
+/// x = cap * tanh(x / cap)
+void soft_cap_row(float cap, std::span<float> x);
+
 /// out = a + b
 void add_row(std::span<const float> a, const float* b, float* out);
 

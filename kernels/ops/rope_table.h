@@ -7,11 +7,11 @@
 
 namespace vitrine {
 
-/// Cosines and sines of every position up to the largest one seen, for one set of rope parameters.
+/// Cosines and sines of every position up to the largest one seen, times the magnitude, for one set of rope parameters.
 class RopeTable {
  public:
-  explicit RopeTable(const AttentionSpec& spec);
-  bool serves(const AttentionSpec& spec) const;
+  RopeTable(const AttentionSpec& spec, RopeReach reach);
+  bool serves(const AttentionSpec& spec, RopeReach reach) const;
   /// Makes rows for positions below `count`.
   void reserve(std::size_t count);
   /// [pairs]
@@ -19,7 +19,7 @@ class RopeTable {
   const float* sine(std::size_t position) const { return sines_.data() + position * frequency_.size(); }
 
  private:
-  float theta_;
+  float theta_, magnitude_;
   std::size_t dim_;
   std::vector<float> factors_, frequency_, cosines_, sines_;
 };
