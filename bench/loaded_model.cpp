@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "bench/machine.h"
+#include "core/model/resident.h"
 #include "kernels/kernels.h"
 
 namespace vitrine {
@@ -70,6 +71,12 @@ std::shared_ptr<const LoadedModel> loaded_model(const std::string& path) {
   made->file_bytes = static_cast<double>(std::filesystem::is_regular_file(path) ? std::filesystem::file_size(path)
                                                                                 : made->model.weights.bytes());
   return found = made;
+}
+
+std::shared_ptr<const LoadedModel> resident(const LoadedModel& loaded) {
+  auto moved = std::make_shared<LoadedModel>(loaded);
+  make_resident(moved->model, bench_pool());
+  return moved;
 }
 
 std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, unsigned seed) {

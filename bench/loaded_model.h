@@ -26,6 +26,9 @@ struct LoadedModel {
 /// @throws Error as load_model
 std::shared_ptr<const LoadedModel> loaded_model(const std::string& path);
 
+/// The same with its weights in memory of huge pages, as `vitrine generate` has them (core/model/resident.h).
+std::shared_ptr<const LoadedModel> resident(const LoadedModel& loaded);
+
 /// Random ids of the vocabulary, the same for the same seed: speed does not depend on them.
 std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, unsigned seed = 1);
 

@@ -8,6 +8,7 @@
 
 #include "core/base/json.h"
 #include "core/model/forward.h"
+#include "core/model/resident.h"
 #include "experiments/texts.h"
 
 namespace CLI {
@@ -54,6 +55,8 @@ class Session {
   InputText read(const TextOptions& options) const;
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
+  /// For a run that decodes many tokens (core/model/resident.h).
+  void make_resident() { vitrine::make_resident(model_, *pool_); }
   KvCache new_cache() const { return KvCache(model_.spec, kv_format_); }
   /// Cache number `index`, emptied: its memory is kept from call to call unless it is large.
   KvCache& empty_cache(std::size_t index);

@@ -70,6 +70,7 @@ class FileRecorder : public Recorder {
   RowBuffer& add_rows(const char* name, DType type) { return add({.name = name, .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
   bool is_cached(const ProbePoint& point) const;
+  PatternRule rule_of(int block) const;
   DType type_of(const ProbePoint& point) const;
   void append(RowBuffer& buffer, TensorView<const float, 3> values);
   void append_square(RowBuffer& buffer, Site site, TensorView<const float, 3> values);
@@ -153,6 +154,10 @@ bool FileRecorder::is_cached(const ProbePoint& point) const {
   return source_.model.spec.causal() && (point.site == Site::rot_k || point.site == Site::v);
 }
 
+PatternRule FileRecorder::rule_of(int block) const {
+  return source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
+}
+
 /// Factors as multiplied keep the type they were multiplied in; f16 is checked while it is written.
 DType FileRecorder::type_of(const ProbePoint& point) const {
   switch (options_.store) {
@@ -165,13 +170,14 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
   // What codes stand for needs more digits than a half has.
   if (is_cached(point)) return options_.kv_format.type == DType::f16 ? DType::f16 : DType::f32;
   if (point.site == Site::rot_k || point.site == Site::v) return DType::f32;
-  return point.site == Site::rot_q || point.site == Site::logits ? DType::f32 : DType::f16;
+  if (point.site == Site::rot_q) return rule_of(point.block).bf16_factors ? DType::bf16 : DType::f32;
+  return point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
 void FileRecorder::plan_attention(int block) {
   const AttentionSpec& spec = source_.model.spec.blocks[static_cast<std::size_t>(block)].attention;
   const std::string group = attention_group(block);
-  const PatternRule rule = source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
+  const PatternRule rule = rule_of(block);
   file_.plan_attention(block, spec, rule);
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
     const ProbePoint point{.block = block, .site = site};

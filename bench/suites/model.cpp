@@ -74,7 +74,7 @@ struct Depth {
   std::vector<TokenId> ids;
 
   explicit Depth(const Row& row)
-      : runner(row.loaded, row.precision), cache(runner.new_cache()), ids(random_ids(*row.loaded, row.tokens + 1)) {
+      : runner(resident(*row.loaded), row.precision), cache(runner.new_cache()), ids(random_ids(*row.loaded, row.tokens + 1)) {
     runner.run_ids(std::span(ids).first(row.tokens), cache);
   }
 };

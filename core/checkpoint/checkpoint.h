@@ -59,13 +59,15 @@ std::string checkpoint_sha256(const Checkpoint& checkpoint);
 std::string sha256(std::string_view bytes);
 
 /// A file mapped read-only; empty files give an empty span. Throws Error where it cannot be opened.
-class MappedFile {
+class MappedFile : public Storage {
  public:
   explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
+  ~MappedFile() override;
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return bytes_; }
+  void give_back(std::span<const std::byte> bytes) const override;
+  bool is_mapped() const override { return true; }
 
  private:
   std::span<const std::byte> bytes_;

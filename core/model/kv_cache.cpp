@@ -8,23 +8,6 @@
 #include "core/base/error.h"
 
 namespace vitrine {
-namespace {
-
-/// The first `rows` positions of every head, into room for another number of them.
-void copy_heads(const Tensor& from, Tensor& to, std::size_t rows) {
-  if (rows == 0) return;
-  const std::size_t heads = to.shape()[0], bytes = rows * row_bytes(to.type(), to.shape()[2]);
-  const std::size_t from_step = from.bytes().size() / heads, to_step = to.bytes().size() / heads;
-  for (std::size_t h = 0; h < heads; ++h) std::memcpy(to.bytes().data() + h * to_step, from.bytes().data() + h * from_step, bytes);
-}
-
-Tensor grown(const Tensor& old, DType type, std::vector<std::size_t> shape, std::size_t rows) {
-  Tensor fresh(type, std::move(shape));
-  copy_heads(old, fresh, rows);
-  return fresh;
-}
-
-}  // namespace
 
 KvCache::KvCache(const ModelSpec& spec, KvFormat format, AttentionRole role)
     : context_(role == AttentionRole::self ? spec.context : 0), format_(format) {
@@ -41,38 +24,52 @@ std::size_t KvCache::row_bytes(std::size_t block) const {
 
 std::size_t KvCache::head_bytes(std::size_t block) const { return capacity_ * row_bytes(block); }
 
-std::size_t KvCache::bytes() const {
-  std::size_t sum = 0;
-  for (const Block& block : blocks_) sum += block.keys.bytes().size() + block.values.bytes().size();
-  return sum;
+std::size_t KvCache::part_bytes(std::size_t block) const {
+  constexpr std::size_t line = 64;
+  return (blocks_[block].kv_heads * head_bytes(block) + line - 1) / line * line;
 }
+
+std::size_t KvCache::bytes() const { return memory_.bytes().size(); }
 
 void KvCache::reserve(std::size_t rows) {
   const std::size_t needed = length_ + rows;
   if (needed <= capacity_) return;
   std::size_t capacity = std::max<std::size_t>({needed, 2 * capacity_, 64});
   if (context_ > 0) capacity = std::max(needed, std::min(capacity, context_));
-  for (Block& block : blocks_) {
-    if (block.kv_heads == 0) continue;
-    const std::vector<std::size_t> shape{block.kv_heads, capacity, kv_head_numbers(format_.type, block.head_dim)};
-    block.keys = grown(block.keys, format_.type, shape, length_);
-    block.values = grown(block.values, format_.type, shape, length_);
+  *this = KvCache(*this, capacity);
+}
+
+/// The same positions with room for `capacity`.
+KvCache::KvCache(const KvCache& from, std::size_t capacity)
+    : context_(from.context_), format_(from.format_), length_(from.length_), capacity_(capacity), blocks_(from.blocks_) {
+  std::size_t bytes = 0;
+  for (std::size_t block = 0; block < blocks_.size(); ++block) {
+    blocks_[block].begin = bytes;
+    bytes += 2 * part_bytes(block);
   }
-  capacity_ = capacity;
+  memory_ = Tensor(DType::i8, {bytes});
+  for (std::size_t block = 0; block < blocks_.size(); ++block) copy_rows(block, from, length_);
 }
 
 std::byte* KvCache::key_row(std::size_t block, std::size_t position) {
-  return blocks_[block].keys.bytes().data() + position * row_bytes(block);
+  return memory_.bytes().data() + blocks_[block].begin + position * row_bytes(block);
 }
 
 std::byte* KvCache::value_row(std::size_t block, std::size_t position) {
-  return blocks_[block].values.bytes().data() + position * row_bytes(block);
+  return key_row(block, position) + part_bytes(block);
 }
 
 void KvCache::copy_rows(std::size_t block, const KvCache& from, std::size_t rows) {
   VITRINE_CHECK(from.format_ == format_ && rows <= from.capacity_ && rows <= capacity_);
-  copy_heads(from.blocks_[block].keys, blocks_[block].keys, rows);
-  copy_heads(from.blocks_[block].values, blocks_[block].values, rows);
+  if (rows == 0) return;
+  const std::byte* source = from.memory_.bytes().data() + from.blocks_[block].begin;
+  std::byte* target = memory_.bytes().data() + blocks_[block].begin;
+  for (std::size_t head = 0; head < blocks_[block].kv_heads; ++head) {
+    for (const bool values : {false, true}) {
+      std::memcpy(target + (values ? part_bytes(block) : 0) + head * head_bytes(block),
+                  source + (values ? from.part_bytes(block) : 0) + head * from.head_bytes(block), rows * row_bytes(block));
+    }
+  }
 }
 
 void KvCache::truncate(std::size_t length) {
@@ -80,18 +77,20 @@ void KvCache::truncate(std::size_t length) {
   length_ = length;
 }
 
-KvView KvCache::view_of(const Block& block, const Tensor& tensor, std::size_t kv_len) const {
-  return {.type = tensor.type(),
-          .rows = tensor.bytes().data(),
-          .row_bytes = static_cast<std::ptrdiff_t>(vitrine::row_bytes(tensor.type(), tensor.shape()[2])),
-          .head_bytes = static_cast<std::ptrdiff_t>(tensor.bytes().size() / block.kv_heads),
+KvView KvCache::view(std::size_t block, std::size_t begin, std::size_t kv_len) const {
+  return {.type = format_.type,
+          .rows = memory_.bytes().data() + begin,
+          .row_bytes = static_cast<std::ptrdiff_t>(row_bytes(block)),
+          .head_bytes = static_cast<std::ptrdiff_t>(head_bytes(block)),
           .kv_len = kv_len,
-          .kv_heads = block.kv_heads,
-          .head_dim = block.head_dim};
+          .kv_heads = blocks_[block].kv_heads,
+          .head_dim = blocks_[block].head_dim};
 }
 
-KvView KvCache::keys(std::size_t block, std::size_t kv_len) const { return view_of(blocks_[block], blocks_[block].keys, kv_len); }
+KvView KvCache::keys(std::size_t block, std::size_t kv_len) const { return view(block, blocks_[block].begin, kv_len); }
 
-KvView KvCache::values(std::size_t block, std::size_t kv_len) const { return view_of(blocks_[block], blocks_[block].values, kv_len); }
+KvView KvCache::values(std::size_t block, std::size_t kv_len) const {
+  return view(block, blocks_[block].begin + part_bytes(block), kv_len);
+}
 
 }  // namespace vitrine

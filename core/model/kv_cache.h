@@ -10,8 +10,8 @@
 
 namespace vitrine {
 
-/// Keys (rotated) and values of one causal sequence, or of a source under cross attention, all blocks. Grows by doubling up to the model's context. A head's
-/// positions lie one behind the other: a query reads them as one run.
+/// Keys (rotated) and values of one causal sequence, or of a source under cross attention, all blocks. Grows by doubling
+/// up to the model's context. A head's positions lie one behind the other: a query reads them as one run.
 class KvCache {
  public:
   /// @throws Error (usage) where the model's heads cannot be turned (require_kv_format)
@@ -45,15 +45,20 @@ class KvCache {
  private:
   struct Block {
     std::size_t kv_heads = 0, head_dim = 0;
-    Tensor keys{}, values{};  // [kv_heads, capacity, head_dim in whole blocks]
+    std::size_t begin = 0;  // of its keys in memory_
   };
-  KvView view_of(const Block& block, const Tensor& tensor, std::size_t kv_len) const;
+  KvCache(const KvCache& from, std::size_t capacity);
+  /// Bytes of a block's keys (or values) for `capacity_` positions.
+  std::size_t part_bytes(std::size_t block) const;
+  KvView view(std::size_t block, std::size_t begin, std::size_t kv_len) const;
+
   std::size_t context_;
   KvFormat format_;
   RopeReach reach_ = RopeReach::near;
   std::size_t length_ = 0;
   std::size_t capacity_ = 0;
   std::vector<Block> blocks_;
+  Tensor memory_;  // block after block keys, then values, each [kv_heads, capacity, head_dim in whole blocks]
 };
 
 }  // namespace vitrine

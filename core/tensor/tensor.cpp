@@ -1,11 +1,29 @@
 #include "core/tensor/tensor.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
 
 namespace vitrine {
+namespace {
+
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+/// Uninitialised. From two huge pages on at the border of one, so that the system can give such pages if it likes.
+std::byte* allocate(std::size_t bytes) {
+  const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : 64;
+  const std::size_t rounded = (bytes + 63) / 64 * 64;
+  const std::size_t whole = alignment == 64 ? rounded : (rounded + huge_page - 1) / huge_page * huge_page;
+  void* data = std::aligned_alloc(alignment, whole == 0 ? 64 : whole);
+  if (!data) throw std::bad_alloc();
+  if (alignment == huge_page) ::madvise(data, whole, MADV_HUGEPAGE);  // a wish: where it is refused, small pages serve
+  return static_cast<std::byte*>(data);
+}
+
+}  // namespace
 
 void Tensor::Free::operator()(std::byte* data) const { std::free(data); }
 
@@ -15,9 +33,7 @@ Tensor::Tensor(DType type, std::vector<std::size_t> shape) : type_(type), shape_
   for (std::size_t axis = 0; axis + 1 < shape_.size(); ++axis) {
     VITRINE_CHECK(!__builtin_mul_overflow(byte_count_, shape_[axis], &byte_count_));
   }
-  const std::size_t rounded = (byte_count_ + 63) / 64 * 64;
-  data_.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded == 0 ? 64 : rounded)));
-  if (!data_) throw std::bad_alloc();
+  data_.reset(allocate(byte_count_));
 }
 
 std::size_t Tensor::size() const {

@@ -11,8 +11,19 @@
 
 namespace vitrine {
 
-/// Owns numbers of any type, 64-byte aligned, last axis fastest and packed in the type's blocks.
-class Tensor {
+/// What keeps numbers in memory that a Weight looks at.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+  /// Tells that these bytes are not needed soon: a mapped file's pages may go, to be read again where they are touched.
+  virtual void give_back(std::span<const std::byte> bytes) const { static_cast<void>(bytes); }
+  /// Whether the bytes are a file's, in the small pages of the system's cache.
+  virtual bool is_mapped() const { return false; }
+};
+
+/// Owns numbers of any type, 64-byte aligned, last axis fastest and packed in the type's blocks. Large ones ask for huge
+/// pages (docs/decisions/0007).
+class Tensor : public Storage {
  public:
   Tensor() = default;
   Tensor(DType type, std::vector<std::size_t> shape);  ///< contents unspecified
@@ -44,7 +55,7 @@ struct Weight {
   std::size_t rows = 0;
   std::size_t cols = 0;
   const std::byte* data = nullptr;
-  std::shared_ptr<const void> owner;  ///< keeps the mapping or the tensor alive
+  std::shared_ptr<const Storage> owner;  ///< keeps the mapping or the tensor alive
 
   std::size_t stride_bytes() const { return row_bytes(type, cols); }
   std::size_t bytes() const { return rows * stride_bytes(); }

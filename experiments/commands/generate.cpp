@@ -72,7 +72,10 @@ void run(const Options& options) {
   Json list = Json::array();
   std::string whole;
   const auto on_token = [&](const GeneratedToken& token) {
-    if (first_token == 0.0) first_token = seconds_since(start);
+    if (first_token == 0.0) {
+      first_token = seconds_since(start);
+      if (options.max_tokens >= worth_making_resident) session.make_resident();
+    }
     const std::string piece = tokenizer ? tokenizer->piece(token.id) : std::to_string(token.id) + " ";
     whole += piece;
     list.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
