@@ -23,7 +23,33 @@ KernelOptions parse_options(std::string_view words) {
   return options;
 }
 
+/// What does not fit to the problem, "" where all does.
+std::string misfit(const AttentionProblem& p) {
+  const std::size_t heads = p.q.extent(1), dim = p.k.head_dim;
+  const DistanceBias& bias = p.score.by_distance;
+  const ContentByDistance& content = p.score.content;
+  const auto of_heads = [&](const auto& view, std::size_t axis) { return view.extent(axis) == heads && view.extent(axis + 1) == dim; };
+  if (!bias.table.empty() && bias.table.extent(0) != heads) return "a row of the bias for each head";
+  if (!bias.slope.empty() && bias.slope.size() != heads) return "a slope for each head";
+  const BitView& allowed = p.score.allowed;
+  if (!allowed.empty() && (allowed.rows != p.q.extent(0) || allowed.columns != p.k.kv_len)) return "a bit for each query and key";
+  if (content.empty()) return "";
+  if (content.r.stride(2) != 1) return "positions whose numbers lie side by side";
+  if (!of_heads(content.r, 1) || !of_heads(content.key_bias, 0) || !of_heads(content.distance_bias, 0)) return "positions and biases for each head";
+  if (!content.has_segments()) return "";
+  if (content.segment.extent(0) != 2 || !of_heads(content.segment, 1) || !of_heads(content.segment_bias, 0)) return "two segment terms for each head";
+  return content.query_segment.size() == p.q.extent(0) && content.key_segment.size() == p.k.kv_len ? "" : "a segment for each query and key";
+}
+
 }  // namespace
+
+std::string refuse_terms(const AttentionProblem& problem, KnownTerms known) {
+  const ScoreRule& score = problem.score;
+  if (known != KnownTerms::all && !score.content.empty()) return "scores without terms of the distance's own (relative positions that meet the query)";
+  if (known == KnownTerms::none && !score.by_distance.empty()) return "scores without a bias by distance";
+  if (known == KnownTerms::none && !score.allowed.empty()) return "a mask by position alone";
+  return misfit(problem);
+}
 
 PatternRule rule_without_options(std::string_view kernel, const KernelOptions& options) {
   if (options.positional.empty() && options.named.empty()) return {};

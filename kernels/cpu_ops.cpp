@@ -134,7 +134,8 @@ class CpuOps : public Ops {
     factors.q = {&problem.q(rows.row, rows.head, 0), {count, dim}, {problem.q.stride(0), 1}};
     factors.k = {k.data(), {problem.k.kv_len, dim}};
     factors.normalizer = normalizer;
-    factors.score = problem.score;
+    factors.score = problem.score.of_rows(rows.row, count);
+    factors.head = rows.head;
     factors.rule = rows.rule;
     factors.threshold = threshold;
     factors.q_start = problem.q_start + rows.row;

@@ -26,6 +26,15 @@ enum class CacheTypes { plain, blocks_too };  ///< F32 and F16; quantised caches
 /// Why a kernel that reads `known`, and multiplies queries by keys, cannot do this problem; empty where it can.
 std::string refuse_cache_types(const AttentionProblem& problem, CacheTypes known = CacheTypes::plain);
 
+/// What of a ScoreRule besides mask, window and cap a kernel knows.
+enum class KnownTerms {
+  none,
+  biases,  ///< by_distance, allowed
+  all,     ///< content besides
+};
+/// Why a kernel cannot do this problem's biases and allowed keys, or why nobody can (sizes that do not fit); empty where it can.
+std::string refuse_terms(const AttentionProblem& problem, KnownTerms known);
+
 /// Why a kernel that counts keys in f32 cannot do this problem: from 2^24 on f32 does not tell neighbours apart. Empty where
 /// it can.
 std::string refuse_too_many_keys(const AttentionProblem& problem);

@@ -268,6 +268,7 @@ std::shared_ptr<const Recording::Head> FileRecording::head(const Module& module,
   factors.threshold = result->threshold;
   factors.score = module.score;
   factors.rule = module.rule;
+  factors.head = head;
   return result;
 }
 

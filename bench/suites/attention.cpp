@@ -95,7 +95,7 @@ double seen_part(const AttentionProblem& problem, const PatternRule& rule) {
   if (narrowed(problem.score, rule) && rule.window == 0) return 1.0;
   double seen = 0.0, all = 0.0;
   for (std::size_t i = 0; i < problem.q.extent(0); ++i) {
-    const RowMask mask(problem.score, rule, problem.q_start + i, problem.k.kv_len);
+    const RowMask mask(problem.score, rule, problem.q_start, i, problem.k.kv_len);
     for (std::size_t j = 0; j <= problem.q_start + i; ++j, ++all) seen += mask.sees(j) ? 1.0 : 0.0;
   }
   return seen / all;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/thread_pool.h"
+#include "core/model/score_rule.h"
 #include "core/model/spec.h"
 #include "core/tensor/dtype.h"
 #include "core/tensor/tensor_view.h"
@@ -31,16 +32,6 @@ struct KvView {
   }
   /// The head_dim numbers of a row as f32.
   void expand(std::size_t index, std::size_t head, float* numbers) const;
-};
-
-/// How scores are made and which of them count. Query row i stands at position q_start + i, key row j at j.
-struct ScoreRule {
-  float scale = 1.0f;
-  float soft_cap = 0.0f;  ///< c > 0: c * tanh(score / c)
-  Mask mask = Mask::causal;
-  std::size_t window = 0;  ///< > 0: key j is visible only where position - j < window
-  std::size_t sinks = 0;   ///< with a window: the first keys, always visible
-  std::span<const float> additive{};  ///< v of scores v . tanh(q + k) (Bahdanau et al. 2014), [head_dim]; empty: scores q . k
 };
 
 /// What a row of weights is made of scores by. Closed and versioned: part of the recording's format.

@@ -26,7 +26,7 @@ struct AdditiveScores {
 
   void prepare(const float* x, std::size_t count, float* out) const { std::copy_n(x, count, out); }
 
-  HWY_INLINE float score(const float* q, const float* key, std::size_t count) const {
+  HWY_INLINE double product(const float* q, const float* key, std::size_t count) const {
     const Lanes f;
     Vector sum = hn::Zero(f);
     for (std::size_t d = 0; d < count; d += lanes) {
@@ -34,7 +34,7 @@ struct AdditiveScores {
       const Vector weight = left >= lanes ? hn::LoadU(f, rule.additive.data() + d) : tail(d, left);
       sum = hn::MulAdd(weight, hn::Tanh(f, hn::Add(hn::Load(f, q + d), hn::Load(f, key + d))), sum);
     }
-    return finished_score(rule, static_cast<double>(hn::GetLane(hn::SumOfLanes(f, sum))));
+    return static_cast<double>(hn::GetLane(hn::SumOfLanes(f, sum)));
   }
 
   void finish_row(const RowPlace&, const SeenKeys&, float*) const {}
@@ -70,7 +70,8 @@ std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   if (problem.score.additive.size() != problem.k.head_dim) return "scores v . tanh(q + k) of a model that learned such a v";
   AttentionProblem other = problem;
   other.score.additive = {};
-  const std::string reason = refuse_cache_types(other);
+  std::string reason = refuse_cache_types(other);
+  if (reason.empty()) reason = refuse_terms(problem, KnownTerms::biases);
   return reason.empty() ? refuse_too_many_keys(problem) : reason;
 }
 

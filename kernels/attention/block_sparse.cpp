@@ -178,10 +178,12 @@ AttentionProblem problem_of(const Strip& strip, bool first_run) {
   part.normalizer = {first_run ? strip.total : strip.normalizer, {strip.count, strip.heads()}};
   if (!whole.stats.empty() && first_run) part.stats = whole.stats.slice(strip.first, strip.count);
   if (!whole.stats.empty() && !first_run) part.stats = {strip.stats, {strip.count, strip.heads()}};
+  part.score = whole.score.of_rows(strip.first, strip.count).of_keys(begin, keys);
   part.score.sinks = whole.score.sinks > begin ? whole.score.sinks - begin : 0;
   // Positions before the first key are none. Without a mask they matter to nothing but the distance: the queries are put
   // behind the keys, and own_stats turns that around.
   part.q_start = strip.run_is_later() ? keys : strip.position() - begin;
+  part.score.distance_shift += static_cast<std::ptrdiff_t>(begin + part.q_start) - static_cast<std::ptrdiff_t>(strip.position());
   return part;
 }
 

@@ -16,6 +16,7 @@ namespace vitrine::feature_map {
 inline std::string refuses(const AttentionProblem& problem) {
   const std::string types = refuse_cache_types(problem);
   if (!types.empty()) return types;
+  if (const std::string terms = refuse_terms(problem, KnownTerms::none); !terms.empty()) return terms;
   return problem.score.window > 0 || problem.score.soft_cap > 0.0f ? "neither a window nor a cap of the scores" : "";
 }
 

@@ -113,6 +113,11 @@ struct Pairs {
     for (std::size_t row = 0; row < stride; ++row) {  // those behind the last repeat it
       alignas(64) std::uint16_t numbers[most_dim];
       const float* q = query_at(piece, std::min(row, piece.rows() - 1));
+      alignas(64) float biased[most_dim];
+      if (!p.score.content.empty()) {
+        for (std::size_t n = 0; n < dim; ++n) biased[n] = q[n] + p.score.content.key_bias(piece.kv_head, n);
+        q = biased;
+      }
       std::size_t d = 0;
       for (; d + lanes <= dim; d += lanes) store_bf16(hn::LoadU(Lanes(), q + d), numbers + d);
       for (; d < dim; ++d) numbers[d] = bf16_from_f32(q[d]);
@@ -225,6 +230,8 @@ PatternRule rule(const KernelOptions& options) {
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   const std::string types = refuse_cache_types(problem, CacheTypes::blocks_too);
   if (!types.empty()) return types;
+  if (const std::string terms = refuse_terms(problem, KnownTerms::all); !terms.empty()) return terms;
+  if (const std::string groups = refuse_groups(problem); !groups.empty()) return groups;
   if (!has_bf16_products()) return "a CPU with AVX-512 BF16 (and --simd AVX3)";
   if (problem.k.head_dim > most_dim) return "heads of at most " + std::to_string(most_dim) + " numbers";
   return refuse_too_many_keys(problem);

@@ -80,6 +80,8 @@ HWY_INLINE void add_block(const Piece& piece, const Arithmetic& arithmetic, std:
   const std::size_t padded = aligned(piece.problem->k.head_dim);
   const std::size_t count = keys_of_rows(piece, 0, piece.rows(), first_key).end;  // those behind it nobody sees
   arithmetic.multiply_keys(piece, first_key, count, buffers);
+  if (!piece.problem->score.content.empty()) add_content(piece, first_key, count, buffers);
+  load_block_terms(piece, first_key, buffers);
   if (softmax_block<stats>(piece, first_key, count, buffers, rows, arithmetic.weights(piece, buffers))) {
     for (std::size_t row = 0; row < piece.rows(); ++row) {
       if (buffers.keep[row] != 1.0f) scale_row(rows.out + row * padded, padded, buffers.keep[row]);
@@ -110,6 +112,7 @@ HWY_INLINE void run_whole_piece(const Piece& piece, const Arithmetic& arithmetic
   const Buffers buffers = cut(scratch, p);
   arithmetic.load_queries(piece, buffers);
   load_visibility(piece, buffers);
+  load_content(piece, buffers);
   run_range(piece, arithmetic, 0, buffers, buffers.total);
   for (std::size_t range = 1; range * range_keys < p.k.kv_len; ++range) {
     run_range(piece, arithmetic, range, buffers, buffers.range);
@@ -123,6 +126,7 @@ HWY_INLINE void run_one_range(const Piece& piece, const Arithmetic& arithmetic, 
   const Buffers buffers = cut(scratch, *piece.problem);
   arithmetic.load_queries(piece, buffers);
   load_visibility(piece, buffers);
+  load_content(piece, buffers);
   run_range(piece, arithmetic, range, buffers, partial);
 }
 

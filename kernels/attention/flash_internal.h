@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "core/model/attention.h"
@@ -14,6 +16,12 @@ constexpr std::size_t key_block = 64;
 constexpr std::size_t most_rows = 64;    // query rows of a piece of work, positions times heads of a group
 constexpr std::size_t range_keys = 512;  // sums over such ranges of keys are made apart and then merged in order
 constexpr std::size_t most_dim = 1024;   // of a head, where a row of it is kept on the stack
+
+/// Where the distance meets the query, a piece is one head's.
+inline std::string refuse_groups(const AttentionProblem& problem) {
+  const bool known = problem.score.content.empty() || group_of(problem) == 1;
+  return known ? "" : "as many key heads as heads, or scores without terms of the distance's own";
+}
 
 /// Positions of a piece. One where a group alone has more heads than fit.
 inline std::size_t positions_of(const AttentionProblem& problem) {
@@ -43,7 +51,7 @@ inline const float* query_at(const Piece& piece, std::size_t row) {
 
 /// Whether a single query reads the cache as it is, a head's row in whole vectors (f16) or blocks (of 32 numbers).
 inline bool is_narrow(const AttentionProblem& problem) {
-  if (problem.q.extent(0) != 1 || problem.k.type == DType::f32) return false;
+  if (problem.q.extent(0) != 1 || problem.k.type == DType::f32 || !problem.score.content.empty()) return false;
   return problem.k.head_dim % (problem.k.type == DType::f16 ? alignment : dtype_info(problem.k.type).block_size) == 0;
 }
 
@@ -62,6 +70,16 @@ inline Rows rows_at(float* start, std::size_t rows) {
   return {start, start + step, start + 2 * step, start + 3 * step, start + 4 * step, start + 5 * step};
 }
 
+/// What a score holds besides the product; null where the problem's rule has no such thing (flash_terms-inl.h).
+struct TermBuffers {
+  float* bias;             // by row - group * key, from -group * key_block to stride; of a single query [row, key_block]
+  std::uint32_t* allowed;  // [2, stride] bits of 32 keys each; of a single query [key_block] zero or not
+  float* q;                // [head_dim, stride] q + w
+  float* positions;        // [key_block + most_rows, stride] their products with r, a row a distance
+  float *same, *other;     // [stride] of a key in the query's segment, or in another
+  std::int32_t* segment;   // [stride] of the query
+};
+
 /// A worker's buffers, cut from the scratch. Dimensions are padded to whole vectors.
 struct Buffers {
   float* q;        // [head_dim, stride]; a product of pairs keeps them here in its own order
@@ -76,11 +94,23 @@ struct Buffers {
   float* keep;     // [stride] what is left of the sums where the maximum grew
   Rows range;      // of the range of keys at hand
   Rows total;      // of those before it
+  TermBuffers terms;
 };
+
+inline std::size_t bias_numbers(const AttentionProblem& problem) {
+  return problem.score.by_distance.empty() ? 0 : group_of(problem) * key_block + stride_of(problem);
+}
+inline std::size_t allowed_numbers(const AttentionProblem& problem) {
+  return problem.score.allowed.empty() ? 0 : std::max(2 * stride_of(problem), key_block);
+}
+inline std::size_t content_numbers(const AttentionProblem& problem) {
+  return problem.score.content.empty() ? 0 : (aligned(problem.k.head_dim) + key_block + most_rows + 3) * stride_of(problem);
+}
 
 inline std::size_t buffer_numbers(const AttentionProblem& problem) {
   const std::size_t stride = stride_of(problem), dim = aligned(problem.k.head_dim);
-  return stride * dim + 2 * key_block * dim + key_block * stride + key_block / 2 * stride + 5 * stride + 2 * rows_numbers(problem, stride);
+  return stride * dim + 2 * key_block * dim + key_block * stride + key_block / 2 * stride + 5 * stride + 2 * rows_numbers(problem, stride) +
+         bias_numbers(problem) + allowed_numbers(problem) + content_numbers(problem);
 }
 
 inline Buffers cut(float* scratch, const AttentionProblem& problem) {
@@ -95,6 +125,15 @@ inline Buffers cut(float* scratch, const AttentionProblem& problem) {
   for (float** array : {&buffers.position, &buffers.begin, &buffers.end, &buffers.sinks, &buffers.keep}) *array = take(stride);
   buffers.range = rows_at(take(rows_numbers(problem, stride)), stride);
   buffers.total = rows_at(take(rows_numbers(problem, stride)), stride);
+  const ScoreRule& score = problem.score;
+  if (!score.by_distance.empty()) buffers.terms.bias = take(bias_numbers(problem));
+  if (!score.allowed.empty()) buffers.terms.allowed = reinterpret_cast<std::uint32_t*>(take(allowed_numbers(problem)));
+  if (score.content.empty()) return buffers;
+  buffers.terms.q = take(dim * stride);
+  buffers.terms.positions = take((key_block + most_rows) * stride);
+  buffers.terms.same = take(stride);
+  buffers.terms.other = take(stride);
+  buffers.terms.segment = reinterpret_cast<std::int32_t*>(take(stride));
   return buffers;
 }
 

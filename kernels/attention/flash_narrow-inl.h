@@ -112,6 +112,7 @@ class NarrowPiece {
   template <bool stats>
   HWY_INLINE void add_block(Range keys) const {
     make_scores_.template of_block<Numbers>(piece_, keys, buffers_);
+    load_narrow_terms(piece_, keys.begin, buffers_);
     for (std::size_t row = 0; row < rows_; ++row) softmax_row<stats>(row, keys);
     in_strips(rows_, [&]<std::size_t count>(std::size_t row) HWY_ATTR { values<count>(row, keys); });
   }
@@ -119,13 +120,16 @@ class NarrowPiece {
  private:
   float* score(std::size_t row) const { return buffers_.scores + row * key_block; }
 
-  /// Scores to scaled, capped and masked scores; returns the largest.
+  /// Scores to scaled, biased, capped and masked scores; returns the largest.
   HWY_INLINE float finish_scores(std::size_t row, Range keys) const {
     const Lanes f;
+    const hn::RebindToUnsigned<Lanes> words;
     const ScoreRule& rule = piece_.problem->score;
+    const TermBuffers& terms = buffers_.terms;
     Vector top = hn::Set(f, minus_infinity);
     for (std::size_t j = 0; j < keys.end - keys.begin; j += lanes) {
       Vector number = hn::Mul(hn::LoadU(f, score(row) + j), hn::Set(f, rule.scale));
+      if (terms.bias) number = hn::Add(number, hn::LoadU(f, terms.bias + row * key_block + j));
       if (rule.soft_cap > 0.0f) {
         const Vector cap = hn::Set(f, rule.soft_cap);
         number = hn::Mul(cap, hn::Tanh(f, hn::Div(number, cap)));
@@ -133,6 +137,10 @@ class NarrowPiece {
       const Vector key = hn::Iota(f, static_cast<float>(keys.begin + j));  // exact below 2^24
       const auto inside = hn::And(hn::Ge(key, hn::Set(f, buffers_.begin[row])), hn::Lt(key, hn::Set(f, buffers_.end[row])));
       number = hn::IfThenElse(hn::Or(inside, hn::Lt(key, hn::Set(f, buffers_.sinks[row]))), number, hn::Set(f, minus_infinity));
+      if (terms.allowed) {
+        const auto hidden = hn::RebindMask(f, hn::Eq(hn::LoadU(words, terms.allowed + j), hn::Zero(words)));
+        number = hn::IfThenElse(hidden, hn::Set(f, minus_infinity), number);
+      }
       top = hn::Max(top, number);
       hn::StoreU(number, f, score(row) + j);
     }

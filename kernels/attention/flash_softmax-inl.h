@@ -14,7 +14,7 @@
 #include <span>
 
 #include "hwy/contrib/math/math-inl.h"
-#include "kernels/attention/flash_internal.h"
+#include "kernels/attention/flash_terms-inl.h"
 #include "kernels/ops/exp-inl.h"
 #include "kernels/ops/weight_rows-inl.h"
 
@@ -68,21 +68,26 @@ HWY_INLINE bool is_whole(const Column& column) {
          visible_range(p, column.piece.position(column.row)).end >= column.first_key + column.keys.end;
 }
 
-/// Caps and masks the scores where that is needed. Returns the factor that is still to be applied to them; whether it is
+/// Adds biases, caps and masks the scores where that is needed. Returns the factor that is still to be applied to them; whether it is
 /// depends on the problem alone, so that a row's rounding does not depend on the rows beside it.
 HWY_INLINE Vector finish_scores(const Column& column) {
   const Lanes f;
   const ScoreRule& rule = column.piece.problem->score;
-  const bool later = rule.soft_cap <= 0.0f && rule.scale > 0.0f, whole = is_whole(column);
+  const TermBuffers& terms = column.buffers.terms;
+  const bool later = rule.soft_cap <= 0.0f && rule.scale > 0.0f && !terms.bias, whole = is_whole(column) && !terms.allowed;
   if (later && whole) return hn::Set(f, rule.scale);
+  const std::size_t group = group_of(*column.piece.problem);
+  const float* bias = terms.bias ? terms.bias + group * key_block + column.row : nullptr;  // of key 0
   for (std::size_t key = column.keys.begin; key < column.keys.end; ++key) {
     Vector score = hn::LoadU(f, column.score(key));
     if (!later) score = hn::Mul(score, hn::Set(f, rule.scale));
+    if (bias) score = hn::Add(score, hn::LoadU(f, bias - group * key));
     if (rule.soft_cap > 0.0f) {
       const Vector cap = hn::Set(f, rule.soft_cap);
       score = hn::Mul(cap, hn::Tanh(f, hn::Div(score, cap)));
     }
     if (!whole) score = hn::IfThenElse(visible_rows(column, key), score, hn::Set(f, minus_infinity));
+    if (terms.allowed) score = hn::IfThenElse(allowed_rows(column.buffers, column.stride, key, column.row), score, hn::Set(f, minus_infinity));
     hn::StoreU(score, f, column.score(key));
   }
   return hn::Set(f, later ? rule.scale : 1.0f);

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
 #include "kernels/kernels.h"
 #include "kernels/ops/library_product.h"
 #include "kernels/pattern/pattern.h"
+#include "kernels/pattern/score_terms.h"
 
 // What frameworks did before blocked kernels: the whole matrix of scores of a head through a library's matrix product, a
 // softmax over its rows, another product. Memory grows with the square of the text.
@@ -15,16 +17,33 @@ namespace {
 PatternRule rule(const KernelOptions& options) { return rule_without_options("gemm", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  return refuse_cache_types(problem);
+  const std::string types = refuse_cache_types(problem);
+  return types.empty() ? refuse_terms(problem, KnownTerms::all) : types;
 }
 
 constexpr std::size_t aligned(std::size_t numbers) { return (numbers + 15) / 16 * 16; }
 
-/// Numbers of a worker: scores [q_len, kv_len], keys and values [kv_len, head_dim] as f32.
+/// Entries of the table of positions that the distances of a problem meet: [first, first + count).
+struct Entries {
+  std::size_t first, count;
+};
+
+Entries entries_of(const AttentionProblem& p) {
+  if (p.score.content.empty()) return {0, 0};
+  const auto entry = [&](std::size_t row, std::size_t key) {
+    return nearest_entry(p.score.distance(p.q_start + row, key), p.score.content.first, p.score.content.r.extent(0));
+  };
+  const std::size_t first = entry(p.q.extent(0) - 1, 0);
+  return {first, entry(0, p.k.kv_len - 1) + 1 - first};
+}
+
+/// Numbers of a worker: scores [q_len, kv_len], keys and values [kv_len, head_dim] as f32; where the distance meets the query
+/// also the products with positions [q_len, entries] and queries [q_len, head_dim].
 std::size_t worker_numbers(std::span<const AttentionProblem> problems) {
   std::size_t most = 0;
   for (const AttentionProblem& p : problems) {
-    most = std::max(most, aligned(p.q.extent(0) * p.k.kv_len) + 2 * aligned(p.k.kv_len * p.k.head_dim));
+    const std::size_t rows = p.q.extent(0), extra = p.score.content.empty() ? 0 : aligned(rows * entries_of(p).count) + aligned(rows * p.k.head_dim);
+    most = std::max(most, aligned(rows * p.k.kv_len) + 2 * aligned(p.k.kv_len * p.k.head_dim) + extra);
   }
   return most;
 }
@@ -43,8 +62,8 @@ void softmax(const AttentionProblem& p, std::size_t i, std::size_t h, float* row
   const std::size_t position = p.q_start + i, keys = p.k.kv_len;
   float top = -std::numeric_limits<float>::infinity();
   for (std::size_t j = 0; j < keys; ++j) {
-    const float score = row[j] * p.score.scale, cap = p.score.soft_cap;
-    row[j] = visible(p.score, {}, position, j) ? (cap > 0.0f ? cap * std::tanh(score / cap) : score)
+    const float score = row[j] * p.score.scale + static_cast<float>(bias_at(p.score, {h, i, position, j})), cap = p.score.soft_cap;
+    row[j] = visible(p.score, {}, position, j) && is_allowed(p.score, i, j) ? (cap > 0.0f ? cap * std::tanh(score / cap) : score)
                                                : -std::numeric_limits<float>::infinity();
     top = std::max(top, row[j]);
   }
@@ -66,13 +85,58 @@ void softmax(const AttentionProblem& p, std::size_t i, std::size_t h, float* row
                        : RowStats{static_cast<float>(std::max(0.0, log_sum - weighted_score / sum)), static_cast<float>(distance / sum), row[0]};
 }
 
+/// Query rows of a head with a bias added, [q_len, head_dim].
+void add_to_queries(const AttentionProblem& p, std::size_t h, TensorView<const float, 2> bias, float* out) {
+  const std::size_t dim = p.k.head_dim;
+  for (std::size_t i = 0; i < p.q.extent(0); ++i) {
+    for (std::size_t d = 0; d < dim; ++d) out[i * dim + d] = p.q(i, h, d) + bias(h, d);
+  }
+}
+
+/// (q + s) . segment of one query.
+std::array<float, 2> segment_terms(const AttentionProblem& p, std::size_t i, std::size_t h) {
+  const ContentByDistance& content = p.score.content;
+  std::array<double, 2> sums{};
+  for (std::size_t d = 0; d < p.k.head_dim && content.has_segments(); ++d) {
+    const double q = p.q(i, h, d) + content.segment_bias(h, d);
+    for (std::size_t which = 0; which < 2; ++which) sums[which] += q * content.segment(which, h, d);
+  }
+  return {static_cast<float>(sums[0]), static_cast<float>(sums[1])};
+}
+
+/// Adds what the distances make of the queries to the products of one head. @param extra  the worker's numbers behind the values
+void add_content(const AttentionProblem& p, std::size_t h, LibraryProduct& product, float* scores, float* extra) {
+  const ContentByDistance& content = p.score.content;
+  const std::size_t rows = p.q.extent(0), keys = p.k.kv_len, dim = p.k.head_dim;
+  const Entries used = entries_of(p);
+  float* queries = extra + aligned(rows * used.count);
+  add_to_queries(p, h, content.distance_bias, queries);
+  product.rows_by_rows({queries, dim, rows}, {&content.r(used.first, h, 0), content.r.stride(0), used.count}, dim, {extra, used.count, rows});
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::array<float, 2> segment = segment_terms(p, i, h);
+    for (std::size_t j = 0; j < keys; ++j) {
+      const std::size_t entry = nearest_entry(p.score.distance(p.q_start + i, j), content.first, content.r.extent(0)) - used.first;
+      const std::size_t other = content.has_segments() && content.query_segment[i] != content.key_segment[j] ? 1 : 0;
+      scores[i * keys + j] += extra[i * used.count + entry] + segment[other];
+    }
+  }
+}
+
 void run_head(const AttentionProblem& p, std::size_t h, float* scratch) {
   static thread_local LibraryProduct product;  // its primitives are made once for each shape
   const std::size_t dim = p.k.head_dim, keys = p.k.kv_len, rows = p.q.extent(0), kv_head = h / (p.q.extent(1) / p.k.kv_heads);
   float* scores = scratch;
   float* buffers = scratch + aligned(rows * keys);
   const DenseRows<const float> k = rows_of(p.k, kv_head, buffers), v = rows_of(p.v, kv_head, buffers + aligned(keys * dim));
-  product.rows_by_rows({&p.q(0, h, 0), p.q.stride(0), rows}, k, dim, {scores, keys, rows});
+  DenseRows<const float> q{&p.q(0, h, 0), p.q.stride(0), rows};
+  float* extra = buffers + 2 * aligned(keys * dim);
+  if (!p.score.content.empty()) {
+    float* queries = extra + aligned(rows * entries_of(p).count);
+    add_to_queries(p, h, p.score.content.key_bias, queries);
+    q = {queries, dim, rows};
+  }
+  product.rows_by_rows(q, k, dim, {scores, keys, rows});
+  if (!p.score.content.empty()) add_content(p, h, product, scores, extra);
   for (std::size_t i = 0; i < rows; ++i) softmax(p, i, h, scores + i * keys);
   product.rows_by_columns({scores, keys, rows}, v, dim, {&p.out(0, h, 0), p.out.stride(0), rows});
 }

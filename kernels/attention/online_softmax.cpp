@@ -5,6 +5,7 @@
 #include "core/base/half.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
+#include "kernels/pattern/score_terms.h"
 
 // One pass over the keys with a running maximum (Milakov & Gimelshein 2018), so that the row of scores is never stored.
 // The compiler's vectors serve it: dot products run in eight independent sums, whose order is the same everywhere.
@@ -17,7 +18,8 @@ constexpr std::size_t lanes = 8;
 PatternRule rule(const KernelOptions& options) { return rule_without_options("online_softmax", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  return refuse_cache_types(problem);
+  const std::string types = refuse_cache_types(problem);
+  return types.empty() ? refuse_terms(problem, KnownTerms::all) : types;
 }
 
 /// A row as f32: a look at the cache itself, or converted into `buffer`.
@@ -69,16 +71,33 @@ void finish_row(const AttentionProblem& p, std::size_t i, std::size_t h, const R
                                   row.weighted_distance / row.sum, row.first / row.sum};
 }
 
+/// Query row i of head h, as it meets the keys; `buffer` behind a row of the cache.
+const float* query_of(const AttentionProblem& p, std::size_t i, std::size_t h, float* buffer) {
+  const std::span<const float> q(&p.q(i, h, 0), p.q.extent(2));
+  if (p.score.content.empty()) return q.data();
+  for (std::size_t d = 0; d < q.size(); ++d) buffer[d] = key_query(p.score.content, h, q, d);
+  return buffer;
+}
+
+/// The score of a product q . k, with what the rule adds to it.
+float whole_score(const AttentionProblem& p, const ScorePlace& place, float product) {
+  const ScoreRule& rule = p.score;
+  if (!rule.content.empty()) product += static_cast<float>(content_terms(rule, {&p.q(place.row, place.head, 0), p.q.extent(2)}, place));
+  const float score = rule.scale * product + static_cast<float>(bias_at(rule, place));
+  return rule.soft_cap > 0.0f ? rule.soft_cap * std::tanh(score / rule.soft_cap) : score;
+}
+
 void run_row(const AttentionProblem& p, std::size_t i, std::size_t h, float* buffer) {
   const std::size_t n = p.q.extent(2), kv_head = h / (p.q.extent(1) / p.k.kv_heads), position = p.q_start + i;
   const std::size_t end = p.score.mask == Mask::causal ? std::min(p.k.kv_len, position + 1) : p.k.kv_len;
+  const float* q = query_of(p, i, h, buffer + n);
   float* out = &p.out(i, h, 0);
   std::fill_n(out, n, 0.0f);
   Running row;
   for (std::size_t j = 0; j < end; ++j) {
-    if (!visible(p.score, {}, position, j)) continue;
-    float score = p.score.scale * dot(&p.q(i, h, 0), row_of(p.k, j, kv_head, buffer), n);
-    if (p.score.soft_cap > 0.0f) score = p.score.soft_cap * std::tanh(score / p.score.soft_cap);
+    if (!visible(p.score, {}, position, j) || !is_allowed(p.score, i, j)) continue;
+    const float score = whole_score(p, {h, i, position, j}, dot(q, row_of(p.k, j, kv_head, buffer), n));
+    if (std::isinf(score) && score < 0) continue;  // a bias may hide a key
     const auto distance = static_cast<float>(j > position ? j - position : position - j);
     add_key(row, score, distance, j == 0, row_of(p.v, j, kv_head, buffer), out, n);
   }
@@ -88,7 +107,7 @@ void run_row(const AttentionProblem& p, std::size_t i, std::size_t h, float* buf
 std::size_t buffer_numbers(std::span<const AttentionProblem> problems) {
   std::size_t widest = 0;
   for (const AttentionProblem& problem : problems) widest = std::max(widest, problem.k.head_dim);
-  return (widest + 15) / 16 * 16;
+  return (2 * widest + 15) / 16 * 16;
 }
 
 void run(const KernelCall& call) {

@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
+#include "kernels/pattern/score_terms.h"
 
 // The definition, row by row with double accumulation: the other kernels are tested against it.
 
@@ -13,7 +14,8 @@ namespace {
 PatternRule rule(const KernelOptions& options) { return rule_without_options("reference", options); }
 
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
-  return refuse_cache_types(problem, CacheTypes::blocks_too);
+  const std::string types = refuse_cache_types(problem, CacheTypes::blocks_too);
+  return types.empty() ? refuse_terms(problem, KnownTerms::all) : types;
 }
 
 /// What one worker works in.
@@ -32,15 +34,18 @@ std::size_t worker_doubles(std::span<const AttentionProblem> problems) {
 /// Scores of one row (as doubles in `weight`), then its weights; returns the log-sum-exp.
 double weights_of(const AttentionProblem& p, std::size_t i, std::size_t h, const Buffers& buffers) {
   double* weight = buffers.weight;
+  const std::span<const float> q(&p.q(i, h, 0), p.q.extent(2));
   const std::size_t kv_head = h / (p.q.extent(1) / p.k.kv_heads);
   double top = -std::numeric_limits<double>::infinity(), sum = 0.0;
   for (std::size_t j = 0; j < p.k.kv_len; ++j) {
     weight[j] = -std::numeric_limits<double>::infinity();
-    if (!visible(p.score, {}, p.q_start + i, j)) continue;
+    if (!visible(p.score, {}, p.q_start + i, j) || !is_allowed(p.score, i, j)) continue;
+    const ScorePlace place{h, i, p.q_start + i, j};
     double dot = 0.0;
     p.k.expand(j, kv_head, buffers.row);
-    for (std::size_t d = 0; d < p.q.extent(2); ++d) dot += static_cast<double>(p.q(i, h, d)) * buffers.row[d];
-    const double score = dot * p.score.scale, cap = p.score.soft_cap;
+    for (std::size_t d = 0; d < q.size(); ++d) dot += static_cast<double>(key_query(p.score.content, h, q, d)) * buffers.row[d];
+    if (!p.score.content.empty()) dot += content_terms(p.score, q, place);
+    const double score = dot * p.score.scale + bias_at(p.score, place), cap = p.score.soft_cap;
     weight[j] = cap > 0.0 ? cap * std::tanh(score / cap) : score;
     top = std::max(top, weight[j]);
   }

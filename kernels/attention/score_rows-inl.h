@@ -16,6 +16,8 @@
 #include "hwy/contrib/math/math-inl.h"
 #include "kernels/attention/score_rows_internal.h"
 #include "kernels/ops/weight_rows-inl.h"
+#include "kernels/pattern/pattern.h"
+#include "kernels/pattern/score_terms.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine {
@@ -98,7 +100,7 @@ HWY_INLINE void weigh_values(const Piece& piece, const Buffers<Number>& buffers)
 }
 
 /// A piece of work. `Scorer` has: Number, what it multiplies; prepare(x, count, out), an f32 row in that type;
-/// score(q, k, padded count); finish_row(place, seen, sorted), which may mask more.
+/// product(q, k, padded count), what a score is made of; finish_row(place, seen, sorted), which may mask more.
 template <class Scorer>
 HWY_INLINE void run_score_rows(const Piece& piece, float* scratch, const Scorer& scorer) {
   const AttentionProblem& p = *piece.problem;
@@ -119,7 +121,10 @@ HWY_INLINE void run_score_rows(const Piece& piece, float* scratch, const Scorer&
     read_row(p.k, j, piece.kv_head, buffers.row);
     scorer.prepare(buffers.row, dim, buffers.key);
     for (std::size_t r = 0; r < rows; ++r) {
-      if (buffers.seen[r].sees(j)) buffers.scores[r * keys + j] = scorer.score(buffers.q + r * dim, buffers.key, dim);
+      const std::size_t row = piece.first + r / group;
+      if (!buffers.seen[r].sees(j) || !is_allowed(p.score, row, j)) continue;
+      const double bias = bias_at(p.score, {piece.kv_head * group + r % group, row, p.q_start + row, j});
+      buffers.scores[r * keys + j] = finished_score(p.score, scorer.product(buffers.q + r * dim, buffers.key, dim), bias);
     }
   }
   for (std::size_t r = 0; r < rows; ++r) {

@@ -84,6 +84,7 @@ bool heads_are_dense(TensorView<T, 3> view) {
 std::string refuses(const AttentionProblem& problem, const KernelOptions&) {
   if (const std::string missing = cuda_missing(); !missing.empty()) return "a CUDA device (" + missing + ")";
   if (const std::string types = refuse_cache_types(problem); !types.empty()) return types;
+  if (const std::string terms = refuse_terms(problem, KnownTerms::none); !terms.empty()) return terms;
   if (problem.k.head_dim > most_head_dim) return "heads of at most 256 numbers";
   const bool countable = problem.k.kv_len < (1u << 24) && problem.q_start < (1u << 24) && problem.q.extent(0) * problem.q.extent(1) < (1u << 31);
   if (!countable) return "at most 16777215 keys and 2147483647 rows";

@@ -39,12 +39,11 @@ HWY_INLINE double folded_halves([[maybe_unused]] D d, hn::Vec<D> sums) {
 struct LargestScores {
   using Number = double;
   std::size_t k;
-  const ScoreRule& rule;
 
   void prepare(const float* x, std::size_t count, double* out) const { std::copy_n(x, count, out); }
 
   /// exact_product's sums in its order; count is a multiple of eight.
-  HWY_INLINE float score(const double* q, const double* key, std::size_t count) const {
+  HWY_INLINE double product(const double* q, const double* key, std::size_t count) const {
     const Doubles f;
     hn::Vec<Doubles> sums[vectors];
     VITRINE_UNROLL
@@ -61,13 +60,13 @@ struct LargestScores {
       VITRINE_UNROLL
       for (std::size_t v = 0; v < half; ++v) sums[v] = hn::Add(sums[v], sums[v + half]);
     }
-    return finished_score(rule, folded_halves(f, sums[0]));
+    return folded_halves(f, sums[0]);
   }
 
   void finish_row(const RowPlace& place, const SeenKeys& seen, float* sorted) const {
     std::size_t count = 0;
     for (std::size_t j = 0; j < std::max(seen.sinks, seen.end); ++j) {
-      if (seen.sees(j)) sorted[count++] = place.scores[j];
+      if (seen.sees(j) && !(place.scores[j] == masked)) sorted[count++] = place.scores[j];
     }
     const float threshold = top_k_threshold(k, {sorted, count});
     for (std::size_t j = 0; j < place.problem.k.kv_len; ++j) {
@@ -78,7 +77,7 @@ struct LargestScores {
 };
 
 void run_piece(const Piece& piece, std::size_t k, float* scratch) {
-  run_score_rows(piece, scratch, LargestScores{k, piece.problem->score});
+  run_score_rows(piece, scratch, LargestScores{k});
 }
 
 }  // namespace
@@ -116,7 +115,8 @@ const AttentionKernel& attention_kernel_top_k() {
       1e-5f,
       rule,
       [](const AttentionProblem& problem, const KernelOptions&) {
-        const std::string reason = refuse_cache_types(problem);
+        std::string reason = refuse_cache_types(problem);
+        if (reason.empty()) reason = refuse_terms(problem, KnownTerms::biases);
         return reason.empty() ? refuse_too_many_keys(problem) : reason;
       },
       [](std::span<const AttentionProblem> problems, const KernelOptions&, std::size_t threads) {

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/half.h"
 #include "kernels/pattern/features.h"
+#include "kernels/pattern/score_terms.h"
 
 namespace vitrine {
 
@@ -35,13 +36,13 @@ std::optional<ScoreRule> narrowed(const ScoreRule& score, const PatternRule& rul
   return both;
 }
 
-RowMask::RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t kv_len)
-    : score_(score), rule_(rule), position_(position) {
-  if (rule.kind == PatternKind::softmax_blocks) blocks_ = KeyBlocks(rule, score.mask, position / rule.blocks.size, kv_len);
+RowMask::RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t q_start, std::size_t row, std::size_t kv_len)
+    : score_(score), rule_(rule), row_(row), position_(q_start + row) {
+  if (rule.kind == PatternKind::softmax_blocks) blocks_ = KeyBlocks(rule, score.mask, position_ / rule.blocks.size, kv_len);
 }
 
 bool RowMask::sees(std::size_t key) const {
-  if (!visible(score_, rule_, position_, key)) return false;
+  if (!visible(score_, rule_, position_, key) || !is_allowed(score_, row_, key)) return false;
   return rule_.kind != PatternKind::softmax_blocks || blocks_.sees(key / rule_.blocks.size);
 }
 
@@ -103,7 +104,7 @@ void feature_score_tile(const PatternFactors& factors, std::size_t row, std::siz
   const std::size_t width = feature_count(factors.rule, factors.q.extent(1));
   const std::vector<float> q = features_of_rows(factors, factors.q, row, tile.extent(0)), k = features_of_rows(factors, factors.k, key, tile.extent(1));
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
-    const RowMask mask(factors.score, factors.rule, factors.q_start + row + i, factors.k.extent(0));
+    const RowMask mask(factors.score, factors.rule, factors.q_start, row + i, factors.k.extent(0));
     for (std::size_t j = 0; j < tile.extent(1); ++j) {
       tile(i, j) = mask.sees(key + j) ? static_cast<float>(std::log(exact_product({q.data() + i * width, width}, {k.data() + j * width, width})))
                                       : masked;
@@ -111,41 +112,60 @@ void feature_score_tile(const PatternFactors& factors, std::size_t row, std::siz
   }
 }
 
-/// Rows as multiplied: those given, or rounded to bfloat16 where the kernel did so.
+/// Rows as multiplied: those given, or with what is added to them, or rounded to bfloat16 where the kernel did so.
 class MultipliedRows {
  public:
   MultipliedRows(const PatternRule& rule, TensorView<const float, 2> rows, std::size_t first, std::size_t count)
       : rows_(rows.slice(first, count)) {
-    if (!rule.bf16_factors) return;
-    for (std::size_t i = 0; i < count; ++i) {
-      for (std::size_t d = 0; d < rows.extent(1); ++d) rounded_.push_back(f32_from_bf16(bf16_from_f32(rows_(i, d))));
-    }
-    rows_ = {rounded_.data(), {count, rows.extent(1)}};
+    if (rule.bf16_factors) change([](float number, std::size_t) { return f32_from_bf16(bf16_from_f32(number)); });
+  }
+  /// Queries of one head.
+  MultipliedRows(const PatternFactors& factors, std::size_t first, std::size_t count) : rows_(factors.q.slice(first, count)) {
+    const ContentByDistance& content = factors.score.content;
+    if (!content.empty()) change([&](float number, std::size_t d) { return number + content.key_bias(factors.head, d); });
+    if (factors.rule.bf16_factors) change([](float number, std::size_t) { return f32_from_bf16(bf16_from_f32(number)); });
   }
   std::span<const float> operator[](std::size_t row) const { return {&rows_(row, 0), rows_.extent(1)}; }
 
  private:
+  template <class Change>
+  void change(const Change& to) {
+    std::vector<float> numbers;
+    for (std::size_t i = 0; i < rows_.extent(0); ++i) {
+      for (std::size_t d = 0; d < rows_.extent(1); ++d) numbers.push_back(to(rows_(i, d), d));
+    }
+    numbers_ = std::move(numbers);
+    rows_ = {numbers_.data(), {rows_.extent(0), rows_.extent(1)}};
+  }
+
   TensorView<const float, 2> rows_;
-  std::vector<float> rounded_;
+  std::vector<float> numbers_;
 };
+
+/// The product that a score is made of, before it is scaled. `query` and `key` as multiplied.
+double product_of(const PatternFactors& factors, const ScorePlace& place, std::span<const float> query, std::span<const float> key) {
+  if (factors.rule.kind == PatternKind::additive) return additive_product(factors.score, query, key);
+  const double product = exact_product(query, key);
+  if (factors.score.content.empty()) return product;
+  return product + content_terms(factors.score, {&factors.q(place.row, 0), factors.q.extent(1)}, place);
+}
 
 }  // namespace
 
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile) {
   if (factors.rule.kind == PatternKind::feature_map) return feature_score_tile(factors, row, key, tile);
-  const bool top_k = factors.rule.kind == PatternKind::softmax_top_k, additive = factors.rule.kind == PatternKind::additive;
+  const bool top_k = factors.rule.kind == PatternKind::softmax_top_k;
   VITRINE_CHECK(!top_k || factors.threshold.size() == factors.q.extent(0));
-  VITRINE_CHECK(additive == !factors.score.additive.empty());
-  const MultipliedRows queries(factors.rule, factors.q, row, tile.extent(0)), keys(factors.rule, factors.k, key, tile.extent(1));
+  VITRINE_CHECK((factors.rule.kind == PatternKind::additive) == !factors.score.additive.empty());
+  const MultipliedRows queries(factors, row, tile.extent(0)), keys(factors.rule, factors.k, key, tile.extent(1));
   for (std::size_t i = 0; i < tile.extent(0); ++i) {
-    const RowMask mask(factors.score, factors.rule, factors.q_start + row + i, factors.k.extent(0));
+    const RowMask mask(factors.score, factors.rule, factors.q_start, row + i, factors.k.extent(0));
     const float threshold = top_k ? factors.threshold[row + i] : masked;
-    const std::span<const float> q = queries[i];
     for (std::size_t j = 0; j < tile.extent(1); ++j) {
       tile(i, j) = masked;
       if (!mask.sees(key + j)) continue;
-      const std::span<const float> k = keys[j];
-      const float score = finished_score(factors.score, additive ? additive_product(factors.score, q, k) : exact_product(q, k));
+      const ScorePlace place{factors.head, row + i, factors.q_start + row + i, key + j};
+      const float score = finished_score(factors.score, product_of(factors, place, queries[i], keys[j]), bias_at(factors.score, place));
       if (!(score < threshold)) tile(i, j) = score;
     }
   }

@@ -19,6 +19,7 @@ struct PatternFactors {
   PatternRule rule;                   ///< as the kernel really applies
   std::size_t q_start = 0;            ///< position of q's first row
   std::span<const float> threshold{}; ///< [q_len] of a top-k rule: scores below it do not count; empty for other rules
+  std::size_t head = 0;               ///< of the queries: whose biases count, where the score rule has any
 };
 
 /// Rows [row, row + tile.extent(0)) and keys [key, key + tile.extent(1)) of the pattern A; 0 where masked.
@@ -27,26 +28,27 @@ void pattern_tile(const PatternFactors& factors, std::size_t row, std::size_t ke
 /// The same of the scores before the softmax; -inf where masked.
 void score_tile(const PatternFactors& factors, std::size_t row, std::size_t key, TensorView<float, 2> tile);
 
-/// Whether the query at `position` sees key `key` under both rules' masks and windows; blocks are RowMask's.
+/// Whether the query at `position` sees key `key` under both rules' masks and windows; blocks and `allowed` are RowMask's.
 bool visible(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t key);
 
-/// What the query at one position sees under both rules: the one definition of the mask.
+/// What one query sees under both rules: the one definition of the mask.
 class RowMask {
  public:
-  /// Both rules must outlive it.
-  RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t position, std::size_t kv_len);
+  /// Of query row `row`, at position q_start + row. Both rules must outlive it.
+  RowMask(const ScoreRule& score, const PatternRule& rule, std::size_t q_start, std::size_t row, std::size_t kv_len);
   bool sees(std::size_t key) const;
 
  private:
   const ScoreRule& score_;
   const PatternRule& rule_;
-  std::size_t position_;
+  std::size_t row_, position_;
   KeyBlocks blocks_;
 };
 
-/// A score from the product q . k (or v . tanh(q + k)): scaled and capped. `softmax_top_k` compares these very numbers.
-inline float finished_score(const ScoreRule& rule, double product) {
-  const double score = product * rule.scale, cap = rule.soft_cap;
+/// A score from the product q . k (or v . tanh(q + k)): scaled, with its bias, capped. `softmax_top_k` compares these very
+/// numbers.
+inline float finished_score(const ScoreRule& rule, double product, double bias) {
+  const double score = product * rule.scale + bias, cap = rule.soft_cap;
   return static_cast<float>(cap > 0.0 ? cap * std::tanh(score / cap) : score);
 }
 

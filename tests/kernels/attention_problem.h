@@ -47,6 +47,19 @@ inline std::vector<Choice> all_choices() {
   return choices;
 }
 
+/// What stands in the scores besides the product.
+struct Terms {
+  std::size_t distances = 0;     ///< of a table of biases; 0: none
+  std::ptrdiff_t first = 0;      ///< distance of its first column, and of the first position
+  float bias_size = 1.0f;
+  bool hides = false;            ///< every third entry of the table is -inf
+  bool slope = false;
+  bool allowed = false;          ///< about half of the keys, and none for some queries
+  std::size_t positions = 0;     ///< of scores in which the distance meets the query; 0: none
+  bool segments = false;         ///< with positions
+  bool operator==(const Terms&) const = default;
+};
+
 struct Shape {
   std::size_t heads = 4, kv_heads = 2, head_dim = 24, q_len = 20, kv_len = 80;
   DType kv = DType::f32;
@@ -55,13 +68,17 @@ struct Shape {
   float q_size = 1.0f, k_size = 1.0f, v_size = 1.0f;  ///< of the numbers, which are normal
   bool equal_keys = false;                            ///< all scores of a row are the same
   double slack = 1.0;                                 ///< how much larger errors may be: large scores amplify their own rounding
+  Terms terms{};
 };
 
 inline void PrintTo(const Shape& shape, std::ostream* stream) {
   *stream << shape.heads << "/" << shape.kv_heads << " heads of " << shape.head_dim << ", " << shape.q_len << " x "
           << shape.kv_len << " " << dtype_info(shape.kv).name << (shape.score.mask == Mask::causal ? " causal" : "")
           << " window " << shape.score.window << " sinks " << shape.score.sinks << " cap " << shape.score.soft_cap << " sizes "
-          << shape.q_size << " " << shape.k_size << " " << shape.v_size << (shape.equal_keys ? " equal keys" : "");
+          << shape.q_size << " " << shape.k_size << " " << shape.v_size << (shape.equal_keys ? " equal keys" : "") << " behind " << shape.behind << ", biases "
+          << shape.terms.distances << " from " << shape.terms.first << " times " << shape.terms.bias_size << (shape.terms.hides ? " hiding" : "")
+          << (shape.terms.slope ? " slope" : "") << (shape.terms.allowed ? " allowed" : "") << " positions " << shape.terms.positions
+          << (shape.terms.segments ? " segments" : "");
 }
 
 /// Random factors and poisoned outputs of one problem.
@@ -70,6 +87,9 @@ struct Data {
   std::vector<float> q, k, v, additive, out, normalizer, threshold;
   std::vector<std::byte> k_stored, v_stored;  // where the cache is not f32
   std::vector<RowStats> stats;
+  std::vector<float> table, slope, r, term_biases, segment;  // term_biases: u, w and s [heads, head_dim]
+  std::vector<std::int32_t> query_segment, key_segment;
+  std::vector<std::uint64_t> allowed;
 
   explicit Data(const Shape& wanted, unsigned seed = 1) : shape(wanted) {
     std::mt19937 random(seed);
@@ -83,6 +103,20 @@ struct Data {
     fill(k, shape.kv_len * width, shape.k_size);
     fill(v, shape.kv_len * width, shape.v_size);
     fill(additive, shape.head_dim, 1.0f);
+    const Terms& terms = shape.terms;
+    const std::size_t q_width = shape.heads * shape.head_dim;
+    fill(table, shape.heads * terms.distances, terms.bias_size);
+    for (std::size_t i = 0; terms.hides && i < table.size(); i += 3) table[i] = -std::numeric_limits<float>::infinity();
+    fill(r, terms.positions * q_width, 1.0f);
+    fill(term_biases, 3 * q_width, 1.0f);
+    fill(segment, 2 * q_width, 1.0f);
+    for (std::size_t h = 0; terms.slope && h < shape.heads; ++h) slope.push_back(std::exp2(-8.0f * static_cast<float>(h + 1) / static_cast<float>(shape.heads)));
+    for (std::size_t i = 0; i < shape.q_len; ++i) query_segment.push_back(static_cast<std::int32_t>(random() % 3));
+    for (std::size_t j = 0; j < shape.kv_len; ++j) key_segment.push_back(static_cast<std::int32_t>(random() % 3));
+    for (std::size_t i = 0; terms.allowed && i < shape.q_len * BitView::words_of(shape.kv_len); ++i) {
+      const std::uint64_t bits = static_cast<std::uint64_t>(random()) << 32 | random();
+      allowed.push_back(i / BitView::words_of(shape.kv_len) % 5 == 3 ? 0 : bits);
+    }
     for (std::size_t i = width; shape.equal_keys && i < k.size(); ++i) k[i] = k[i - width];
     if (shape.kv != DType::f32) {
       round(k, k_stored);
@@ -108,6 +142,7 @@ struct Data {
     made.score.scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
     made.q_start = s.behind + (s.kv_len >= s.q_len ? s.kv_len - s.q_len : 0);
     made.layer = choice.layer;
+    add_terms(made.score);
     const PatternKind kind = choice.rule().kind;
     if (kind == PatternKind::additive) made.score.additive = additive;
     if (kind == PatternKind::softmax_top_k) made.threshold = {threshold.data(), {s.q_len, s.heads}};
@@ -115,6 +150,25 @@ struct Data {
   }
 
  private:
+  void add_terms(ScoreRule& score) const {
+    const Shape& s = shape;
+    const std::size_t width = s.heads * s.head_dim;
+    if (s.terms.distances > 0) score.by_distance.table = {table.data(), {s.heads, s.terms.distances}};
+    score.by_distance.first = s.terms.first;
+    score.by_distance.slope = slope;
+    if (s.terms.allowed) score.allowed = {allowed.data(), s.q_len, s.kv_len, BitView::words_of(s.kv_len), 0};
+    if (s.terms.positions == 0) return;
+    score.content = {.r = {r.data(), {s.terms.positions, s.heads, s.head_dim}},
+                     .first = s.terms.first,
+                     .key_bias = {term_biases.data(), {s.heads, s.head_dim}},
+                     .distance_bias = {term_biases.data() + width, {s.heads, s.head_dim}}};
+    if (!s.terms.segments) return;
+    score.content.segment = {segment.data(), {2, s.heads, s.head_dim}};
+    score.content.segment_bias = {term_biases.data() + 2 * width, {s.heads, s.head_dim}};
+    score.content.query_segment = query_segment;
+    score.content.key_segment = key_segment;
+  }
+
   std::size_t head_bytes() const { return row_bytes(shape.kv, kv_head_numbers(shape.kv, shape.head_dim)); }
 
   /// Numbers to those that the cache stands for.
@@ -155,6 +209,7 @@ inline AttentionProblem piece_of(AttentionProblem problem, std::size_t first, st
   if (!problem.threshold.empty()) problem.threshold = problem.threshold.slice(first, count);
   problem.q_start += first;
   problem.k.kv_len = problem.v.kv_len = problem.q_start + count;  // later keys are not there yet
+  problem.score = problem.score.of_rows(first, count).of_keys(0, problem.k.kv_len);
   return problem;
 }
 

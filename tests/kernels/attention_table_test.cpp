@@ -55,6 +55,10 @@ class Definition {
     hide(p_.score.window, p_.score.sinks);
     hide(rule_.window, rule_.sinks);
     for (std::size_t j = position + 1; p_.score.mask == Mask::causal && j < seen.size(); ++j) seen[j] = false;
+    const std::size_t row = position - p_.q_start, words = (seen.size() + 63) / 64;
+    for (std::size_t j = 0; data_.shape.terms.allowed && j < seen.size(); ++j) {
+      if ((data_.allowed[row * words + j / 64] >> j % 64) % 2 == 0) seen[j] = false;
+    }
     if (rule_.kind != PatternKind::softmax_blocks) return seen;
     const std::size_t size = rule_.blocks.size;
     const std::vector<bool> blocks = blocks_seen(rule_, p_.score.mask, position / size, (seen.size() + size - 1) / size);
@@ -64,14 +68,44 @@ class Definition {
 
   float as_multiplied(float number) const { return rule_.bf16_factors ? f32_from_bf16(bf16_from_f32(number)) : number; }
 
+  /// Entry of a table of `count` distances, the first of which is the shape's.
+  std::size_t entry(std::size_t i, std::size_t j, std::size_t count) const {
+    const auto distance = static_cast<double>(j) - static_cast<double>(p_.q_start + i) - static_cast<double>(data_.shape.terms.first);
+    return static_cast<std::size_t>(std::min(std::max(distance, 0.0), static_cast<double>(count - 1)));
+  }
+
+  double bias(std::size_t i, std::size_t h, std::size_t j) const {
+    const Terms& terms = data_.shape.terms;
+    double sum = terms.distances > 0 ? static_cast<double>(data_.table[h * terms.distances + entry(i, j, terms.distances)]) : 0.0;
+    if (terms.slope) sum -= std::exp2(-8.0f * static_cast<float>(h + 1) / static_cast<float>(data_.shape.heads)) * (static_cast<double>(p_.q_start + i) - static_cast<double>(j));
+    return sum;
+  }
+
+  float term_bias(std::size_t which, std::size_t h, std::size_t d) const {
+    return data_.term_biases[(which * data_.shape.heads + h) * data_.shape.head_dim + d];
+  }
+
+  /// (q + w) . r, and (q + s) . segment.
+  double terms(std::size_t i, std::size_t h, std::size_t j) const {
+    const Shape& s = data_.shape;
+    const std::size_t place = entry(i, j, s.terms.positions), other = data_.query_segment[i] != data_.key_segment[j] ? 1 : 0;
+    double sum = 0.0;
+    for (std::size_t d = 0; d < s.head_dim; ++d) {
+      sum += static_cast<double>(p_.q(i, h, d) + term_bias(1, h, d)) * data_.r[(place * s.heads + h) * s.head_dim + d];
+      if (s.terms.segments) sum += static_cast<double>(p_.q(i, h, d) + term_bias(2, h, d)) * data_.segment[(other * s.heads + h) * s.head_dim + d];
+    }
+    return sum;
+  }
+
   double score(std::size_t i, std::size_t h, std::size_t j) const {
     const float* key = row_of(data_.k, j, h);
     double sum = 0.0;
     for (std::size_t d = 0; d < p_.k.head_dim; ++d) {
-      const double q = as_multiplied(p_.q(i, h, d)), k = as_multiplied(key[d]);
+      const double q = as_multiplied(p_.q(i, h, d) + (data_.shape.terms.positions > 0 ? term_bias(0, h, d) : 0.0f)), k = as_multiplied(key[d]);
       sum += rule_.kind == PatternKind::additive ? p_.score.additive[d] * std::tanh(q + k) : q * k;
     }
-    const double scaled = sum * p_.score.scale, cap = p_.score.soft_cap;
+    if (data_.shape.terms.positions > 0) sum += terms(i, h, j);
+    const double scaled = sum * p_.score.scale + bias(i, h, j), cap = p_.score.soft_cap;
     return cap > 0.0 ? cap * std::tanh(scaled / cap) : scaled;
   }
 
@@ -79,7 +113,9 @@ class Definition {
     std::vector<bool> seen = seen_keys(p_.q_start + i);
     std::vector<double> scores(seen.size()), sorted;
     for (std::size_t j = 0; j < seen.size(); ++j) {
-      if (seen[j]) sorted.push_back(scores[j] = score(i, h, j));
+      if (seen[j]) scores[j] = score(i, h, j);
+      seen[j] = seen[j] && scores[j] != -INFINITY;  // a bias may hide a key
+      if (seen[j]) sorted.push_back(scores[j]);
     }
     std::sort(sorted.rbegin(), sorted.rend());
     const auto rounded = [](double score) { return static_cast<float>(score); };
@@ -206,10 +242,59 @@ void add_extremes(std::vector<Shape>& made) {
   add({.q_size = 1e-30f, .k_size = 1e-30f, .v_size = 1e-30f});
 }
 
+void add_biases(std::vector<Shape>& made) {
+  const Terms t5{.distances = 61, .first = -40}, alibi{.slope = true}, mask{.allowed = true}, all{.distances = 9, .first = -8, .slope = true, .allowed = true};
+  for (const Terms& terms : {t5, alibi, mask, all}) {
+    for (const std::size_t head_dim : {8u, 33u, 256u}) {  // tables shorter than the text
+      made.push_back({.heads = 2, .kv_heads = 2, .head_dim = head_dim, .q_len = 70, .kv_len = 130, .terms = terms});
+    }
+    for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {6u, 2u}, {5u, 1u}, {70u, 1u}}) {
+      for (const std::size_t q_len : {1u, 21u}) {
+        made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = 16, .q_len = q_len, .kv_len = 97, .terms = terms});
+        made.push_back({.heads = heads, .kv_heads = kv_heads, .head_dim = 16, .q_len = q_len, .kv_len = 97, .score = {.mask = Mask::none}, .behind = 5, .terms = terms});
+      }
+    }
+    for (const DType kv : {DType::f16, DType::q8_0, DType::q4_1}) {  // a single query over the cache as it is, in ranges
+      made.push_back({.heads = 6, .kv_heads = 2, .head_dim = 64, .q_len = 1, .kv_len = 600, .kv = kv, .score = {.window = 590, .sinks = 2}, .terms = terms});
+      made.push_back({.heads = 6, .kv_heads = 2, .head_dim = 64, .q_len = 30, .kv_len = 600, .kv = kv, .score = {.window = 300}, .terms = terms});
+    }
+    made.push_back({.heads = 2, .kv_heads = 2, .q_len = 1, .kv_len = 1, .terms = terms});
+    made.push_back({.heads = 2, .kv_heads = 2, .q_len = 3, .kv_len = 1, .score = {.mask = Mask::none}, .terms = terms});  // more queries than keys
+    made.push_back({.heads = 2, .kv_heads = 2, .q_len = 90, .kv_len = 40, .score = {.soft_cap = 2.0f, .mask = Mask::none}, .behind = 7, .terms = terms});
+  }
+  for (const Mask kind : {Mask::none, Mask::causal}) {  // extreme numbers; keys that the table hides, all of them for some queries
+    made.push_back({.q_len = 40, .kv_len = 80, .score = {.mask = kind}, .slack = 100, .terms = {.distances = 160, .first = -80, .bias_size = 1e4f}});
+    made.push_back({.q_len = 40, .kv_len = 80, .score = {.mask = kind}, .terms = {.distances = 5, .first = -3, .hides = true}});
+    made.push_back({.heads = 4, .kv_heads = 4, .q_len = 1, .kv_len = 80, .kv = DType::f16, .score = {.mask = kind}, .terms = {.distances = 5, .first = -3, .hides = true}});
+    made.push_back({.q_len = 40, .kv_len = 80, .score = {.mask = kind}, .terms = {.distances = 1, .first = 1000}});
+  }
+}
+
+void add_content(std::vector<Shape>& made) {
+  for (const bool segments : {false, true}) {
+    for (const bool allowed : {false, true}) {
+      const Terms terms{.first = -130, .allowed = allowed, .positions = 260, .segments = segments};
+      for (const std::size_t head_dim : {8u, 33u, 256u}) {
+        made.push_back({.heads = 2, .kv_heads = 2, .head_dim = head_dim, .q_len = 70, .kv_len = 130, .score = {.mask = Mask::none}, .slack = 4, .terms = terms});
+      }
+      for (const std::size_t q_len : {1u, 2u, 64u, 65u}) {
+        made.push_back({.heads = 2, .kv_heads = 2, .q_len = q_len, .kv_len = 65, .score = {.mask = Mask::none}, .slack = 4, .terms = terms});
+      }
+      made.push_back({.heads = 6, .kv_heads = 2, .q_len = 30, .kv_len = 70, .slack = 4, .terms = terms});
+      made.push_back({.heads = 2, .kv_heads = 2, .q_len = 1, .kv_len = 1, .slack = 4, .terms = terms});
+      made.push_back({.heads = 2, .kv_heads = 2, .q_len = 30, .kv_len = 590, .kv = DType::f16, .score = {.soft_cap = 9.0f}, .slack = 4, .terms = terms});
+    }
+  }
+  const Terms few{.distances = 7, .first = -3, .slope = true, .positions = 5, .segments = true};  // distances beyond the tables
+  for (const Mask kind : {Mask::none, Mask::causal}) {
+    made.push_back({.heads = 2, .kv_heads = 2, .q_len = 77, .kv_len = 150, .score = {.mask = kind, .window = 90}, .behind = kind == Mask::none ? 9u : 0u, .slack = 4, .terms = few});
+  }
+}
+
 const std::vector<Shape>& shapes() {
   static const std::vector<Shape> all = [] {
     std::vector<Shape> made;
-    for (const auto add : {add_sizes, add_decoding, add_masks, add_edges, add_extremes}) add(made);
+    for (const auto add : {add_sizes, add_decoding, add_masks, add_edges, add_extremes, add_biases, add_content}) add(made);
     return made;
   }();
   return all;
@@ -257,10 +342,11 @@ TEST_P(AttentionTable, EqualsTheDefinition) {
       ++done[std::string(choice.kernel->name)];
     }
   }
+  const auto plain = static_cast<std::size_t>(std::ranges::count_if(shapes(), [](const Shape& shape) { return shape.terms == Terms{}; }));
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     const Choice choice = chosen(std::string(kernel->name) + ":" + std::string(kernel->example));
     if (choice.rule().kind == PatternKind::feature_map || !does(choice, Data({}).problem(choice))) continue;
-    EXPECT_GT(done[std::string(kernel->name)], shapes().size() / 2) << kernel->name;
+    EXPECT_GT(done[std::string(kernel->name)], plain / 2) << kernel->name;
   }
 }
 
@@ -277,7 +363,8 @@ void rebuild(const Data& data, const AttentionProblem& p, const PatternRule& rul
                                .score = p.score,
                                .rule = rule,
                                .q_start = p.q_start,
-                               .threshold = thresholds};
+                               .threshold = thresholds,
+                               .head = h};
   pattern_tile(factors, 0, 0, {tile.data(), {s.q_len, s.kv_len}});
   for (std::size_t i = 0; i < s.q_len; ++i) {
     std::vector<double> sums(s.head_dim);
