@@ -9,29 +9,25 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/checkpoint/hub_cache.h"
 
 namespace vitrine {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// "hf:org/name" in the local cache, without any network.
-fs::path cached_model(const std::string& name) {
-  const char* home = std::getenv("HF_HOME");
-  const char* user = std::getenv("HOME");
-  const fs::path cache = home ? fs::path(home) : fs::path(user ? user : ".") / ".cache" / "huggingface";
-  std::string folder = "models--" + name;
-  for (std::size_t at; (at = folder.find('/')) != std::string::npos;) folder.replace(at, 1, "--");
-  const fs::path snapshots = cache / "hub" / folder / "snapshots";
+/// What lies in a folder, for people: at most twelve names.
+std::string content_of(const fs::path& folder) {
+  std::vector<std::string> names;
   std::error_code ignored;
-  // The cache says which snapshot its main branch is.
-  std::string revision;
-  std::ifstream(cache / "hub" / folder / "refs" / "main") >> revision;
-  if (!revision.empty() && revision.find('/') == std::string::npos && fs::is_directory(snapshots / revision, ignored)) return snapshots / revision;
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(snapshots, ignored)) found.push_back(entry.path());
-  if (found.empty()) throw Error({"hf:" + name, "a model in " + snapshots.string(), "none", "nothing is downloaded"});
-  return *std::max_element(found.begin(), found.end());
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  const std::size_t most = 12;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i > 0 ? ", " : "") + quoted(names[i]);
+  if (names.size() > most) text += " and " + std::to_string(names.size() - most) + " more";
+  return names.empty() ? "an empty folder" : "a folder of " + text;
 }
 
 }  // namespace
@@ -47,12 +43,12 @@ Checkpoint open_checkpoint(const fs::path& path) {
   if (spelled.starts_with("hf:")) return open_checkpoint(cached_model(spelled.substr(3)));
   std::error_code ignored;
   if (!fs::exists(path, ignored)) throw Error({spelled, "a model", "no such file or folder", ""});
-  std::string known;
+  std::vector<std::string_view> known;
   for (const CheckpointFormat* format : all_checkpoint_formats()) {
     if (format->recognises(path)) return format->open(path);
-    known += (known.empty() ? "" : ", ") + std::string(format->name);
+    known.push_back(format->name);
   }
-  throw Error({spelled, "a checkpoint (" + known + ")", "something else", ""});
+  throw Error({spelled, "a checkpoint (" + joined(known) + ")", fs::is_directory(path, ignored) ? content_of(path) : "something else", ""});
 }
 
 namespace {

@@ -31,16 +31,6 @@ std::size_t natural_alignment(DType type) {
   return info.block_size == 1 ? info.block_bytes : 1;
 }
 
-/// The bytes in place, or a copy where the file put numbers at an address that the processor must not read them from.
-Weight aligned(Weight weight, std::uint64_t bytes) {
-  if (reinterpret_cast<std::uintptr_t>(weight.data) % natural_alignment(weight.type) == 0) return weight;
-  const auto copy = std::make_shared<Tensor>(DType::i8, std::vector<std::size_t>{bytes});
-  std::copy_n(weight.data, bytes, copy->bytes().data());
-  weight.data = copy->bytes().data();
-  weight.owner = copy;
-  return weight;
-}
-
 void check_overlaps(const std::string& where, std::vector<Range>& ranges) {
   std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < ranges.size(); ++i) {
@@ -52,6 +42,15 @@ void check_overlaps(const std::string& where, std::vector<Range>& ranges) {
 }
 
 }  // namespace
+
+Weight aligned(Weight weight, std::uint64_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(weight.data) % natural_alignment(weight.type) == 0) return weight;
+  const auto copy = std::make_shared<Tensor>(DType::i8, std::vector<std::size_t>{bytes});
+  std::copy_n(weight.data, bytes, copy->bytes().data());
+  weight.data = copy->bytes().data();
+  weight.owner = copy;
+  return weight;
+}
 
 std::vector<NamedTensor> tensor_table(const std::string& where, std::span<const DeclaredTensor> declared,
                                       const std::shared_ptr<const MappedFile>& file, std::uint64_t data_begin,

@@ -24,4 +24,7 @@ std::vector<NamedTensor> tensor_table(const std::string& where, std::span<const 
                                       const std::shared_ptr<const MappedFile>& file, std::uint64_t data_begin,
                                       std::uint64_t alignment);
 
+/// The bytes in place, or a copy where the file put numbers at an address that the processor must not read them from.
+Weight aligned(Weight weight, std::uint64_t bytes);
+
 }  // namespace vitrine

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/model/architecture.h"
 
 namespace vitrine {
@@ -16,16 +18,17 @@ std::string shape_text(std::size_t rows, std::size_t cols) {
 }
 
 const Architecture& find_architecture(const Checkpoint& checkpoint) {
-  std::string known;
+  std::vector<std::string_view> known;
   for (const Architecture* architecture : all_architectures()) {
     if (architecture->recognises(checkpoint)) return *architecture;
-    known += (known.empty() ? "" : ", ") + std::string(architecture->name);
+    known.push_back(architecture->name);
   }
   const bool gguf = checkpoint.format == "gguf";
   const std::string_view key = gguf ? "general.architecture" : "model_type";
   const Json& said = checkpoint.metadata[key];
-  throw Error({checkpoint.path.string() + ": " + (gguf ? "" : "config.json ") + std::string(key), "one of " + known,
-               said.is_string() ? quoted(said.string()) : "nothing", "see `vitrine list architectures`"});
+  const std::string where = checkpoint.path.string() + ": " + (gguf ? "" : "config.json ") + std::string(key);
+  if (!said.is_string()) throw Error({where, "one of " + joined(known), "nothing", gguf ? "" : "a folder of Hugging Face has config.json beside the weights"});
+  throw Error({where, "one of " + joined(known), quoted(said.string()), "the nearest is " + std::string(nearest_word(said.string(), known)) + "; see `vitrine list architectures`"});
 }
 
 /// GGUF writers interleave the two halves of every head's rows (row 2i + j came from row j * d/2 + i).
@@ -126,7 +129,8 @@ class Loader {
     if (dtype_info(tensor->weight.type).expand == nullptr) {
       throw Error({where, "a type of weights", std::string(dtype_info(tensor->weight.type).name), ""});
     }
-    Weight weight = tensor->weight;
+    // No product takes double: rounded once.
+    Weight weight = tensor->weight.type == DType::f64 ? make_weight(expand(tensor->weight)) : tensor->weight;
     if (rule.cols > 0 && (weight.rows * weight.cols) % rule.cols == 0 && !dtype_info(weight.type).quantized) {
       weight.rows = weight.rows * weight.cols / rule.cols;
       weight.cols = rule.cols;
@@ -308,6 +312,18 @@ void load_weights(const Architecture& architecture, Model& model) {
   load_head(loader, model);
 }
 
+/// A token behind the embedding's rows would have no numbers. Special ones may stand there: Gemma 3's tokenizer knows an image
+/// token that its text models have no row for; a text that holds it is refused where the ids are looked up.
+void check_tokenizer(const Tokenizer& tokenizer, const Model& model) {
+  const std::size_t rows = model.spec.vocabulary, tokens = tokenizer.vocabulary_size();
+  for (std::size_t id = rows; id < tokens; ++id) {
+    const auto token = static_cast<TokenId>(id);
+    if (tokenizer.is_special(token) || tokenizer.piece(token).empty()) continue;
+    throw Error({model.path.string() + ": tokenizer", "at most " + std::to_string(rows) + " tokens, the rows of the token embedding",
+                 std::to_string(tokens) + ", token " + std::to_string(id) + " is " + quoted(tokenizer.piece(token)), "tokenizer and weights are of different models"});
+  }
+}
+
 }  // namespace
 
 Model load_model(const std::filesystem::path& path) {
@@ -321,12 +337,13 @@ Model load_model(const std::filesystem::path& path) {
   load_weights(architecture, model);
   TokenizerSource source;
   source.where = checkpoint->path.string();
-  if (checkpoint->format == "gguf") {
+  if (checkpoint->format == "gguf" || checkpoint->metadata.has("tokenizer.ggml.model")) {
     source.gguf = &checkpoint->metadata;
   } else {
     source.folder = std::filesystem::is_directory(checkpoint->path) ? checkpoint->path : checkpoint->path.parent_path();
   }
   model.tokenizer = load_tokenizer(source);
+  if (model.tokenizer) check_tokenizer(*model.tokenizer, model);
   return model;
 }
 

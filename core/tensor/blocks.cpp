@@ -71,6 +71,14 @@ void expand_bf16(const std::byte* source, float* target, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) target[i] = f32_from_bf16(load_u16(source + 2 * i));
 }
 
+void expand_f64(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    double number;
+    std::memcpy(&number, source + i * sizeof number, sizeof number);
+    target[i] = static_cast<float>(number);
+  }
+}
+
 void expand_q8_0(const std::byte* source, float* target, std::size_t count) {
   for (std::size_t block = 0; block < count / small; ++block, source += 34, target += small) {
     const float scale = load_f16(source);

@@ -8,6 +8,7 @@ namespace vitrine::blocks {
 void expand_f32(const std::byte* source, float* target, std::size_t count);
 void expand_f16(const std::byte* source, float* target, std::size_t count);
 void expand_bf16(const std::byte* source, float* target, std::size_t count);
+void expand_f64(const std::byte* source, float* target, std::size_t count);
 void expand_q8_0(const std::byte* source, float* target, std::size_t count);
 void expand_q4_0(const std::byte* source, float* target, std::size_t count);
 void expand_q4_1(const std::byte* source, float* target, std::size_t count);

@@ -12,7 +12,7 @@ namespace {
 
 using namespace blocks;
 
-constexpr std::array<DTypeInfo, 14> table{{
+constexpr std::array<DTypeInfo, 16> table{{
     {DType::f32, "F32", 1, 4, false, expand_f32, compress_f32},
     {DType::f16, "F16", 1, 2, false, expand_f16, compress_f16},
     {DType::bf16, "BF16", 1, 2, false, expand_bf16, compress_bf16},
@@ -25,8 +25,10 @@ constexpr std::array<DTypeInfo, 14> table{{
     {DType::q5_k, "Q5_K", 256, 176, true, expand_q5_k, nullptr},
     {DType::q6_k, "Q6_K", 256, 210, true, expand_q6_k, nullptr},
     {DType::i8, "I8", 1, 1, false, nullptr, nullptr},
+    {DType::i16, "I16", 1, 2, false, nullptr, nullptr},
     {DType::i32, "I32", 1, 4, false, nullptr, nullptr},
     {DType::i64, "I64", 1, 8, false, nullptr, nullptr},
+    {DType::f64, "F64", 1, 8, false, expand_f64, nullptr},
 }};
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {

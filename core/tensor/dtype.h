@@ -8,7 +8,7 @@
 namespace vitrine {
 
 /// How numbers are stored. The block formats are GGUF's, byte for byte (ggml's documentation of block layouts).
-enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, i8, i32, i64 };
+enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, i8, i16, i32, i64, f64 };
 
 struct DTypeInfo {
   DType type;

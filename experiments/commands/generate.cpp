@@ -1,6 +1,7 @@
 #include "core/decode/generate.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -71,16 +72,19 @@ void run(const Options& options) {
   double first_token = 0.0;
   Json list = Json::array();
   std::string whole;
+  // Where nothing but special tokens stands before the text, it begins without the space that a SentencePiece prefix makes.
+  const bool opens = tokenizer && std::ranges::all_of(input.tokens, [&](const Token& token) { return tokenizer->is_special(token.id); });
   const auto on_token = [&](const GeneratedToken& token) {
     if (first_token == 0.0) {
       first_token = seconds_since(start);
       if (options.max_tokens >= worth_making_resident) session.make_resident();
     }
     const std::string piece = tokenizer ? tokenizer->piece(token.id) : std::to_string(token.id) + " ";
-    whole += piece;
+    const std::string shown = opens && list.items().empty() ? tokenizer->decode({&token.id, 1}) : piece;
+    whole += shown;
     list.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
     if (!options.common.json) {
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fwrite(shown.data(), 1, shown.size(), stdout);
       std::fflush(stdout);
     }
   };

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/checkpoint/cursor.h"
 #include "core/checkpoint/tensor_table.h"
 
 // GGUF versions 2 and 3, little-endian, as ggml's docs/gguf.md describes them.
@@ -15,22 +16,14 @@ constexpr std::uint64_t max_string = 1u << 26, max_name = 1u << 16, max_nesting 
 // A value takes some 40 bytes in memory: real files have fewer than 2 million entries in all their arrays together.
 constexpr std::uint64_t max_entries = 6'000'000;
 
-/// Reads from the front of a file; every step checks what is left.
-class Cursor {
+class GgufCursor : public Cursor {
  public:
-  Cursor(std::string where, std::span<const std::byte> bytes) : where_(std::move(where)), bytes_(bytes) {}
-
-  template <typename T>
-  T number(std::string_view field) {
-    T value;
-    std::memcpy(&value, take(sizeof(T), field), sizeof(T));
-    return value;
-  }
+  using Cursor::Cursor;
 
   std::string string(std::string_view field, std::uint64_t limit) {
     const auto length = number<std::uint64_t>(field);
     if (length > limit) fail(field, "a text of at most " + std::to_string(limit) + " bytes", std::to_string(length));
-    return {reinterpret_cast<const char*>(take(length, field)), length};
+    return text(length, field);
   }
 
   /// Counts entries of arrays: small numbers in the file are large values in memory.
@@ -39,33 +32,15 @@ class Cursor {
     entries_ += count;
   }
 
-  std::uint64_t left() const { return bytes_.size() - at_; }
-  std::uint64_t at() const { return at_; }
-
-  [[noreturn]] void fail(std::string_view field, std::string expected, std::string found) const {
-    throw Error({where_ + ": " + std::string(field), std::move(expected), std::move(found), ""});
-  }
-
  private:
-  const std::byte* take(std::uint64_t count, std::string_view field) {
-    if (count > left()) {
-      fail(field, std::to_string(count) + " bytes at offset " + std::to_string(at_), std::to_string(left()) + " (cut short)");
-    }
-    const std::byte* data = bytes_.data() + at_;
-    at_ += count;
-    return data;
-  }
-
-  std::string where_;
-  std::span<const std::byte> bytes_;
-  std::uint64_t at_ = 0, entries_ = 0;
+  std::uint64_t entries_ = 0;
 };
 
 enum ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 
-Json read_value(Cursor& in, std::uint32_t type, const std::string& key, std::uint64_t depth);
+Json read_value(GgufCursor& in, std::uint32_t type, const std::string& key, std::uint64_t depth);
 
-Json read_array(Cursor& in, const std::string& key, std::uint64_t depth) {
+Json read_array(GgufCursor& in, const std::string& key, std::uint64_t depth) {
   const auto type = in.number<std::uint32_t>(key);
   const auto count = in.number<std::uint64_t>(key);
   const std::uint64_t least = type == text ? 8 : type == array ? 12 : type == u64 || type == i64 || type == f64 ? 8
@@ -79,7 +54,7 @@ Json read_array(Cursor& in, const std::string& key, std::uint64_t depth) {
   return items;
 }
 
-Json read_value(Cursor& in, std::uint32_t type, const std::string& key, std::uint64_t depth) {
+Json read_value(GgufCursor& in, std::uint32_t type, const std::string& key, std::uint64_t depth) {
   switch (type) {
     case u8: return std::int64_t{in.number<std::uint8_t>(key)};
     case i8: return std::int64_t{in.number<std::int8_t>(key)};
@@ -101,7 +76,7 @@ Json read_value(Cursor& in, std::uint32_t type, const std::string& key, std::uin
   }
 }
 
-DType tensor_type(const Cursor& in, std::uint32_t code, const std::string& name) {
+DType tensor_type(const GgufCursor& in, std::uint32_t code, const std::string& name) {
   switch (code) {
     case 0: return DType::f32;
     case 1: return DType::f16;
@@ -114,8 +89,10 @@ DType tensor_type(const Cursor& in, std::uint32_t code, const std::string& name)
     case 13: return DType::q5_k;
     case 14: return DType::q6_k;
     case 24: return DType::i8;
+    case 25: return DType::i16;
     case 26: return DType::i32;
     case 27: return DType::i64;
+    case 28: return DType::f64;
     case 30: return DType::bf16;
     default:
       in.fail("tensor " + quoted(name), "a type out of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K",
@@ -123,7 +100,7 @@ DType tensor_type(const Cursor& in, std::uint32_t code, const std::string& name)
   }
 }
 
-DeclaredTensor read_tensor(Cursor& in) {
+DeclaredTensor read_tensor(GgufCursor& in) {
   DeclaredTensor tensor;
   tensor.name = in.string("a tensor's name", max_name);
   const std::string field = "tensor " + quoted(tensor.name);
@@ -136,7 +113,7 @@ DeclaredTensor read_tensor(Cursor& in) {
   return tensor;
 }
 
-Json read_metadata(Cursor& in, std::uint64_t count) {
+Json read_metadata(GgufCursor& in, std::uint64_t count) {
   Json::Object members;
   std::set<std::string> names;
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -160,7 +137,7 @@ bool recognises(const std::filesystem::path& path) {
 
 Checkpoint open(const std::filesystem::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  Cursor in(path.string(), file->bytes());
+  GgufCursor in(path.string(), file->bytes());
   if (in.number<std::uint32_t>("magic") != 0x46554747u) in.fail("magic", "GGUF", "something else");
   const auto version = in.number<std::uint32_t>("version");
   if (version != 2 && version != 3) in.fail("version", "2 or 3", std::to_string(version));

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <set>
 
 #include "core/base/error.h"
 #include "core/checkpoint/tensor_table.h"
+#include "core/checkpoint/weight_files.h"
 
 // safetensors: eight bytes of header length, a JSON header, then the bytes (huggingface/safetensors, README).
 
@@ -16,10 +16,10 @@ constexpr std::uint64_t max_header = 100'000'000;  // the format's own limit
 
 DType tensor_type(const std::string& where, const std::string& word) {
   static const std::map<std::string, DType> types{{"F32", DType::f32}, {"F16", DType::f16}, {"BF16", DType::bf16},
-                                                  {"I8", DType::i8},   {"U8", DType::i8},   {"BOOL", DType::i8},
-                                                  {"I32", DType::i32}, {"I64", DType::i64}};
+                                                  {"F64", DType::f64}, {"I8", DType::i8},   {"U8", DType::i8},
+                                                  {"BOOL", DType::i8}, {"I16", DType::i16}, {"I32", DType::i32},  {"I64", DType::i64}};
   const auto found = types.find(word);
-  if (found == types.end()) throw Error({where + ": dtype", "F32, F16, BF16, I8, U8, BOOL, I32 or I64", quoted(word), ""});
+  if (found == types.end()) throw Error({where + ": dtype", "F32, F16, BF16, F64, I8, U8, BOOL, I16, I32 or I64", quoted(word), ""});
   return found->second;
 }
 
@@ -69,70 +69,14 @@ std::vector<NamedTensor> read_file(const fs::path& path) {
   return tensor_table(where, declared, file, sizeof length + length, 1);
 }
 
-Json read_json(const fs::path& path) {
-  const MappedFile file(path);
-  if (file.bytes().size() > max_header) throw Error({path.string(), "at most 100 MB of JSON", std::to_string(file.bytes().size()) + " bytes", ""});
-  return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
-}
-
-struct Shards {
-  std::vector<fs::path> files;
-  std::map<std::string, std::string> file_of;  // of each tensor that the index names
-};
-
-Shards shards(const fs::path& folder) {
-  const fs::path index = folder / "model.safetensors.index.json";
-  std::error_code ignored;
-  if (!fs::exists(index, ignored)) return {{folder / "model.safetensors"}, {}};
-  const Json map = read_json(index)["weight_map"];
-  if (!map.is_object()) throw Error({index.string() + ": weight_map", "a JSON object", "something else", ""});
-  Shards found;
-  std::set<std::string> names;
-  for (const auto& [tensor, file] : map.members()) {
-    const bool plain = file.is_string() && !file.string().empty() && file.string().find('/') == std::string::npos;
-    if (!plain) throw Error({index.string() + ": " + quoted(tensor), "a file name without folders", quoted(file.dump()), ""});
-    names.insert(file.string());
-    found.file_of[tensor] = file.string();
-  }
-  for (const std::string& name : names) found.files.push_back(folder / name);
-  return found;
-}
+constexpr WeightFiles files{"safetensors", "model.safetensors", read_file};
 
 bool recognises(const fs::path& path) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) {
-    return fs::exists(path / "model.safetensors", ignored) || fs::exists(path / "model.safetensors.index.json", ignored);
-  }
-  return path.extension() == ".safetensors";
+  return fs::is_directory(path, ignored) ? has_weight_files(path, files.file) : path.extension() == ".safetensors";
 }
 
-Checkpoint open(const fs::path& path) {
-  std::error_code ignored;
-  const bool folder = fs::is_directory(path, ignored);
-  Checkpoint checkpoint{.format = "safetensors", .path = path, .metadata = Json::object(), .tensors = {}, .files = {}};
-  Shards found = folder ? shards(path) : Shards{{path}, {}};
-  checkpoint.files = found.files;
-  for (const fs::path& file : checkpoint.files) {
-    for (NamedTensor& tensor : read_file(file)) {
-      const auto said = found.file_of.find(tensor.name);
-      if (said != found.file_of.end() && said->second == file.filename().string()) found.file_of.erase(said);
-      checkpoint.tensors.push_back(std::move(tensor));
-    }
-  }
-  if (!found.file_of.empty()) {
-    const auto& [tensor, file] = *found.file_of.begin();
-    throw Error({path.string() + ": tensor " + quoted(tensor), "to be in " + quoted(file) + ", as the index says", "another place or none", "fetch the model again"});
-  }
-  std::sort(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (std::size_t i = 1; i < checkpoint.tensors.size(); ++i) {
-    if (checkpoint.tensors[i].name == checkpoint.tensors[i - 1].name) {
-      throw Error({path.string() + ": tensor " + quoted(checkpoint.tensors[i].name), "one of this name", "two", ""});
-    }
-  }
-  const fs::path config = (folder ? path : path.parent_path()) / "config.json";
-  if (fs::exists(config, ignored)) checkpoint.metadata = read_json(config);
-  return checkpoint;
-}
+Checkpoint open(const fs::path& path) { return open_weight_files(files, path); }
 
 }  // namespace
 

@@ -1,12 +1,13 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "core/base/error.h"
 #include "core/checkpoint/checkpoint.h"
+#include "tests/core/checkpoint/scratch_file.h"
 
 // A damaged checkpoint gives one clear line that names the file, never a crash.
 
@@ -26,15 +27,13 @@ class Damage : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const fs::path source = fs::path(VITRINE_TEST_DATA) / "golden" / "llama" / GetParam();
     whole_ = read(source);
-    path_ = fs::path(testing::TempDir()) / ("damaged" + std::to_string(getpid()) + source.extension().string());
+    file_.emplace("damaged" + source.extension().string());
   }
-  void TearDown() override { fs::remove(path_); }
 
   /// Opens the bytes as a file; whatever happens is either success or an Error that names the file.
   bool opens(const std::string& bytes) {
-    std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
     try {
-      open_checkpoint(path_);
+      open_checkpoint(file_->write(bytes));
       return true;
     } catch (const Error& error) {
       EXPECT_NE(std::string(error.what()).find("damaged"), std::string::npos) << error.what();
@@ -44,7 +43,7 @@ class Damage : public testing::TestWithParam<const char*> {
   }
 
   std::string whole_;
-  fs::path path_;
+  std::optional<ScratchFile> file_;
 };
 
 TEST_P(Damage, TheWholeFileOpens) { EXPECT_TRUE(opens(whole_)); }

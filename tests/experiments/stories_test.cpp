@@ -1,0 +1,77 @@
+// The published model of 260,000 weights in llama2.c's layout must write what llama2.c publishes for it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <span>
+
+#include "core/decode/generate.h"
+#include "experiments/scoring.h"
+
+namespace vitrine {
+namespace {
+
+// expected_stdout of llama2.c's test_all.py (Karpathy, MIT): temperature 0, 200 steps.
+constexpr const char* published =
+    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She "
+    "wanted to play with it, but it was too high.\nLily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. "
+    "She said, \"I want to play with your ball, but I can't find it.\"\nLily was sad and didn't know what to do. She said, \"I'm sorry, Lily. I "
+    "didn't know what to do.\"\nLily didn't want to help her mom, so she";
+
+class Stories : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* data = std::getenv("VITRINE_DATA");
+    const std::filesystem::path model = std::filesystem::path(data ? data : "") / "models" / "stories260K" / "stories260K.bin";
+    if (!data || !std::filesystem::exists(model)) GTEST_SKIP() << "VITRINE_DATA holds no models/stories260K/stories260K.bin";
+    CommonOptions options;
+    options.model = model.string();
+    options.precision = "exact";
+    options.quiet = true;
+    session_.emplace(options);
+  }
+
+  std::optional<Session> session_;
+};
+
+TEST_F(Stories, TheFirstLogitsAreLlama2cs) {
+  KvCache cache = session_->new_cache();
+  const TokenId bos = session_->model().tokenizer->special().bos.value();
+  EXPECT_EQ(bos, 1);
+  const Segment segment{.sequence = 0, .ids = {&bos, 1}, .types = {}, .cache = &cache};
+  std::vector<float> logits;
+  ForwardSinks sinks;
+  sinks.logit_rows = LogitRows::all;
+  sinks.logits = [&](std::span<const RowRef>, TensorView<float, 2> rows) { logits.assign(rows.data(), rows.data() + rows.size()); };
+  session_->run_segments({&segment, 1}, {}, sinks);
+  ASSERT_EQ(logits.size(), 512u);
+  EXPECT_NEAR(logits[0], -6.222911, 2e-5);
+  EXPECT_NEAR(logits[1], 8.404342, 2e-5);
+}
+
+TEST_F(Stories, TwoHundredGreedyTokensAreThePublishedText) {
+  KvCache cache = session_->new_cache();
+  const TapPlan taps;
+  GenerateOptions options{.max_tokens = 200, .sampling = {}, .strategy = nullptr, .stop = {}};
+  for (const Strategy* strategy : all_strategies()) {
+    if (strategy->name == "greedy") options.strategy = strategy;
+  }
+  const Tokenizer& tokenizer = *session_->model().tokenizer;
+  std::vector<TokenId> ids = ids_of(tokenizer.encode("", {}));
+  ASSERT_EQ(ids, std::vector<TokenId>{1});
+  const ForwardContext context{session_->model(), session_->ops(), session_->kernel(), session_->workspace(), session_->run(), taps};
+  std::size_t count = 0;
+  generate(context, cache, std::vector<TokenId>(ids), options, [&](const GeneratedToken& token) {
+    ids.push_back(token.id);
+    ++count;
+  });
+  EXPECT_EQ(count, 200u);
+  EXPECT_EQ(tokenizer.decode(std::span(ids).subspan(1)), published);
+  // Encoding the text finds the same tokens again.
+  EXPECT_EQ(ids_of(tokenizer.encode(published, {})), ids);
+}
+
+}  // namespace
+}  // namespace vitrine
