@@ -215,7 +215,7 @@ void FileRecorder::append(RowBuffer& buffer, TensorView<const float, 3> values) 
   buffer.flush_tail();
   std::vector<std::byte> chunk;
   writer_.call([&] { chunk = file_.promote(buffer.dataset(), buffer.rows()); });
-  buffer.adopt(std::move(chunk));
+  buffer.adopt(chunk);
   done += buffer.append(values.slice(done, values.extent(0) - done), source_.ops);
   VITRINE_CHECK(done == values.extent(0));
 }

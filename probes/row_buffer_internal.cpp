@@ -13,21 +13,21 @@ constexpr std::size_t rows_apiece = 128;  // that one thread converts at a time
 
 }  // namespace
 
-std::byte* RowBuffer::place(std::vector<std::byte>& chunk, std::size_t head, std::size_t row) const {
+std::byte* RowBuffer::place(RawBytes& chunk, std::size_t head, std::size_t row) const {
   return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.width() * dataset_.item();
 }
 
 /// The chunk at hand; padding of a chunk that does not arrive whole is zero.
-std::vector<std::byte>& RowBuffer::chunk_for(std::size_t rows) {
+RawBytes& RowBuffer::chunk_for(std::size_t rows) {
   if (!chunk_) {
     chunk_ = writer_.buffer(dataset_.chunk_bytes());
-    if (rows < dataset_.chunk_rows()) std::ranges::fill(*chunk_, std::byte{0});
+    if (rows < dataset_.chunk_rows()) std::ranges::fill(chunk_->span(), std::byte{0});
   }
   return *chunk_;
 }
 
 /// False where a number does not fit; the chunk then holds rubbish behind the rows it had.
-bool RowBuffer::convert(TensorView<const float, 3> values, std::vector<std::byte>& chunk, Ops& ops) const {
+bool RowBuffer::convert(TensorView<const float, 3> values, RawBytes& chunk, Ops& ops) const {
   const std::size_t first = rows_ % dataset_.chunk_rows(), count = values.extent(0), width = values.extent(2);
   const std::size_t pieces = (count + rows_apiece - 1) / rows_apiece;
   const DType type = dataset_.shape().type;
@@ -87,12 +87,16 @@ void RowBuffer::flush_tail() {
 
 void RowBuffer::send(WriterThread::Bytes chunk) {
   const std::size_t bytes = chunk->size();
-  writer_.post([&dataset = dataset_, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, *chunk); }, bytes);
+  writer_.post([&dataset = dataset_, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, chunk->span()); }, bytes);
 }
 
-void RowBuffer::adopt(std::vector<std::byte> chunk) {
+void RowBuffer::adopt(std::span<const std::byte> chunk) {
   const bool whole = rows_ % dataset_.chunk_rows() == 0;
-  chunk_ = whole ? nullptr : std::make_shared<std::vector<std::byte>>(std::move(chunk));
+  chunk_ = nullptr;
+  if (!whole) {
+    chunk_ = writer_.buffer(chunk.size());
+    std::memcpy(chunk_->data(), chunk.data(), chunk.size());
+  }
   dirty_ = false;
 }
 

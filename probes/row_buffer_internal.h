@@ -31,12 +31,12 @@ class RowBuffer {
   /// Sends a copy of what the file lacks to the writer.
   void flush_tail();
   /// Takes over the last chunk after the dataset's type changed (RowDataset::promote).
-  void adopt(std::vector<std::byte> chunk);
+  void adopt(std::span<const std::byte> chunk);
 
  private:
-  std::byte* place(std::vector<std::byte>& chunk, std::size_t head, std::size_t row) const;
-  std::vector<std::byte>& chunk_for(std::size_t rows);
-  bool convert(TensorView<const float, 3> values, std::vector<std::byte>& chunk, Ops& ops) const;
+  std::byte* place(RawBytes& chunk, std::size_t head, std::size_t row) const;
+  RawBytes& chunk_for(std::size_t rows);
+  bool convert(TensorView<const float, 3> values, RawBytes& chunk, Ops& ops) const;
   void advance(std::size_t rows);
   void send(WriterThread::Bytes chunk);
 

@@ -14,7 +14,7 @@ constexpr std::size_t most_bytes = std::size_t{32} << 20;
 /// Buffers that nobody owns, by size. A recording has a handful of sizes, one a kind of dataset.
 struct WriterThread::Spare {
   std::mutex mutex;
-  std::map<std::size_t, std::vector<std::unique_ptr<std::vector<std::byte>>>> buffers;
+  std::map<std::size_t, std::vector<std::unique_ptr<RawBytes>>> buffers;
 };
 
 WriterThread::WriterThread() : spare_(std::make_shared<Spare>()), thread_([this] { loop(); }) {}
@@ -57,7 +57,7 @@ void WriterThread::call(Job job) {
 }
 
 WriterThread::Bytes WriterThread::buffer(std::size_t size) {
-  std::unique_ptr<std::vector<std::byte>> memory;
+  std::unique_ptr<RawBytes> memory;
   {
     const std::lock_guard lock(spare_->mutex);
     auto& same = spare_->buffers[size];
@@ -66,8 +66,8 @@ WriterThread::Bytes WriterThread::buffer(std::size_t size) {
       same.pop_back();
     }
   }
-  if (!memory) memory = std::make_unique<std::vector<std::byte>>(size);
-  return {memory.release(), [spare = spare_](std::vector<std::byte>* bytes) {
+  if (!memory) memory = std::make_unique<RawBytes>(size);
+  return {memory.release(), [spare = spare_](RawBytes* bytes) {
             const std::lock_guard lock(spare->mutex);
             spare->buffers[bytes->size()].emplace_back(bytes);
           }};
