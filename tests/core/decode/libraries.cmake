@@ -1,1 +1,1 @@
-set(test_libraries vitrine_kernels)
+set(test_libraries vitrine_kernels vitrine_decode)
