@@ -41,7 +41,7 @@ void KvCache::reserve(std::size_t rows) {
 
 /// The same positions with room for `capacity`.
 KvCache::KvCache(const KvCache& from, std::size_t capacity)
-    : context_(from.context_), format_(from.format_), length_(from.length_), capacity_(capacity), blocks_(from.blocks_) {
+    : context_(from.context_), format_(from.format_), reach_(from.reach_), length_(from.length_), capacity_(capacity), blocks_(from.blocks_) {
   std::size_t bytes = 0;
   for (std::size_t block = 0; block < blocks_.size(); ++block) {
     blocks_[block].begin = bytes;
