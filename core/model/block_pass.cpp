@@ -324,6 +324,7 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     problem.out = z.slice(row, count);
     problem.layer = static_cast<std::size_t>(index);
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
+    problem.score.by_distance.slope = spec.distance_slopes;
     if (wants_normalizer) problem.normalizer = log_sums.slice(row, count);
     if (wants_threshold) problem.threshold = thresholds.slice(row, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(row, 0)), {count, spec.heads}};

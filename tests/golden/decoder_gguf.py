@@ -10,7 +10,8 @@ SANDWICH = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_
 FUSED = {"input_layernorm": "attn_norm", "ln_mlp": "attn_norm", "ln_attn": "attn_norm_2", "post_attention_layernorm": "ffn_norm",
          "attention.query_key_value": "attn_qkv", "self_attention.query_key_value": "attn_qkv", "attention.dense": "attn_output",
          "self_attention.dense": "attn_output", "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}
-OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output", "gpt_neox.embed_in": "token_embd",
+GPT = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
+OUTSIDE = {"transformer.wte": "token_embd", "transformer.wpe": "position_embd", "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output", "gpt_neox.embed_in": "token_embd",
            "gpt_neox.final_layer_norm": "output_norm", "embed_out": "output", "transformer.word_embeddings": "token_embd",
            "transformer.word_embeddings_layernorm": "token_embd_norm", "transformer.ln_f": "output_norm"}
 
@@ -66,7 +67,7 @@ def write_metadata(writer, config, architecture):
     writer.add_context_length(get("max_position_embeddings", "seq_length") or 64)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(get("intermediate_size", "ffn_hidden_size") or 4 * config.hidden_size)
+    writer.add_feed_forward_length(get("intermediate_size", "ffn_hidden_size", "n_inner") or 4 * config.hidden_size)
     writer.add_head_count(config.num_attention_heads)
     groups = get("num_key_value_heads") or config.num_attention_heads
     if architecture == "falcon":
@@ -107,7 +108,7 @@ def write_gguf(model, architecture, path):
     config = model.config
     writer = gguf.GGUFWriter(path, architecture)
     write_metadata(writer, config, architecture)
-    names = {**ROTARY, **FUSED, **(SANDWICH if architecture in ("gemma2", "gemma3") else {})}
+    names = {**ROTARY, **FUSED, **GPT, **(SANDWICH if architecture in ("gemma2", "gemma3") else {})}
     tied = getattr(config, "tie_word_embeddings", False)
     for full, value in model.state_dict().items():
         value = value.detach().to(torch.float32)
@@ -123,6 +124,8 @@ def write_gguf(model, architecture, path):
         else:
             index, _, rest = stem.replace("transformer.h.", "layers.").split("layers.")[1].partition(".")
             name = f"blk.{index}.{names[rest]}"
+        if ".c_" in full and ending == "weight":
+            value = value.T  # Conv1D
         if "gemma" in architecture and "norm" in name:
             value = value + 1
         if architecture in ("llama", "smollm3") and name.endswith(("attn_q", "attn_k")):

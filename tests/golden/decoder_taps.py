@@ -43,6 +43,9 @@ SEEN: list[Scoring] = []
 def tapped_attention(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     visible = attention_mask[0, 0] == 0
+    if band := getattr(module, "band", 0):
+        length = visible.shape[0]
+        visible = visible & (torch.arange(length)[:, None] - torch.arange(length)[None, :] < band)
     SEEN.append(Scoring(query[0].detach(), key[0].detach(), scaling, value[0].detach(), softcap, visible))
     scores, weights = scores_of(SEEN[-1])
     values = value[0].repeat_interleave(query.shape[1] // value.shape[1], dim=0)
@@ -92,6 +95,8 @@ class Layout:
     placement: str = "pre"  # post, parallel, shared
     heads: str = "num_attention_heads"
     split: Callable | None = None    # (config, fused [pos, n]) -> q, k, v [pos, heads, d]
+    scaled_queries: bool = False     # whether the scale is in the queries that its attention function gets
+    reports: bool = True             # whether its eager attention, which alone reports weights, is the right one
     scoring: Callable | None = None  # (model, i, q, k) -> Scoring, for a family with attention code of its own
 
 
@@ -110,7 +115,7 @@ class Taps:
     def on(self, name, module):
         def hook(_, args, kwargs, result):
             self.inputs[name] = args[0] if args else kwargs.get("hidden_states", kwargs.get("input"))
-            self.outputs[name] = result
+            self.outputs[name] = result.clone() if isinstance(result, Tensor) else result  # Falcon adds in place
         module.register_forward_hook(hook, with_kwargs=True)
 
 
@@ -235,13 +240,16 @@ def decoder_points(model, layout, ids):
                 continue
             taps.on(f"{i}.{path}", module_at(layer, path))
     SEEN.clear()
-    result = model(ids, output_attentions=True)
+    result = model(ids, output_attentions=layout.reports)
+    for scoring in SEEN if layout.scaled_queries else []:
+        scoring.scale = scoring.query.shape[2] ** -0.5
+        scoring.query = scoring.query / scoring.scale
     out["hook_embed"] = rows(taps.outputs["embed"])
     if layout.positions:
         out["hook_pos_embed"] = rows(taps.outputs["positions"])
     for i, layer in enumerate(layers):
         block_points(out, model, Observed(layout, layer, taps, i), SEEN[i] if SEEN else None,
-                     result.attentions[i] if result.attentions else None)
+                     result.attentions[i] if layout.reports and result.attentions else None)
     if layout.final:
         out["ln_final.hook_scale"], out["ln_final.hook_normalized"] = norm_points(taps.inputs["final"], module_at(model, layout.final), layout.kind)
     out["logits"] = rows(result.logits)

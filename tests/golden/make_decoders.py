@@ -37,13 +37,15 @@ def randomise(model, generator):
 def make(case, seed, target):
     generator = torch.Generator().manual_seed(seed)
     config = case.config
-    config._attn_implementation = "eager" if case.layout.scoring else "tapped"
+    config._attn_implementation = "tapped" if not case.layout.scoring else "eager" if case.layout.reports else "sdpa"
     model = case.model(config).eval()
     randomise(model, generator)
     model.tie_weights()
+    for layer, band in case.bands.items():
+        model.transformer.h[layer].attn.band = band
     ids = torch.randint(0, config.vocab_size, (1, case.positions or POSITIONS), generator=generator)
     target.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(target / "model")
+    (case.save or type(model).save_pretrained)(model, target / "model")
     (target / "model" / "generation_config.json").unlink(missing_ok=True)  # nothing of it is read
     if case.edit:  # another spelling of the same, as older versions wrote it
         path = target / "model" / "config.json"

@@ -1,5 +1,5 @@
+#include "core/model/fused_attention.h"
 #include "core/model/rotary_decoder.h"
-#include "core/model/rope_metadata.h"
 
 namespace vitrine {
 namespace {
@@ -18,8 +18,6 @@ TensorRule tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const Wei
   const bool gate = key.role == Role::mlp_gate, up = key.role == Role::mlp_up, gguf = checkpoint.format == "gguf";
   if (rule.name.empty() || !(q || k || v || gate || up)) return rule;
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(key.block)];
-  const std::string layer = (gguf ? "blk." : "model.layers.") + std::to_string(key.block) + (gguf ? ".attn_" : ".self_attn.");
-  const std::string ending = key.bias ? ".bias" : ".weight";
   if (gate || up) {
     const NameTable names{{{key.role, "blk.#.ffn_up", "model.layers.#.mlp.gate_up_proj"}}};
     rule.name = names.find(checkpoint, key);
@@ -31,11 +29,8 @@ TensorRule tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const Wei
   const NameTable names{{{key.role, "blk.#.attn_qkv", "model.layers.#.self_attn.qkv_proj"}}};
   const std::string fused = names.find(checkpoint, key);
   if (gguf && !checkpoint.find(fused)) return rule;  // newer files have them apart
-  const std::size_t q_rows = block.attention.heads * block.attention.head_dim, kv_rows = block.attention.kv_heads * block.attention.head_dim;
   rule.name = fused;
-  rule.first_row = q ? 0 : k ? q_rows : q_rows + kv_rows;
-  rule.rows = q ? q_rows : kv_rows;
-  rule.fused_rows = q_rows + 2 * kv_rows;
+  take_from_fused(FusedOrder::apart, block.attention, key.role, rule);
   return rule;
 }
 
