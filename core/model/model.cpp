@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/model/architecture.h"
+#include "core/model/tokenizer_of.h"
 
 namespace vitrine {
 namespace {
@@ -335,14 +336,7 @@ Model load_model(const std::filesystem::path& path) {
   model.format = checkpoint->format;
   model.checkpoint = checkpoint;
   load_weights(architecture, model);
-  TokenizerSource source;
-  source.where = checkpoint->path.string();
-  if (checkpoint->format == "gguf" || checkpoint->metadata.has("tokenizer.ggml.model")) {
-    source.gguf = &checkpoint->metadata;
-  } else {
-    source.folder = std::filesystem::is_directory(checkpoint->path) ? checkpoint->path : checkpoint->path.parent_path();
-  }
-  model.tokenizer = load_tokenizer(source);
+  model.tokenizer = tokenizer_of(*checkpoint);
   if (model.tokenizer) check_tokenizer(*model.tokenizer, model);
   return model;
 }

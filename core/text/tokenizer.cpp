@@ -1,19 +1,14 @@
 #include "core/text/tokenizer.h"
 
 #include "core/base/error.h"
-#include "core/text/vocabulary.h"
+#include "core/text/pipeline.h"
 
 namespace vitrine {
 
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerSource& source) {
   Vocabulary vocabulary = source.gguf ? read_gguf_vocabulary(*source.gguf, source.where) : read_folder_vocabulary(source.folder);
   if (vocabulary.model.empty()) return nullptr;
-  std::string known;
-  for (const TokenizerModel* model : all_tokenizer_models()) {
-    if (model->name == vocabulary.model) return model->load(std::move(vocabulary));
-    known += (known.empty() ? "" : ", ") + std::string(model->name);
-  }
-  throw Error({vocabulary.where + ": tokenizer", known, quoted(vocabulary.model), ""});
+  return std::make_unique<Pipeline>(std::move(vocabulary));
 }
 
 namespace {

@@ -21,11 +21,15 @@ struct Token {
   TokenId id = 0;
   std::size_t begin = 0;
   std::size_t end = 0;
+  int type = 0;  ///< type id (BERT's segment)
+  int text = 0;  ///< of two texts, the one to which begin and end belong
 };
 
 struct EncodeOptions {
   bool add_special = true;    ///< BOS/EOS or [CLS]/[SEP], as the tokenizer declares
   bool parse_special = true;  ///< recognise special tokens written in the text
+  /// At most so many tokens with those added: the longer of two texts loses its end first. 0: all.
+  std::size_t max_tokens = 0;
 };
 
 struct SpecialTokens {
@@ -38,9 +42,11 @@ struct SpecialTokens {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  virtual std::string_view model() const = 0;  ///< "bpe", "spm", "wordpiece"
+  virtual std::string_view model() const = 0;  ///< "bpe", "spm", "unigram", "wordpiece", "wordlevel"
   virtual std::size_t vocabulary_size() const = 0;
   virtual std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  /// Two texts as the tokenizer declares (BERT: [CLS] first [SEP] second [SEP], type ids 0 and 1).
+  virtual std::vector<Token> encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options) const = 0;
   /// The bytes one token adds to a text: "▁the" is " the", byte tokens are one byte, special tokens their name.
   virtual std::string piece(TokenId id) const = 0;
   /// Special (control) tokens are not printed by generate.
@@ -52,7 +58,24 @@ class Tokenizer {
   virtual std::string_view chat_template() const = 0;
 };
 
-/// What a tokenizer is made from: a GGUF's metadata, or a folder with tokenizer.json / vocab.txt / vocab.json.
+/// Text from tokens that come one by one: what it gives, joined, is what decode gives of all; never half a character.
+class TokenStream {
+ public:
+  explicit TokenStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  /// What can be said now: nothing while the bytes of a character are not complete.
+  std::string push(TokenId id);
+  /// The bytes that waited for the rest of a character.
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<TokenId> window_;  // the last tokens: what they say depends on those before
+  std::size_t said_ = 0;         // of the window's text
+  std::string waiting_;
+};
+
+/// What a tokenizer is made from: a GGUF's metadata, or a folder with tokenizer.json, a SentencePiece model, vocab.txt or
+/// vocab.json.
 struct TokenizerSource {
   std::string where;                ///< names the file in errors
   const Json* gguf = nullptr;       ///< a GGUF's key-value pairs, or null
@@ -60,13 +83,14 @@ struct TokenizerSource {
 };
 
 struct Vocabulary;  // core/text/vocabulary.h
+class TokenModel;   // core/text/token_model.h
 
-/// A kind of tokenizer. Extension point: core/text/models/<name>.cpp; the name is Vocabulary::model.
+/// A kind of model. Extension point: core/text/models/<name>.cpp; the name is Vocabulary::model.
 struct TokenizerModel {
   std::string_view name;
   std::string_view summary;
-  /// @throws Error where the vocabulary does not fit
-  std::unique_ptr<Tokenizer> (*load)(Vocabulary vocabulary);
+  /// The vocabulary outlives the model. @throws Error where the vocabulary does not fit
+  std::unique_ptr<TokenModel> (*load)(const Vocabulary& vocabulary);
 };
 
 std::span<const TokenizerModel* const> all_tokenizer_models();

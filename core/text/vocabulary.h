@@ -1,89 +1,109 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/text/tokenizer.h"
 
 namespace vitrine {
 
-/// What a token stands for (GGUF's numbers).
+/// What a token stands for (GGUF's and SentencePiece's numbers).
 enum class TokenKind : std::uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
-/// Everything a tokenizer is made of, whatever file it came from. Every id was checked against the number of tokens.
+/// A token that stands for itself wherever it is written in a text.
+struct AddedToken {
+  std::string text;
+  TokenId id = -1;
+  bool special = false;      ///< recognised only where the caller wants special tokens
+  bool normalized = false;   ///< looked for behind the normalizers, itself normalized
+  bool single_word = false;  ///< only between characters that are no part of a word
+  bool takes_left = false, takes_right = false;  ///< with the white space beside it
+};
+
+/// One entry of what a tokenizer makes of a text or of two: a token, or a text.
+struct TemplatePart {
+  int text = -1;       ///< 0 or 1: the first or the second text; -1: `token`
+  TokenId token = -1;
+  int type = 0;        ///< type id of what stands here
+};
+
+/// How a model reads its tokens and pieces.
+enum class Alphabet {
+  characters,  ///< UTF-8
+  bytes,       ///< the bytes for which the printable characters of its tokens stand (core/text/byte_alphabet.h)
+};
+
+/// Everything a tokenizer is made of, whatever file it came from: the stages as data in the words of tokenizer.json, the
+/// model's tokens apart. Every id was checked against the number of tokens.
 struct Vocabulary {
   std::string where;                ///< names the file in errors
-  std::string model;                ///< "bpe" (byte-level), "spm", "wordpiece", or a name this program does not know
-  std::vector<std::string> tokens;  ///< as the file spells them; WordPiece: "##" before continuing pieces
+  std::string model;                ///< "bpe", "spm", "unigram", "wordpiece", "wordlevel", or one this program does not know
+  std::vector<std::string> tokens;  ///< as the file spells them
   std::vector<TokenKind> kinds;     ///< one a token
-  std::vector<float> scores;        ///< spm: one a token, the higher merges first
+  std::vector<double> scores;       ///< spm, unigram: one a token
   std::vector<std::pair<std::string, std::string>> merges;  ///< bpe: in the order in which they were learnt
-  std::vector<std::string> splits;  ///< bpe: regular expressions, each cuts what the one before left
-  bool ignore_merges = false;       ///< bpe: a piece that is a token as a whole is not merged
-  bool space_prefix = false;        ///< spm: a space before the text; bpe: where there is none
-  bool lower_case = false, strip_accents = false, split_cjk = true;  ///< wordpiece
-  std::vector<TokenId> prefix, suffix;  ///< what encode adds around a text
+  Json options = Json::object();    ///< the model's own, as tokenizer.json names them
+  Json normalizer, pre_tokenizer, decoder;  ///< stages (core/text/stages.h), null where there is none
+  Alphabet alphabet = Alphabet::characters;
+  /// So many of the last tokens are pieces that the model finds and no one sees: they count as the unknown token.
+  std::size_t hidden = 0;
+  std::vector<AddedToken> added;
+  std::vector<TemplatePart> single{{.text = 0}}, pair{{.text = 0}, {.text = 1, .type = 1}};
   SpecialTokens special;
   std::string chat_template;
 };
 
+/// Tokens that a model finds in texts, by what they are called; of equal ones the last.
+std::unordered_map<std::string_view, TokenId> ids_of_tokens(const Vocabulary& vocabulary);
+/// A token's bytes as the model reads them: itself, or what its printable characters stand for; none where it has others.
+std::optional<std::string> model_bytes(const Vocabulary& vocabulary, TokenId id);
+/// "<0x41>" -> 'A'
+std::optional<unsigned char> byte_token(std::string_view token);
+/// Byte -> its token "<0x41>", or -1.
+std::vector<TokenId> byte_tokens(const Vocabulary& vocabulary);
+/// Whether no token has U+2581 behind another character: then nothing joins what stands before a mark with what follows.
+bool marks_only_begin_tokens(const Vocabulary& vocabulary);
+
+/// Sets `alphabet` by the pre-tokenizer: bytes where "ByteLevel" is the last of its stages.
+void choose_alphabet(Vocabulary& vocabulary);
+/// Fills in the templates by the older lists of what stands before and behind a text.
+void set_templates(Vocabulary& vocabulary, const std::vector<TokenId>& prefix, const std::vector<TokenId>& suffix);
+/// Sets what `special` says of added BOS and EOS by the template.
+void note_added_specials(Vocabulary& vocabulary);
+
 /// @throws Error on a broken file; `model` is empty where the file has no tokenizer
 Vocabulary read_gguf_vocabulary(const Json& metadata, const std::string& where);
-/// tokenizer.json, or vocab.txt, or vocab.json with merges.txt; tokenizer_config.json beside them.
+/// What a SentencePiece model is called by, in the numbering and with the special tokens of a family of models.
+struct FamilySource {
+  std::string family;    ///< "t5", "albert", "xlnet", "xlm-roberta", "mbart", "mbart50", "nllb", "m2m100", "marian", or another
+  std::string language;  ///< of the source text, where the family marks it; empty: the family's first
+  Json vocab;            ///< m2m100, marian: vocab.json
+};
+/// @throws Error where the model does not fit the family
+void arrange_family(Vocabulary& vocabulary, const FamilySource& source);
+
+/// A Hugging Face folder: tokenizer.json, a SentencePiece model, vocab.txt, or vocab.json with merges.txt.
 Vocabulary read_folder_vocabulary(const std::filesystem::path& folder);
+/// tokenizer.json as parsed.
+Vocabulary read_tokenizer_json(const Json& json, const std::string& where);
+/// A SentencePiece model's bytes (protobuf).
+Vocabulary read_sentence_piece(std::string_view bytes, const std::string& where);
 
-/// The expression that cuts a text as GPT-2 does (Radford et al. 2019).
-extern const char* const gpt2_split;
-
-/// Tokens that stand for themselves wherever they are written in a text.
-class WholeTokens {
- public:
-  explicit WholeTokens(const Vocabulary& vocabulary);
-  struct Piece {
-    std::size_t begin = 0, end = 0;
-    TokenId token = -1;  ///< -1: plain text
-  };
-  /// Cuts a text into whole tokens and what lies between them. User-defined tokens always count, control tokens only
-  /// where `special`.
-  std::vector<Piece> split(std::string_view text, bool special) const;
-
- private:
-  struct Entry {
-    std::string text;
-    TokenId id;
-    bool control;
-  };
-  std::vector<std::vector<Entry>> by_first_byte_;  // longest first
+/// The pre-tokenizer that GGUF names so, in tokenizer.json's words, and what comes with the name.
+struct NamedPreTokenizer {
+  Json pre_tokenizer;
+  Json normalizer;             ///< null for most
+  bool ignore_merges = false;  ///< a piece that is a token as a whole is not merged
+  bool adds_bos = false;       ///< where the file does not say
+  bool mask_takes_left = false;  ///< the mask token counts with the space before it
 };
-
-/// What every tokenizer of a vocabulary does alike: whole tokens first, plain text between them by its own rule, then the
-/// vocabulary's prefix and suffix around all.
-class VocabularyTokenizer : public Tokenizer {
- public:
-  std::size_t vocabulary_size() const override { return vocabulary_.tokens.size(); }
-  const SpecialTokens& special() const override { return vocabulary_.special; }
-  std::string_view chat_template() const override { return vocabulary_.chat_template; }
-  bool is_special(TokenId id) const override { return known(id) && kind(id) == TokenKind::control; }
-  std::vector<Token> encode(std::string_view text, const EncodeOptions& options) const override;
-
- protected:
-  explicit VocabularyTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)), whole_(vocabulary_) {}
-
-  /// Appends the tokens of text[piece.begin, piece.end).
-  /// @param opens  nothing stands before the piece, or a whole token does
-  virtual void encode_plain(std::string_view text, const WholeTokens::Piece& piece, bool opens, std::vector<Token>& tokens) const = 0;
-
-  bool known(TokenId id) const { return id >= 0 && static_cast<std::size_t>(id) < vocabulary_.tokens.size(); }
-  TokenKind kind(TokenId id) const { return vocabulary_.kinds[static_cast<std::size_t>(id)]; }
-  const std::string& spelled(TokenId id) const { return vocabulary_.tokens[static_cast<std::size_t>(id)]; }
-
-  Vocabulary vocabulary_;
-
- private:
-  WholeTokens whole_;
-};
+/// @throws Error that names the nearest and the known ones
+NamedPreTokenizer pre_tokenizer_named(const std::string& name, const std::string& where);
 
 }  // namespace vitrine

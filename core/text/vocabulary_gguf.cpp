@@ -2,24 +2,20 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/text/names.h"
 #include "core/text/vocabulary.h"
+
+// GGUF's tokenizer.ggml.* keys (ggml/docs/gguf.md, llama-vocab.cpp) as a line of stages.
 
 namespace vitrine {
 namespace {
 
-constexpr const char* llama3_tail = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+constexpr std::string_view mark = "\u2581";
 
-/// Pre-tokenisers by the name GGUF gives them.
-std::vector<std::string> splits_named(const std::string& name) {
-  const std::string contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|";
-  const std::string rest = std::string("| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|") + llama3_tail;
-  const std::map<std::string, std::vector<std::string>> table{{"gpt-2", {gpt2_split}},
-                                                              {"smollm", {"\\p{N}", gpt2_split}},
-                                                              {"llama-bpe", {contractions + "\\p{N}{1,3}" + rest}},
-                                                              {"qwen2", {contractions + "\\p{N}" + rest}}};
-  const auto found = table.find(name);
-  return found == table.end() ? std::vector<std::string>{} : found->second;
+Json sequence(const char* list, std::initializer_list<Json> stages) {
+  return Json::object().set("type", "Sequence").set(list, Json(Json::Array(stages)));
 }
+Json stage(const char* type) { return Json::object().set("type", type); }
 
 class GgufVocabulary {
  public:
@@ -29,16 +25,18 @@ class GgufVocabulary {
     const Json& model = value("model");
     if (model.is_null() && value("tokens").is_null()) return {};
     if (!model.is_string()) refuse("model", "a text", quoted(model.dump()));
-    const std::map<std::string, std::string> names{{"gpt2", "bpe"}, {"llama", "spm"}, {"bert", "wordpiece"}};
+    static const std::map<std::string, std::string> names{{"gpt2", "bpe"}, {"llama", "spm"}, {"bert", "wordpiece"}, {"t5", "unigram"}, {"gemma4", "bpe"}};
     const auto name = names.find(model.string());
-    if (name == names.end()) refuse("model", "gpt2, llama or bert", quoted(model.string()));
+    if (name == names.end()) refuse("model", one_of(model.string(), {"gpt2", "llama", "bert", "t5", "gemma4"}), quoted(model.string()));
     result_.model = name->second;
     read_tokens();
     read_special();
     if (const Json& chat = metadata_["tokenizer.chat_template"]; chat.is_string()) result_.chat_template = chat.string();
-    if (result_.model == "bpe") read_merges();
-    if (result_.model == "spm") read_scores();
-    if (result_.model == "wordpiece") spell_as_wordpiece();
+    if (result_.model == "bpe") describe_bpe(model.string());
+    if (result_.model == "spm" || result_.model == "unigram") describe_sentence_piece();
+    if (result_.model == "wordpiece") describe_wordpiece();
+    mark_stripping_tokens();
+    note_added_specials(result_);
     return std::move(result_);
   }
 
@@ -58,10 +56,15 @@ class GgufVocabulary {
     for (std::size_t i = 0; i < tokens.items().size(); ++i) {
       const Json& token = tokens.items()[i];
       if (!token.is_string()) refuse("tokens", "texts", quoted(token.dump()));
-      const std::int64_t kind = kinds.is_array() && kinds.items()[i].is_integer() ? kinds.items()[i].integer() : 1;
-      if (kind < 0 || kind > 6) refuse("token_type", "0 to 6", std::to_string(kind));
+      const std::int64_t number = kinds.is_array() && kinds.items()[i].is_integer() ? kinds.items()[i].integer() : 1;
+      if (number < 0 || number > 6) refuse("token_type", "0 to 6", std::to_string(number));
+      const TokenKind kind = number == 0 ? TokenKind::normal : static_cast<TokenKind>(number);
       result_.tokens.push_back(token.string());
-      result_.kinds.push_back(kind == 0 ? TokenKind::normal : static_cast<TokenKind>(kind));
+      result_.kinds.push_back(kind);
+      // SentencePiece's user-defined symbols are the model's own: they stay whole, and no space is put behind them.
+      const bool models_own = result_.model == "spm" || result_.model == "unigram";
+      const bool added = kind == TokenKind::control || (kind == TokenKind::user_defined && !models_own);
+      if (added) result_.added.push_back({.text = token.string(), .id = static_cast<TokenId>(i), .special = kind == TokenKind::control});
     }
   }
 
@@ -85,29 +88,84 @@ class GgufVocabulary {
     special.sep = id_of("seperator_token_id");  // spelled so in the format
     special.cls = id_of("cls_token_id");
     special.mask = id_of("mask_token_id");
-    for (std::size_t i = 0; i < result_.tokens.size(); ++i) {
-      if (result_.tokens[i] == "<|im_end|>" || result_.tokens[i] == "<|eot_id|>") special.end_of_turn = static_cast<TokenId>(i);
+    if (!special.mask) special.mask = id_named("[MASK]") ? id_named("[MASK]") : id_named("<mask>");
+    for (const char* name : {"<end_of_turn>", "<|eot_id|>", "<|im_end|>"}) {
+      if (const auto found = id_named(name)) special.end_of_turn = found;
     }
-    const bool spm = result_.model == "spm";
-    special.adds_bos = flag("add_bos_token", spm) && special.bos.has_value();
-    special.adds_eos = flag("add_eos_token", false) && special.eos.has_value();
-    result_.space_prefix = flag("add_space_prefix", spm);
-    if (special.adds_bos) result_.prefix.push_back(*special.bos);
-    if (special.adds_eos) result_.suffix.push_back(*special.eos);
+    if (!special.unk && result_.model != "bpe") {
+      for (std::size_t i = 0; i < result_.kinds.size(); ++i) {
+        if (result_.kinds[i] == TokenKind::unknown && !special.unk) special.unk = static_cast<TokenId>(i);
+      }
+    }
+    surround(result_.model == "spm", result_.model == "unigram");
   }
 
-  void read_merges() {
+  std::optional<TokenId> id_named(std::string_view name) const {
+    for (std::size_t i = 0; i < result_.tokens.size(); ++i) {
+      if (result_.tokens[i] == name) return static_cast<TokenId>(i);
+    }
+    return std::nullopt;
+  }
+
+  /// @param bos, eos  whether they are added where the file does not say
+  void surround(bool bos, bool eos) {
+    std::vector<TokenId> prefix, suffix;
+    if (flag("add_bos_token", bos) && result_.special.bos) prefix.push_back(*result_.special.bos);
+    if (flag("add_eos_token", eos) && result_.special.eos) suffix.push_back(*result_.special.eos);
+    set_templates(result_, prefix, suffix);
+  }
+
+  void describe_bpe(const std::string& model) {
     const Json &merges = value("merges"), &pre = value("pre");
-    const std::string name = pre.is_string() ? pre.string() : "gpt-2";
-    result_.splits = splits_named(name);
-    if (result_.splits.empty()) refuse("pre", "gpt-2, smollm, llama-bpe or qwen2", quoted(name));
-    result_.ignore_merges = name == "llama-bpe";
+    // Files from before there were names are GPT-2's.
+    const std::string name = model == "gemma4" ? "gemma4" : pre.is_string() ? pre.string() : "gpt-2";
+    NamedPreTokenizer named = pre_tokenizer_named(name, result_.where + ": tokenizer.ggml.pre");
+    result_.pre_tokenizer = std::move(named.pre_tokenizer);
+    result_.normalizer = std::move(named.normalizer);
+    choose_alphabet(result_);
+    result_.options.set("ignore_merges", named.ignore_merges);
+    const bool bytes = result_.pre_tokenizer.dump().find("ByteLevel") != std::string::npos;
+    if (!bytes) result_.options.set("byte_fallback", true);
+    result_.decoder = bytes ? stage("ByteLevel") : sequence("decoders", {replace_marks(), stage("ByteFallback")});
+    surround(named.adds_bos, false);
+    if (named.mask_takes_left) mask_takes_left();
     if (!merges.is_array()) refuse("merges", "a list of texts", "none");
     for (const Json& merge : merges.items()) {
       const std::size_t space = merge.is_string() ? merge.string().find(' ', 1) : std::string::npos;
       if (space == std::string::npos) refuse("merges", "two tokens and a space", quoted(merge.dump()));
       result_.merges.emplace_back(merge.string().substr(0, space), merge.string().substr(space + 1));
     }
+  }
+
+  static Json replace_marks() {
+    return stage("Replace").set("pattern", Json::object().set("String", mark)).set("content", " ");
+  }
+
+  void describe_sentence_piece() {
+    read_scores();
+    const bool spm = result_.model == "spm";
+    const bool prefix = flag("add_space_prefix", spm), join = flag("remove_extra_whitespaces", false);
+    Json symbols = Json::array();
+    for (std::size_t i = 0; i < result_.tokens.size(); ++i) {
+      if (result_.kinds[i] == TokenKind::user_defined) symbols.push(result_.tokens[i]);
+    }
+    result_.normalizer = stage("SentencePiece").set("charsmap", character_map()).set("user_defined", symbols).set("add_dummy_prefix", prefix);
+    result_.normalizer.set("remove_extra_whitespaces", join).set("keep_bytes", spm);
+    result_.options.set("style", "llama.cpp");
+    const Json marks = stage("SentencePiece").set("add_dummy_prefix", prefix).set("remove_extra_whitespaces", join);
+    result_.decoder = sequence("decoders", {marks, stage("ByteFallback")});
+  }
+
+  std::string character_map() const {
+    const Json& list = value("precompiled_charsmap");
+    if (list.is_null()) return "";
+    if (!list.is_array()) refuse("precompiled_charsmap", "a list of bytes", quoted(list.dump()));
+    std::string bytes;
+    for (const Json& byte : list.items()) {
+      if (!byte.is_integer() || byte.integer() < -128 || byte.integer() > 255) refuse("precompiled_charsmap", "bytes", quoted(byte.dump()));
+      bytes += static_cast<char>(byte.integer());
+    }
+    return bytes;
   }
 
   void read_scores() {
@@ -120,8 +178,7 @@ class GgufVocabulary {
   }
 
   /// GGUF marks beginnings of words ("\u2581word"), the published vocabulary the others ("##ing").
-  void spell_as_wordpiece() {
-    constexpr std::string_view mark = "\u2581";
+  void describe_wordpiece() {
     for (std::size_t i = 0; i < result_.tokens.size(); ++i) {
       std::string& token = result_.tokens[i];
       if (token.starts_with(mark)) {
@@ -130,13 +187,30 @@ class GgufVocabulary {
         token.insert(0, "##");
       }
     }
-    result_.lower_case = result_.strip_accents = true;
     SpecialTokens& special = result_.special;
-    result_.prefix.clear();
-    result_.suffix.clear();
-    if (special.cls || special.bos) result_.prefix.push_back(special.cls ? *special.cls : *special.bos);
-    if (special.sep || special.eos) result_.suffix.push_back(special.sep ? *special.sep : *special.eos);
-    special.adds_bos = special.adds_eos = false;
+    if (!special.unk) refuse("unknown_token_id", "a token", "none");
+    result_.options.set("unk_token", result_.tokens[static_cast<std::size_t>(*special.unk)]);
+    const bool lower = flag("normalizer.lowercase", true);
+    result_.normalizer = stage("BertNormalizer").set("lowercase", lower).set("strip_accents", flag("normalizer.strip_accents", lower));
+    result_.pre_tokenizer = stage("BertPreTokenizer");
+    result_.decoder = stage("WordPiece").set("cleanup", false);
+    std::vector<TokenId> prefix, suffix;
+    if (special.cls || special.bos) prefix.push_back(special.cls ? *special.cls : *special.bos);
+    if (special.sep || special.eos) suffix.push_back(special.sep ? *special.sep : *special.eos);
+    set_templates(result_, prefix, suffix);
+  }
+
+  void mask_takes_left() {
+    for (AddedToken& token : result_.added) token.takes_left = token.takes_left || result_.special.mask == token.id;
+  }
+
+  /// Phi-3's published added tokens take the white space behind them; GGUF does not say so.
+  void mark_stripping_tokens() {
+    const Json& architecture = metadata_["general.architecture"];
+    if (result_.model != "spm" || !architecture.is_string() || architecture.string() != "phi3") return;
+    for (AddedToken& token : result_.added) {
+      token.takes_right = token.text != "<unk>" && token.text != "<s>" && token.text != "<|endoftext|>";
+    }
   }
 
   const Json& metadata_;

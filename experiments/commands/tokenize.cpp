@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/model/tokenizer_of.h"
 #include "experiments/command.h"
 #include "experiments/output.h"
 #include "experiments/session.h"
@@ -47,17 +49,16 @@ void print_rows(std::span<const Json> results, bool csv) {
 void run(const Options& options) {
   require_one_source(options.text);
   if (options.no_special && options.text.bos == "yes") throw Error({"--no-special", "--bos auto or no", "--bos yes", ""}, Fault::usage);
-  const Model model = load_model(options.common.model);
-  if (!model.tokenizer) throw Error({options.common.model, "a tokenizer", "none", ""});
+  const auto tokenizer = open_tokenizer(options.common.model);
   std::vector<Json> results;
   for (std::string& text : texts_of(options.text)) {
-    const std::vector<Token> tokens = options.no_special ? model.tokenizer->encode(text, {.add_special = false, .parse_special = false})
-                                                         : encode_text(*model.tokenizer, std::move(text), options.text.bos).tokens;
-    results.push_back(result_of(*model.tokenizer, tokens));
+    const std::vector<Token> tokens = options.no_special ? tokenizer->encode(text, {.add_special = false, .parse_special = false})
+                                                         : encode_text(*tokenizer, std::move(text), options.text.bos).tokens;
+    results.push_back(result_of(*tokenizer, tokens));
   }
   if (options.common.json) {
     // What a tokenizer does depends on nothing but its model.
-    const Json signature = Json::object().set("model", model.path.filename().string()).set("version", VITRINE_VERSION);
+    const Json signature = Json::object().set("model", std::filesystem::path(options.common.model).filename().string()).set("version", VITRINE_VERSION);
     std::puts((options.text.many() ? sequences_of(std::move(results), signature) : results.front()).dump(2).c_str());
     return;
   }

@@ -100,7 +100,7 @@ TEST_F(TokenizerFolder, ReadsVocabTxt) {
 }
 
 const char* const tiny_bpe = R"({"added_tokens": [{"id": 8, "content": "<s>", "special": true}],
-  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}, "decoder": {"type": "ByteLevel"},
   "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A"}}]},
   "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "\u0120": 3, "ab": 4, "abc": 5, "\u0120a": 6, "bc": 7},
             "merges": MERGES}})";
@@ -124,11 +124,13 @@ TEST_F(TokenizerFolder, ReadsVocabJsonWithMerges) {
 }
 
 TEST_F(TokenizerFolder, ReadsSentencePieceWrittenAsMerges) {
-  write("tokenizer.json", R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}]},
+  write("tokenizer.json", R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"},
+      {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+      {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
     "model": {"type": "BPE", "byte_fallback": true, "vocab": {"<unk>": 0, "<0x0A>": 1, "\u2581": 2, "h": 3, "i": 4, "hi": 5, "\u2581hi": 6},
               "merges": ["h i", "\u2581 hi"]}})");
   const auto tokenizer = load();
-  EXPECT_EQ(tokenizer->model(), "spm");
   EXPECT_EQ(ids(*tokenizer, "hi hi\n"), (Ids{6, 6, 1}));
   EXPECT_EQ(tokenizer->decode(Ids{6, 6, 1}), "hi hi\n");
 }
@@ -147,7 +149,7 @@ TEST_F(TokenizerFolder, BrokenFilesAreOneLine) {
   const std::vector<std::string> broken{
       "{", "[]", "{}", R"({"model": {"type": "Unigram", "vocab": []}})", replaced(good, "\"a\": 0", "\"a\": -1"),
       replaced(good, "\"a\": 0", "\"a\": 3999999"), replaced(good, "\"a\": 0", "\"a\": \"x\""), replaced(tiny_bpe, "MERGES", "[\"ab\"]"),
-      replaced(tiny_bpe, "MERGES", "7"), replaced(good, "ByteLevel", "Whitespace"), replaced(good, "{\"id\": \"<s>\"", "{\"id\": \"<q>\""),
+      replaced(tiny_bpe, "MERGES", "7"), replaced(good, "ByteLevel", "Nothing"), replaced(good, "{\"id\": \"<s>\"", "{\"id\": \"<q>\""),
       replaced(good, R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
                R"({"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated"})")};
   for (const std::string& text : broken) {

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/text/tokenizer.h"
+
+namespace vitrine {
+
+/// The tokenizer beside or within a checkpoint; null where there is none. @throws Error where it is broken
+std::unique_ptr<Tokenizer> tokenizer_of(const Checkpoint& checkpoint);
+
+/// The same without weights: a folder needs only the tokenizer's files.
+/// @throws Error where there is no tokenizer
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
+
+}  // namespace vitrine
