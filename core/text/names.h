@@ -6,7 +6,7 @@
 
 namespace vitrine {
 
-/// What an Error expects in the place of an unknown name: "the nearest, X; known are A, B, ...".
+/// What an Error expects in the place of an unknown name: "X (the nearest), or one of A, B, ...".
 std::string one_of(std::string_view unknown, std::vector<std::string> known);
 
 }  // namespace vitrine
