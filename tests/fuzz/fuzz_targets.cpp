@@ -97,6 +97,19 @@ void run_tokenizer(std::string_view bytes) {
   });
 }
 
+/// A SentencePiece model, whose map of characters is read with it.
+void run_sentencepiece(std::string_view bytes) {
+  static const fs::path folder = [] {
+    const fs::path made = scratch() / "sentencepiece";
+    fs::create_directories(made);
+    return made;
+  }();
+  write("sentencepiece/tokenizer.model", bytes);
+  only_errors([&] {
+    if (const auto tokenizer = load_tokenizer({folder.string(), nullptr, folder})) encode_some(*tokenizer);
+  });
+}
+
 /// Files of many texts and of pairs.
 void run_texts(std::string_view bytes) {
   lines_of(bytes);
@@ -111,7 +124,7 @@ void run_texts(std::string_view bytes) {
   });
 }
 
-/// Seeds of a kind, "texts" or "tokenizer", in fuzz/seeds/<kind>.
+/// Seeds of a kind, "texts", "tokenizer" or "sentencepiece", in fuzz/seeds/<kind>.
 std::vector<std::string> seeds_of(const char* kind) {
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds" / kind)) paths.push_back(entry.path());
@@ -131,6 +144,7 @@ std::span<const FuzzTarget> fuzz_targets() {
                    return std::vector<std::string>{read(golden("llama/model/config.json")), read(golden("gpt2/model/config.json")), read(golden("bert/model/config.json"))};
                  }},
       FuzzTarget{"tokenizer", run_tokenizer, [] { return seeds_of("tokenizer"); }},
+      FuzzTarget{"sentencepiece", run_sentencepiece, [] { return seeds_of("sentencepiece"); }},
       FuzzTarget{"texts", run_texts, [] { return seeds_of("texts"); }}};
   return targets;
 }
