@@ -74,7 +74,9 @@ class Family {
       for (int i = sentinels - 1; i >= 0; --i) append_special("<extra_id_" + std::to_string(i) + ">");
     }
     vocabulary_.special.bos = std::nullopt;
-    set_templates(vocabulary_, {}, {need("</s>")});
+    const TokenId eos = need("</s>");
+    set_templates(vocabulary_, {}, {eos});
+    vocabulary_.pair = {{.text = 0}, {.token = eos}, {.text = 1}, {.token = eos}};
   }
 
   void folded() {
@@ -132,7 +134,15 @@ class Family {
     }
     const TokenId language = need(source_.language.empty() ? first_language : source_.language);
     // mBART-25 writes the language behind the text, the later ones before it.
-    family == "mbart" ? set_templates(vocabulary_, {}, {2, language}) : set_templates(vocabulary_, {language}, {2});
+    family == "mbart" ? surround_both({}, {2, language}) : surround_both({language}, {2});
+  }
+
+  /// Two texts stand between one pair of marks, and all have type 0.
+  void surround_both(const std::vector<TokenId>& prefix, const std::vector<TokenId>& suffix) {
+    set_templates(vocabulary_, prefix, suffix);
+    vocabulary_.pair = vocabulary_.single;
+    const auto first = std::find_if(vocabulary_.pair.begin(), vocabulary_.pair.end(), [](const TemplatePart& part) { return part.text == 0; });
+    vocabulary_.pair.insert(first + 1, {.text = 1});
   }
 
   /// The pieces' numbers are those of vocab.json; pieces that it lacks are unknown.
@@ -177,10 +187,7 @@ class Family {
     }
     std::vector<TokenId> prefix;
     if (m2m100) prefix.push_back(need("__" + (source_.language.empty() ? std::string("en") : source_.language) + "__"));
-    set_templates(vocabulary_, prefix, {eos});
-    vocabulary_.pair.clear();  // both texts between one pair of marks
-    for (const TokenId id : prefix) vocabulary_.pair.push_back({.token = id});
-    vocabulary_.pair.insert(vocabulary_.pair.end(), {{.text = 0}, {.text = 1}, {.token = eos}});
+    surround_both(prefix, {eos});
   }
 
   void place_pieces(const Vocabulary& old, const std::map<std::string_view, std::size_t>& places) {

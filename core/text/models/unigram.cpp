@@ -98,7 +98,7 @@ class UnigramModel : public TokenModel {
         if (node == Trie::nowhere) break;
         const TokenId id = trie_.value(node);
         if (id < 0) continue;
-        offer(end, id, scores_[static_cast<std::size_t>(id)] + static_cast<double>(before));
+        offer(end, id, static_cast<double>(static_cast<Sum>(scores_[static_cast<std::size_t>(id)] + static_cast<double>(before))));
         whole_character = whole_character || end - at == character;
       }
       if (!whole_character) offer(at + character, unknown_, static_cast<double>(static_cast<Sum>(unknown_score_ + static_cast<double>(before))));
