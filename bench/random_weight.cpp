@@ -24,10 +24,10 @@ Weight random_weight(DType type, std::size_t rows, std::size_t cols, unsigned se
     return make_weight(std::move(tensor));
   }
   for (std::byte& byte : tensor.bytes()) byte = static_cast<std::byte>(random());
-  const std::size_t step = dtype_info(type).block_bytes, place = type == DType::q6_k ? 208 : 0;
+  const DTypeInfo& info = dtype_info(type);
   const std::uint16_t scales[] = {f16_from_f32(0.01f), f16_from_f32(0.02f)};
-  for (std::size_t at = 0; at < tensor.bytes().size(); at += step) {
-    std::memcpy(tensor.bytes().data() + at + place, scales, type == DType::q6_k ? 2 : 4);
+  for (std::size_t at = 0; at < tensor.bytes().size(); at += info.block_bytes) {
+    std::memcpy(tensor.bytes().data() + at + info.scale_offset, scales, info.scale_count * sizeof scales[0]);
   }
   return make_weight(std::move(tensor));
 }

@@ -57,6 +57,15 @@ void scale_and_min(const std::byte* packed, std::size_t j, unsigned& scale, unsi
   }
 }
 
+/// 32 numbers from 16 bytes: low nibbles, then high ones.
+void expand_iq4_levels(const std::byte* nibbles, float scale, float* target) {
+  for (std::size_t i = 0; i < small / 2; ++i) {
+    const unsigned pair = byte_at(nibbles, i);
+    target[i] = scale * static_cast<float>(iq4_levels[pair & 15u]);
+    target[i + small / 2] = scale * static_cast<float>(iq4_levels[pair >> 4]);
+  }
+}
+
 }  // namespace
 
 void expand_f32(const std::byte* source, float* target, std::size_t count) {
@@ -165,6 +174,47 @@ void expand_q6_k(const std::byte* source, float* target, std::size_t count) {
       const auto sub_scale = static_cast<std::int8_t>(source[192 + half * 8 + run * 2 + lane / 16]);
       const int value = static_cast<int>(low | high << 4) - 32;
       target[i] = scale * static_cast<float>(sub_scale) * static_cast<float>(value);
+    }
+  }
+}
+
+void expand_q2_k(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 84, target += super) {
+    const float scale = load_f16(source + 80), minimum = load_f16(source + 82);
+    for (std::size_t i = 0; i < super; ++i) {  // as Q6_K: halves of 128; in each, four runs of 32
+      const std::size_t half = i / 128, run = i % 128 / 32, lane = i % 32;
+      const unsigned factors = byte_at(source, half * 8 + run * 2 + lane / 16), level = byte_at(source, 16 + half * 32 + lane) >> (2 * run) & 3u;
+      target[i] = scale * static_cast<float>(factors & 15u) * static_cast<float>(level) - minimum * static_cast<float>(factors >> 4);
+    }
+  }
+}
+
+void expand_q3_k(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 110, target += super) {
+    const float scale = load_f16(source + 108);
+    for (std::size_t i = 0; i < super; ++i) {
+      const std::size_t half = i / 128, run = i % 128 / 32, lane = i % 32, j = half * 8 + run * 2 + lane / 16;
+      const unsigned low = byte_at(source, 32 + half * 32 + lane) >> (2 * run) & 3u, high = byte_at(source, lane) >> (half * 4 + run) & 1u;
+      // Sixteen scales of six bits: low four bits in eight bytes, high two bits in the four bytes behind them.
+      const unsigned nibble = byte_at(source, 96 + j % 8) >> (j / 8 * 4) & 15u, top = byte_at(source, 104 + j % 4) >> (j / 4 * 2) & 3u;
+      const int sub_scale = static_cast<int>(nibble | top << 4) - 32, level = static_cast<int>(low | high << 2) - 4;
+      target[i] = scale * static_cast<float>(sub_scale) * static_cast<float>(level);
+    }
+  }
+}
+
+void expand_iq4_nl(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / small; ++block, source += 18, target += small) {
+    expand_iq4_levels(source + 2, load_f16(source), target);
+  }
+}
+
+void expand_iq4_xs(const std::byte* source, float* target, std::size_t count) {
+  for (std::size_t block = 0; block < count / super; ++block, source += 136) {
+    const float scale = load_f16(source);
+    for (std::size_t j = 0; j < 8; ++j, target += small) {
+      const unsigned low = byte_at(source, 4 + j / 2) >> (j % 2 * 4) & 15u, high = static_cast<unsigned>(load_u16(source + 2)) >> (2 * j) & 3u;
+      expand_iq4_levels(source + 8 + j * 16, scale * static_cast<float>(static_cast<int>(low | high << 4) - 32), target);
     }
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace vitrine::blocks {
 
@@ -17,6 +18,13 @@ void expand_q5_1(const std::byte* source, float* target, std::size_t count);
 void expand_q4_k(const std::byte* source, float* target, std::size_t count);
 void expand_q5_k(const std::byte* source, float* target, std::size_t count);
 void expand_q6_k(const std::byte* source, float* target, std::size_t count);
+void expand_q2_k(const std::byte* source, float* target, std::size_t count);
+void expand_q3_k(const std::byte* source, float* target, std::size_t count);
+void expand_iq4_nl(const std::byte* source, float* target, std::size_t count);
+void expand_iq4_xs(const std::byte* source, float* target, std::size_t count);
+
+/// Levels of the nibbles of IQ4_NL and IQ4_XS: denser near 0, where most weights are.
+inline constexpr std::int8_t iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 void compress_f32(const float* source, std::byte* target, std::size_t count);
 void compress_f16(const float* source, std::byte* target, std::size_t count);

@@ -8,7 +8,7 @@
 namespace vitrine {
 
 /// How numbers are stored. The block formats are GGUF's, byte for byte (ggml's documentation of block layouts).
-enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, i8, i16, i32, i64, f64 };
+enum class DType : std::uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_nl, iq4_xs, i8, i16, i32, i64, f64 };
 
 struct DTypeInfo {
   DType type;
@@ -16,10 +16,12 @@ struct DTypeInfo {
   std::size_t block_size;   ///< numbers a block holds
   std::size_t block_bytes;  ///< bytes a block takes
   bool quantized;
+  std::size_t scale_offset;  ///< of a block's binary16 scales, which stand together
+  std::size_t scale_count;   ///< 0 where the type has none
   /// Expands `count` numbers (a multiple of block_size) to f32. Plain loops: the definition the fast ones are
   /// tested against. Null for integer types.
   void (*expand)(const std::byte* source, float* target, std::size_t count);
-  /// Rounds f32 to this type as ggml's reference quantiser does; null where this program cannot (K-quants yet).
+  /// Rounds f32 to this type as ggml's reference quantiser does; null where this program cannot (K-quants, IQ4).
   void (*compress)(const float* source, std::byte* target, std::size_t count);
 };
 

@@ -168,6 +168,14 @@ void with_rows(DType type, const Task& task) {
       return task(Q5_KRows());
     case DType::q6_k:
       return task(Q6_KRows());
+    case DType::q2_k:
+      return task(Q2_KRows());
+    case DType::q3_k:
+      return task(Q3_KRows());
+    case DType::iq4_nl:
+      return task(IQ4_NLRows());
+    case DType::iq4_xs:
+      return task(IQ4_XSRows());
     default:
       VITRINE_CHECK(!"a type of weights");
   }

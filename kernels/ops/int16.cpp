@@ -22,7 +22,7 @@ namespace {
 
 #if HWY_TARGET > HWY_AVX2  // without its conversions the f32 products are faster
 
-void round_chunks(const float*, std::size_t, std::int16_t*, float*) {}
+void round_chunks(const float*, std::size_t, std::int16_t*, float*, float*) {}
 void multiply(const Int16Rows&, const WeightPanel&, const float*, const DenseRows<float>&) {}
 bool known(DType) { return false; }
 
@@ -148,15 +148,16 @@ struct Q5_1Words {
   }
 };
 
-// Types whose block is eight chunks: factors of the chunks, and the levels of chunk j.
+// Types whose block is eight chunks: factors of the chunks (or of their halves), and the levels of chunk j.
 
 struct Factors {
-  float scales[8], minima[8];
+  float scales[8], minima[16];
+  std::int8_t halves[16];  // whole numbers that are folded into the levels
 };
 
 struct Q4_KWords {
   static constexpr std::size_t bytes = 144;
-  static constexpr bool has_minimum = true;
+  static constexpr std::size_t minima = 8;
   /// The eight pairs of six bits in twelve bytes, four of a kind at once.
   static HWY_INLINE void read(const std::byte* block, Factors& factors) {
     const ScalePair pair = scale_pair(block);
@@ -174,7 +175,7 @@ struct Q4_KWords {
     spread(packed[1] & six, -pair.minimum, factors.minima);
     spread((packed[2] >> 4 & four) | (packed[1] >> 6 & two) << 4, -pair.minimum, factors.minima + 4);
   }
-  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, const Factors&, std::size_t j, WordVector* out) {
     VITRINE_UNROLL
     for (std::size_t v = 0; v < word_vectors; ++v) {
       const WordVector bytes = unsigned_words(block + 16 + j / 2 * chunk + v * words);
@@ -185,9 +186,9 @@ struct Q4_KWords {
 
 struct Q5_KWords {
   static constexpr std::size_t bytes = 176;
-  static constexpr bool has_minimum = true;
+  static constexpr std::size_t minima = 8;
   static HWY_INLINE void read(const std::byte* block, Factors& factors) { Q4_KWords::read(block, factors); }
-  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, const Factors&, std::size_t j, WordVector* out) {
     const ByteVector bytes = load_chunk(block + 48 + j / 2 * chunk);
     const ByteVector low = j % 2 == 0 ? bytes : shift_right<4>(bytes);
     const auto set = hn::TestBit(load_chunk(block + 16), hn::Set(Bytes(), static_cast<std::uint8_t>(1u << j)));
@@ -198,12 +199,12 @@ struct Q5_KWords {
 /// The scales of 16 numbers are folded into the levels: |32 * 128| * 32767 * 8 products of a lane stay below 2^31.
 struct Q6_KWords {
   static constexpr std::size_t bytes = 210;
-  static constexpr bool has_minimum = false;
+  static constexpr std::size_t minima = 0;
   static HWY_INLINE void read(const std::byte* block, Factors& factors) {
     const float scale = scale_at(block + 208);
     for (float& factor : factors.scales) factor = scale;
   }
-  static HWY_INLINE void words_of(const std::byte* block, std::size_t j, WordVector* out) {
+  static HWY_INLINE void words_of(const std::byte* block, const Factors&, std::size_t j, WordVector* out) {
     const std::size_t half = j / 4, run = j % 4;
     const ByteVector bytes = load_chunk(block + half * 64 + run % 2 * chunk), pairs = load_chunk(block + 128 + half * chunk);
     const ByteVector low = run < 2 ? bytes : shift_right<4>(bytes);
@@ -216,6 +217,99 @@ struct Q6_KWords {
       out[v] = hn::Mul(out[v], hn::Set(Words(), sub_scale));
     }
   }
+};
+
+/// Levels below 4 times scales below 16; the minima are of 16 numbers each.
+struct Q2_KWords {
+  static constexpr std::size_t bytes = 84;
+  static constexpr std::size_t minima = 16;
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) {
+    const ScalePair pair = scale_pair_at(block + 80);
+    for (float& factor : factors.scales) factor = pair.scale;
+    VITRINE_UNROLL
+    for (std::size_t i = 0; i < 16; i += 4) {
+      const auto packed = hn::LoadU(hn::FixedTag<std::uint8_t, 4>(), reinterpret_cast<const std::uint8_t*>(block + i));
+      const auto high = hn::ShiftRight<4>(hn::PromoteTo(hn::FixedTag<std::int32_t, 4>(), packed));
+      hn::StoreU(hn::Mul(hn::ConvertTo(Four(), high), hn::Set(Four(), -pair.minimum)), Four(), factors.minima + i);
+    }
+  }
+  static HWY_INLINE void words_of(const std::byte* block, const Factors&, std::size_t j, WordVector* out) {
+    const std::size_t half = j / 4, run = j % 4;
+    const ByteVector pairs = load_chunk(block + 16 + half * chunk);
+    const ByteVector level = run == 0 ? pairs : run == 1 ? shift_right<2>(pairs) : run == 2 ? shift_right<4>(pairs) : shift_right<6>(pairs);
+    widen<std::uint8_t>(hn::And(level, hn::Set(Bytes(), 3)), out);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) {
+      const auto sub_scale = static_cast<std::int16_t>(std::to_integer<int>(block[half * 8 + run * 2 + v]) & 15);
+      out[v] = hn::Mul(out[v], hn::Set(Words(), sub_scale));
+    }
+  }
+};
+
+/// Levels from -4 to 3 times scales from -32 to 31.
+struct Q3_KWords {
+  static constexpr std::size_t bytes = 110;
+  static constexpr std::size_t minima = 0;
+  /// Sixteen scales of six bits, four of a kind at once: nibbles of eight bytes, above them pairs of bits of four bytes.
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) {
+    const float scale = scale_at(block + 108);
+    for (float& factor : factors.scales) factor = scale;
+    std::uint32_t packed[3];
+    std::memcpy(packed, block + 96, sizeof packed);
+    constexpr std::uint32_t four = 0x0f0f0f0f, two = 0x03030303;
+    const std::uint32_t scales[4] = {(packed[0] & four) | (packed[2] & two) << 4, (packed[1] & four) | (packed[2] >> 2 & two) << 4,
+                                     (packed[0] >> 4 & four) | (packed[2] >> 4 & two) << 4, (packed[1] >> 4 & four) | (packed[2] >> 6 & two) << 4};
+    using Sixteen = hn::FixedTag<std::int8_t, 16>;
+    const auto numbers = hn::BitCast(Sixteen(), hn::LoadU(hn::FixedTag<std::uint32_t, 4>(), scales));
+    hn::StoreU(hn::Sub(numbers, hn::Set(Sixteen(), 32)), Sixteen(), factors.halves);
+  }
+  static HWY_INLINE void words_of(const std::byte* block, const Factors& factors, std::size_t j, WordVector* out) {
+    const std::size_t half = j / 4, run = j % 4;
+    const ByteVector pairs = load_chunk(block + 32 + half * chunk);
+    const ByteVector low = run == 0 ? pairs : run == 1 ? shift_right<2>(pairs) : run == 2 ? shift_right<4>(pairs) : shift_right<6>(pairs);
+    const auto set = hn::TestBit(load_chunk(block), hn::Set(Bytes(), static_cast<std::uint8_t>(1u << j)));
+    // A missing third bit is -4: all bits above the two.
+    const ByteVector high = hn::IfThenZeroElse(set, hn::Set(Bytes(), 0xfc));
+    widen<std::int8_t>(hn::OrAnd(high, low, hn::Set(Bytes(), 3)), out);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < word_vectors; ++v) out[v] = hn::Mul(out[v], hn::Set(Words(), factors.halves[half * 8 + run * 2 + v]));
+  }
+};
+
+/// Levels of the 32 nibbles of an IQ4 block, low ones first, looked up as bytes.
+HWY_INLINE void iq4_words(const std::byte* nibbles, WordVector* out) {
+  using Quads = hn::Repartition<std::uint32_t, Words>;
+  const auto both = hn::BitCast(Quads(), hn::LoadDup128(Bytes(), reinterpret_cast<const std::uint8_t*>(nibbles)));
+  const auto shifts = hn::IfThenElseZero(hn::Ge(hn::Iota(Quads(), 0), hn::Set(Quads(), 4)), hn::Set(Quads(), 4));  // of the upper half
+  const ByteVector levels = hn::And(hn::BitCast(Bytes(), hn::Shr(both, shifts)), hn::Set(Bytes(), 15));
+  const auto table = hn::LoadDup128(Bytes(), reinterpret_cast<const std::uint8_t*>(blocks::iq4_levels));
+  widen<std::int8_t>(hn::TableLookupBytes(table, levels), out);
+}
+
+struct IQ4_NLWords {
+  static constexpr std::size_t bytes = 18;
+  static constexpr bool has_minimum = false;
+  static HWY_INLINE void words_of(const std::byte* block, WordVector* out) { iq4_words(block + 2, out); }
+};
+
+struct IQ4_XSWords {
+  static constexpr std::size_t bytes = 136;
+  static constexpr std::size_t minima = 0;
+  /// Eight scales of six bits: nibbles and pairs of bits are spread to bytes.
+  static HWY_INLINE void read(const std::byte* block, Factors& factors) {
+    std::uint16_t pairs;
+    std::uint32_t nibbles;
+    std::memcpy(&pairs, block + 2, sizeof pairs);
+    std::memcpy(&nibbles, block + 4, sizeof nibbles);
+    const auto spread = [](std::uint64_t bits, int step, std::uint64_t mask) { return (bits | bits << step) & mask; };
+    const std::uint64_t low = spread(spread(spread(nibbles, 16, 0x0000ffff0000ffff), 8, 0x00ff00ff00ff00ff), 4, 0x0f0f0f0f0f0f0f0f);
+    const std::uint64_t high = spread(spread(spread(pairs, 24, 0x000000ff000000ff), 12, 0x000f000f000f000f), 6, 0x0303030303030303);
+    const std::uint64_t both = low | high << 4;
+    const auto numbers = hn::PromoteTo(Sums(), hn::LoadU(hn::FixedTag<std::uint8_t, 8>(), reinterpret_cast<const std::uint8_t*>(&both)));
+    const auto scales = hn::ConvertTo(Floats(), hn::Sub(numbers, hn::Set(Sums(), 32)));
+    hn::StoreU(hn::Mul(scales, hn::Set(Floats(), scale_pair(block).scale)), Floats(), factors.scales);
+  }
+  static HWY_INLINE void words_of(const std::byte* block, const Factors&, std::size_t j, WordVector* out) { iq4_words(block + 8 + j * 16, out); }
 };
 
 constexpr std::size_t tile_columns = 4;
@@ -249,7 +343,7 @@ HWY_INLINE void prefetch(const std::byte* run) {
 /// What is read of a row of x. Taken once: a loop that prefetches would work out the addresses again for every block.
 struct RowOfX {
   const std::int16_t* numbers;
-  const float *pairs, *scales, *sums;
+  const float *pairs, *scales, *sums, *half_sums;
 };
 
 template <std::size_t rows>
@@ -257,7 +351,7 @@ HWY_INLINE void find_rows(const Place& place, RowOfX (&found)[rows]) {
   VITRINE_UNROLL
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t row = place.row + r;
-    found[r] = {place.x->numbers(row), place.x->pairs(row), place.x->scales(row), place.x->sums(row)};
+    found[r] = {place.x->numbers(row), place.x->pairs(row), place.x->scales(row), place.x->sums(row), place.x->half_sums(row)};
   }
 }
 
@@ -322,16 +416,18 @@ HWY_INLINE void super_blocks(const Place& place, TileSums<rows>& sums) {
         for (std::size_t j = 0; j < 8; j += 4) {
           const auto of_x = hn::LoadU(Four(), x[r].scales + 8 * b + j);
           hn::StoreU(hn::Mul(hn::LoadU(Four(), factors.scales + j), of_x), Four(), scales[r] + j);
-          if constexpr (Type::has_minimum) {
-            const auto x_sums = hn::LoadU(Four(), x[r].sums + 8 * b + j);
-            sums.minima[r][c] = hn::MulAdd(hn::LoadU(Four(), factors.minima + j), x_sums, sums.minima[r][c]);
-          }
+        }
+        const float* x_sums = Type::minima == 16 ? x[r].half_sums : x[r].sums;
+        VITRINE_UNROLL
+        for (std::size_t i = 0; i < Type::minima; i += 4) {
+          const auto of_x = hn::LoadU(Four(), x_sums + Type::minima * b + i);
+          sums.minima[r][c] = hn::MulAdd(hn::LoadU(Four(), factors.minima + i), of_x, sums.minima[r][c]);
         }
       }
       VITRINE_UNROLL
       for (std::size_t j = 0; j < 8; ++j) {
         WordVector weights[word_vectors];
-        Type::words_of(block, j, weights);
+        Type::words_of(block, factors, j, weights);
         VITRINE_UNROLL
         for (std::size_t r = 0; r < rows; ++r) {
           const FloatVector products = chunk_sum(x[r].numbers + (8 * b + j) * chunk, weights);
@@ -413,6 +509,14 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
       return all_rows<Q5_KWords>(x, panel, bias, out);
     case DType::q6_k:
       return all_rows<Q6_KWords>(x, panel, bias, out);
+    case DType::q2_k:
+      return all_rows<Q2_KWords>(x, panel, bias, out);
+    case DType::q3_k:
+      return all_rows<Q3_KWords>(x, panel, bias, out);
+    case DType::iq4_nl:
+      return all_rows<IQ4_NLWords>(x, panel, bias, out);
+    case DType::iq4_xs:
+      return all_rows<IQ4_XSWords>(x, panel, bias, out);
     default:
       VITRINE_CHECK(!"a type with integer products");
   }
@@ -420,13 +524,14 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
 
 bool known(DType type) { return dtype_info(type).quantized; }
 
-void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs) {
-  for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2) {
-    Vector largest = hn::Zero(Lanes()), sums = hn::Zero(Lanes());
+void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs, float* half_sums) {
+  for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2, half_sums += 2) {
+    Vector largest = hn::Zero(Lanes()), sums = hn::Zero(Lanes()), halves[] = {hn::Zero(Lanes()), hn::Zero(Lanes())};
     for (std::size_t i = 0; i < chunk; i += lanes) {
       const Vector values = hn::LoadU(Lanes(), x + i);
       largest = hn::Max(largest, hn::Abs(values));
       sums = hn::Add(sums, values);
+      halves[i / 16] = hn::Add(halves[i / 16], values);
     }
     const float sum = hn::GetLane(hn::SumOfLanes(Lanes(), sums));
     const float top = hn::GetLane(hn::MaxOfLanes(Lanes(), largest)), scale = top / 32767.0f;
@@ -438,6 +543,7 @@ void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, floa
     }
     pairs[0] = scale + (sum - sum);  // a NaN or infinity among the numbers must not disappear
     pairs[1] = sum;
+    for (std::size_t half = 0; half < 2; ++half) half_sums[half] = hn::GetLane(hn::SumOfLanes(Lanes(), halves[half]));
   }
 }
 
@@ -466,9 +572,10 @@ void Int16Rows::round(const DenseRows<const float>& x, std::size_t inner) {
   count_ = x.count;
   numbers_.resize(x.count * inner);
   pairs_.resize(x.count * inner / dense_chunk * 2 + 2);  // the last pair is read with two more numbers
+  half_sums_.resize(x.count * inner / dense_chunk * 2);
   for (std::size_t r = 0; r < x.count; ++r) {
-    HWY_DYNAMIC_DISPATCH(round_chunks)
-    (x.data + r * x.stride, inner, numbers_.data() + r * inner, pairs_.data() + r * inner / dense_chunk * 2);
+    const std::size_t first = r * inner / dense_chunk * 2;
+    HWY_DYNAMIC_DISPATCH(round_chunks)(x.data + r * x.stride, inner, numbers_.data() + r * inner, pairs_.data() + first, half_sums_.data() + first);
   }
   const std::size_t chunks = x.count * inner / dense_chunk;
   scales_.resize(chunks);

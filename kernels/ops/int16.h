@@ -20,11 +20,13 @@ class Int16Rows {
   /// The same, each kind by itself.
   const float* scales(std::size_t row) const { return scales_.data() + row * inner_ / dense_chunk; }
   const float* sums(std::size_t row) const { return sums_.data() + row * inner_ / dense_chunk; }
+  /// Sums of 16 numbers, two a chunk.
+  const float* half_sums(std::size_t row) const { return half_sums_.data() + row * inner_ / dense_chunk * 2; }
   std::size_t count() const { return count_; }
 
  private:
   std::vector<std::int16_t> numbers_;
-  std::vector<float> pairs_, scales_, sums_;
+  std::vector<float> pairs_, scales_, sums_, half_sums_;
   std::size_t inner_ = 0, count_ = 0;
 };
 

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "core/base/half.h"
+#include "core/tensor/blocks.h"
 #include "core/tensor/dtype.h"
 #include "hwy/highway.h"
 #include "kernels/simd/unroll.h"
@@ -72,6 +73,9 @@ HWY_INLINE float scale_at(const std::byte* place) {
   std::memcpy(&bits, place, sizeof bits);
   return f32_from_f16(bits);
 }
+
+/// Two of them, one behind the other, where they end a block.
+HWY_INLINE ScalePair scale_pair_at(const std::byte* place) { return {scale_at(place), scale_at(place + 2)}; }
 
 HWY_INLINE hn::Vec<IntLanes> bytes_at(const std::byte* source) {
   return hn::PromoteTo(IntLanes(), hn::LoadU(ByteLanes(), reinterpret_cast<const std::uint8_t*>(source)));
@@ -269,6 +273,91 @@ struct Q6_KRows {
       const auto sub_scale = static_cast<float>(static_cast<std::int8_t>(block[192 + half * 8 + run * 2 + lane / 16]));
       out[v] = hn::Mul(hn::Set(Lanes(), scale * sub_scale), to_float(level));
     }
+  }
+};
+
+struct Q2_KRows {
+  static constexpr DType type = DType::q2_k;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index / 8 * 84;
+    const std::size_t half = index % 8 / 4, run = index % 4;
+    const ScalePair pair = scale_pair_at(block + 80);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < chunk_vectors; ++v) {
+      const std::size_t lane = v * lanes;
+      const unsigned factors = std::to_integer<unsigned>(block[half * 8 + run * 2 + lane / 16]);
+      const auto bytes = bytes_at(block + 16 + half * chunk + lane);
+      const auto level = hn::And(hn::ShiftRightSame(bytes, static_cast<int>(2 * run)), hn::Set(IntLanes(), 3));
+      const Vector scale = hn::Set(Lanes(), pair.scale * static_cast<float>(factors & 15u)),
+                   minimum = hn::Set(Lanes(), pair.minimum * static_cast<float>(factors >> 4));
+      out[v] = hn::Sub(hn::Mul(scale, to_float(level)), minimum);
+    }
+  }
+};
+
+/// Sub-scale j of a Q3_K block: sixteen of six bits in twelve bytes, less 32.
+HWY_INLINE int q3_sub_scale(const std::byte* block, std::size_t j) {
+  const auto packed = [block](std::size_t i) { return std::to_integer<unsigned>(block[96 + i]); };
+  return static_cast<int>((packed(j % 8) >> (j / 8 * 4) & 15u) | (packed(8 + j % 4) >> (j / 4 * 2) & 3u) << 4) - 32;
+}
+
+struct Q3_KRows {
+  static constexpr DType type = DType::q3_k;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index / 8 * 110;
+    const std::size_t half = index % 8 / 4, run = index % 4;
+    const float scale = scale_at(block + 108);
+    VITRINE_UNROLL
+    for (std::size_t v = 0; v < chunk_vectors; ++v) {
+      const std::size_t lane = v * lanes;
+      const auto low = hn::And(hn::ShiftRightSame(bytes_at(block + 32 + half * chunk + lane), static_cast<int>(2 * run)), hn::Set(IntLanes(), 3));
+      const auto high = hn::And(hn::ShiftRightSame(bytes_at(block + lane), static_cast<int>(half * 4 + run)), hn::Set(IntLanes(), 1));
+      const auto level = hn::Sub(hn::Or(low, hn::ShiftLeft<2>(high)), hn::Set(IntLanes(), 4));
+      const auto sub_scale = static_cast<float>(q3_sub_scale(block, half * 8 + run * 2 + lane / 16));
+      out[v] = hn::Mul(hn::Set(Lanes(), scale * sub_scale), to_float(level));
+    }
+  }
+};
+
+/// scale * level for the 32 nibbles of an IQ4 block, low ones first; levels are looked up as bytes.
+HWY_INLINE void iq4_block(const std::byte* nibbles, float scale, Vector* out) {
+  using Sixteen = hn::FixedTag<std::uint8_t, 16>;
+  const auto table = hn::BitCast(Sixteen(), hn::LoadU(hn::FixedTag<std::int8_t, 16>(), blocks::iq4_levels));
+  const auto bytes = hn::LoadU(Sixteen(), reinterpret_cast<const std::uint8_t*>(nibbles));
+  const auto low = hn::And(bytes, hn::Set(Sixteen(), 15));
+  const auto high = hn::BitCast(Sixteen(), hn::And(hn::ShiftRight<4>(hn::BitCast(hn::FixedTag<std::uint16_t, 8>(), bytes)), hn::Set(hn::FixedTag<std::uint16_t, 8>(), 0x0f0f)));
+  alignas(16) std::int8_t levels[chunk];
+  hn::Store(hn::BitCast(hn::FixedTag<std::int8_t, 16>(), hn::TableLookupBytes(table, low)), hn::FixedTag<std::int8_t, 16>(), levels);
+  hn::Store(hn::BitCast(hn::FixedTag<std::int8_t, 16>(), hn::TableLookupBytes(table, high)), hn::FixedTag<std::int8_t, 16>(), levels + 16);
+  VITRINE_UNROLL
+  for (std::size_t v = 0; v < chunk_vectors; ++v) {
+    const auto wide = hn::PromoteTo(IntLanes(), hn::LoadU(SignedByteLanes(), levels + v * lanes));
+    out[v] = hn::Mul(hn::Set(Lanes(), scale), to_float(wide));
+  }
+}
+
+struct IQ4_NLRows {
+  static constexpr DType type = DType::iq4_nl;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index * 18;
+    iq4_block(block + 2, scale_pair(block).scale, out);
+  }
+};
+
+/// Sub-scale j of an IQ4_XS block: eight of six bits, four in nibbles behind two of all of them, less 32.
+HWY_INLINE int iq4_sub_scale(const std::byte* block, std::size_t j) {
+  std::uint16_t high;
+  std::memcpy(&high, block + 2, sizeof high);
+  const unsigned low = std::to_integer<unsigned>(block[4 + j / 2]) >> (j % 2 * 4) & 15u;
+  return static_cast<int>(low | (static_cast<unsigned>(high) >> (2 * j) & 3u) << 4) - 32;
+}
+
+struct IQ4_XSRows {
+  static constexpr DType type = DType::iq4_xs;
+  static HWY_INLINE void load(const std::byte* row, std::size_t index, Vector* out) {
+    const std::byte* block = row + index / 8 * 136;
+    const std::size_t j = index % 8;
+    iq4_block(block + 8 + j * 16, scale_pair(block).scale * static_cast<float>(iq4_sub_scale(block, j)), out);
   }
 };
 

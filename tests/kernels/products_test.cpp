@@ -19,7 +19,8 @@ namespace vitrine {
 namespace {
 
 constexpr DType weight_types[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1,
-                                  DType::q5_0, DType::q5_1, DType::q4_k, DType::q5_k, DType::q6_k};
+                                  DType::q5_0, DType::q5_1, DType::q4_k, DType::q5_k, DType::q6_k,
+                                  DType::q2_k, DType::q3_k, DType::iq4_nl, DType::iq4_xs};
 
 /// Random blocks of any type; scales are tame binary16 numbers, everything else is any bit pattern.
 Weight random_weight(DType type, std::size_t rows, std::size_t cols, unsigned seed = 7) {
@@ -33,10 +34,10 @@ Weight random_weight(DType type, std::size_t rows, std::size_t cols, unsigned se
     return make_weight(std::move(tensor));
   }
   for (std::byte& byte : tensor.bytes()) byte = static_cast<std::byte>(random());
-  const std::size_t block_bytes = dtype_info(type).block_bytes, scale_at = type == DType::q6_k ? 208 : 0;
-  for (std::size_t at = 0; at < tensor.bytes().size(); at += block_bytes) {
+  const DTypeInfo& info = dtype_info(type);
+  for (std::size_t at = 0; at < tensor.bytes().size(); at += info.block_bytes) {
     const std::uint16_t scales[] = {f16_from_f32(0.001f * static_cast<float>(1 + random() % 9)), f16_from_f32(0.02f)};
-    std::memcpy(tensor.bytes().data() + at + scale_at, scales, type == DType::q6_k ? 2 : 4);
+    std::memcpy(tensor.bytes().data() + at + info.scale_offset, scales, info.scale_count * sizeof scales[0]);
   }
   return make_weight(std::move(tensor));
 }
@@ -169,6 +170,31 @@ TEST_P(Products, ExtremeNumbersNeitherSaturateNorVanish) {
     EXPECT_TRUE(std::isnan(multiply(Precision::fast, weight, broken).out[0])) << dtype_info(type).name;
     std::vector<float> zeros(1536, 0.0f);
     EXPECT_EQ(multiply(Precision::fast, weight, zeros).out[0], 0.0f);
+  }
+}
+
+TEST_P(Products, LevelsAtTheirEndsNeitherSaturateNorVanish) {
+  for (const DType type : weight_types) {
+    const DTypeInfo& info = dtype_info(type);
+    if (!info.quantized) continue;
+    for (const std::byte level : {std::byte{0x00}, std::byte{0x80}, std::byte{0x7f}, std::byte{0xff}, std::byte{0xaa}, std::byte{0x55}}) {
+      Tensor tensor(type, {4, 1536});
+      std::fill(tensor.bytes().begin(), tensor.bytes().end(), level);
+      for (std::size_t at = 0; at < tensor.bytes().size(); at += info.block_bytes) {
+        // The largest scale, and a minimum of the other sign: nothing cancels.
+        const std::uint16_t scales[] = {0x7bff, 0xfbff};
+        std::memcpy(tensor.bytes().data() + at + info.scale_offset, scales, info.scale_count * sizeof scales[0]);
+      }
+      const Weight weight = make_weight(std::move(tensor));
+      for (const float size : {1e-30f, 1.0f, 1e20f}) {
+        const std::vector<float> x(1536, size);
+        for (const Precision precision : {Precision::exact, Precision::fast}) {
+          const Result result = multiply(precision, weight, x);
+          const bool zero = result.out[0] == 0.0f && expand(weight).floats()[0] == 0.0f;
+          EXPECT_TRUE(zero || result.relative_error <= 1e-4) << info.name << " " << std::to_integer<int>(level) << " " << size << ": " << result.relative_error;
+        }
+      }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "core/base/error.h"
@@ -76,6 +77,14 @@ Json read_value(GgufCursor& in, std::uint32_t type, const std::string& key, std:
   }
 }
 
+/// ggml's names of types that are not read, for the refusal.
+std::string unread_type(std::uint32_t code) {
+  static const std::map<std::uint32_t, const char*> names{{9, "Q8_1"},     {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {21, "IQ3_S"},
+                                                          {22, "IQ2_S"}, {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"}};
+  const auto found = names.find(code);
+  return (found == names.end() ? "" : found->second + std::string(", ")) + "ggml type " + std::to_string(code);
+}
+
 DType tensor_type(const GgufCursor& in, std::uint32_t code, const std::string& name) {
   switch (code) {
     case 0: return DType::f32;
@@ -85,9 +94,13 @@ DType tensor_type(const GgufCursor& in, std::uint32_t code, const std::string& n
     case 6: return DType::q5_0;
     case 7: return DType::q5_1;
     case 8: return DType::q8_0;
+    case 10: return DType::q2_k;
+    case 11: return DType::q3_k;
     case 12: return DType::q4_k;
     case 13: return DType::q5_k;
     case 14: return DType::q6_k;
+    case 20: return DType::iq4_nl;
+    case 23: return DType::iq4_xs;
     case 24: return DType::i8;
     case 25: return DType::i16;
     case 26: return DType::i32;
@@ -95,8 +108,8 @@ DType tensor_type(const GgufCursor& in, std::uint32_t code, const std::string& n
     case 28: return DType::f64;
     case 30: return DType::bf16;
     default:
-      in.fail("tensor " + quoted(name), "a type out of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K",
-              "ggml type " + std::to_string(code));
+      in.fail("tensor " + quoted(name), "a type out of F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, I8, I16, I32, I64",
+              unread_type(code));
   }
 }
 

@@ -20,7 +20,8 @@ struct Code {
 };
 constexpr std::array codes{Code{0, DType::f32},   Code{1, DType::f16},   Code{2, DType::q4_0}, Code{3, DType::q4_1},  Code{6, DType::q5_0},
                            Code{7, DType::q5_1},  Code{8, DType::q8_0},  Code{12, DType::q4_k}, Code{13, DType::q5_k}, Code{14, DType::q6_k},
-                           Code{24, DType::i8},   Code{26, DType::i32},  Code{27, DType::i64}, Code{30, DType::bf16}, Code{25, DType::i16}, Code{28, DType::f64}};
+                           Code{24, DType::i8},   Code{26, DType::i32},  Code{27, DType::i64}, Code{30, DType::bf16}, Code{25, DType::i16}, Code{28, DType::f64},
+                           Code{10, DType::q2_k}, Code{11, DType::q3_k}, Code{20, DType::iq4_nl}, Code{23, DType::iq4_xs}};
 constexpr std::uint64_t rows = 3, cols = 512;
 
 template <typename T>
@@ -96,7 +97,7 @@ TEST_F(GgufTypes, AnUnknownNumberIsNamed) {
 
 TEST_F(GgufTypes, AChangedByteOfTheTableNeverCrashes) {
   const std::string whole = file_of(codes, cols);
-  for (std::size_t at = 4; at < 800; ++at) {
+  for (std::size_t at = 4; at < 1000; ++at) {
     for (const char value : {'\x00', '\x06', '\x07', '\x0d', '\x7f', '\xff'}) {
       std::string bytes = whole;
       bytes[at] = value;

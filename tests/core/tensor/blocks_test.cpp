@@ -32,10 +32,8 @@ std::vector<std::byte> random_blocks(const DTypeInfo& info) {
   Bits bits;
   std::vector<std::byte> blocks(row_bytes(info.type, count));
   for (std::byte& byte : blocks) byte = static_cast<std::byte>(bits.next() >> 24);
-  const bool with_minimum = info.type == DType::q4_1 || info.type == DType::q5_1 || info.type == DType::q4_k || info.type == DType::q5_k;
   for (std::size_t at = 0; at < blocks.size(); at += info.block_bytes) {
-    blocks[at + (info.type == DType::q6_k ? 209 : 1)] &= std::byte{0xbf};
-    if (with_minimum) blocks[at + 3] &= std::byte{0xbf};
+    for (std::size_t scale = 0; scale < info.scale_count; ++scale) blocks[at + info.scale_offset + 2 * scale + 1] &= std::byte{0xbf};
   }
   return blocks;
 }
@@ -84,17 +82,17 @@ TEST_P(Blocks, ExpandToTheNumbersOfGgufPy) {
 
 TEST_P(Blocks, AreRoundedToTheBytesOfGgufPy) {
   ASSERT_EQ(info_.compress != nullptr, expected_.has("digest"));
-  if (info_.compress == nullptr) return;  // K-quants are only read
+  if (info_.compress == nullptr) return;  // K-quants and IQ4 are only read
   std::vector<std::byte> blocks(row_bytes(info_.type, count));
   info_.compress(random_numbers().data(), blocks.data(), count);
   EXPECT_EQ(fnv1a(blocks), expected_["digest"].string());
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Blocks, testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"),
+INSTANTIATE_TEST_SUITE_P(Types, Blocks, testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(BlockTypes, EveryTypeStandsAtItsPlaceInTheTable) {
-  for (int type = 0; type <= static_cast<int>(DType::i64); ++type) {
+  for (int type = 0; type <= static_cast<int>(DType::f64); ++type) {
     const DTypeInfo& info = dtype_info(static_cast<DType>(type));
     EXPECT_EQ(static_cast<int>(info.type), type);
     EXPECT_EQ(parse_dtype(info.name), info.type);

@@ -11,7 +11,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 
 COUNT = 4096  # numbers of a type
-SCALES = {"Q6_K": [208]} | {name: [0, 2] for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")}
+SCALES = {"Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108]} | {name: [0, 2] for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")}
 
 
 def states(count):
@@ -47,11 +47,11 @@ def digest(data):
 
 
 result = {}
-for name in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"):
+for name in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"):
     kind = GGMLQuantizationType[name]
     expanded = quants.dequantize(blocks_of(name, kind), kind).reshape(-1).astype(np.float64)
     weighted = [(i + 1) * x for i, x in enumerate(expanded.tolist())]
     result[name] = {"first": expanded[:40].tolist(), "weighted_sum": math.fsum(weighted), "weighted_size": math.fsum(map(abs, weighted))}
-    if "K" not in name:  # which gguf-py does not make
+    if "K" not in name and "IQ" not in name:  # which gguf-py does not make
         result[name]["digest"] = f"{digest(quants.quantize(numbers(), kind).tobytes()):016x}"
 pathlib.Path(__file__).with_name("blocks.json").write_text(json.dumps(result, indent=0) + "\n")
