@@ -22,17 +22,24 @@ namespace {
 constexpr const char* glsl_version = "#version 330 core";
 constexpr int most_frames = 3000;  // of an offscreen picture: a panel that never settles must not hang a script
 
-/// The first font that is there; ImGui's own where none is. Debian's packages, installed by scripts/install.
+/// Debian's packages, installed by scripts/install, and what an archive of scripts/package carries beside the program.
+void add_fonts(std::initializer_list<const char*> files, const ImFontConfig& how, std::size_t most) {
+  std::error_code ignored;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share" / "fonts";
+  const std::filesystem::path debian = "/usr/share/fonts";
+  std::size_t added = 0;
+  for (const std::filesystem::path file : files) {
+    const std::filesystem::path path = std::filesystem::exists(debian / file) ? debian / file : own / file.filename();
+    if (added < most && std::filesystem::exists(path) && ImGui::GetIO().Fonts->AddFontFromFileTTF(path.c_str(), 15.0f, &how) != nullptr) ++added;
+  }
+}
+
+/// The first font that is there, ImGui's own where none is, and the glyphs of others that it lacks.
 void choose_font() {
-  ImGuiIO& io = ImGui::GetIO();
-  for (const char* path : {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"}) {
-    if (std::filesystem::exists(path) && io.Fonts->AddFontFromFileTTF(path, 15.0f) != nullptr) break;
-  }
-  ImFontConfig merged;
-  merged.MergeMode = true;  // glyphs that the first font lacks
-  for (const char* path : {"/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"}) {
-    if (std::filesystem::exists(path)) io.Fonts->AddFontFromFileTTF(path, 15.0f, &merged);
-  }
+  ImFontConfig first, merged;
+  merged.MergeMode = true;
+  add_fonts({"truetype/dejavu/DejaVuSans.ttf", "truetype/noto/NotoSans-Regular.ttf"}, first, 1);
+  add_fonts({"opentype/noto/NotoSansCJK-Regular.ttc", "truetype/noto/NotoSans-Regular.ttf"}, merged, 2);
 }
 
 /// ImGui and ImPlot while a surface exists.

@@ -280,7 +280,8 @@ struct Q3_KWords {
 HWY_INLINE void iq4_words(const std::byte* nibbles, WordVector* out) {
   using Quads = hn::Repartition<std::uint32_t, Words>;
   const auto both = hn::BitCast(Quads(), hn::LoadDup128(Bytes(), reinterpret_cast<const std::uint8_t*>(nibbles)));
-  const auto shifts = hn::IfThenElseZero(hn::Ge(hn::Iota(Quads(), 0), hn::Set(Quads(), 4)), hn::Set(Quads(), 4));  // of the upper half
+  constexpr std::uint32_t of_halves[8] = {0, 0, 0, 0, 4, 4, 4, 4};
+  const auto shifts = hn::LoadU(Quads(), of_halves);
   const ByteVector levels = hn::And(hn::BitCast(Bytes(), hn::Shr(both, shifts)), hn::Set(Bytes(), 15));
   const auto table = hn::LoadDup128(Bytes(), reinterpret_cast<const std::uint8_t*>(blocks::iq4_levels));
   widen<std::int8_t>(hn::TableLookupBytes(table, levels), out);

@@ -319,16 +319,25 @@ struct Q3_KRows {
   }
 };
 
-/// scale * level for the 32 nibbles of an IQ4 block, low ones first; levels are looked up as bytes.
+/// Levels of the 32 nibbles of an IQ4 block, low ones first, looked up as bytes.
+HWY_INLINE void iq4_levels_of(const std::byte* nibbles, std::int8_t* levels) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < chunk; ++i) levels[i] = blocks::iq4_levels[std::to_integer<unsigned>(nibbles[i % 16]) >> (i / 16 * 4) & 15u];
+#else
+  const hn::FixedTag<std::uint8_t, 16> bytes;
+  const hn::FixedTag<std::uint16_t, 8> pairs;
+  const auto table = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(blocks::iq4_levels));
+  const auto both = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(nibbles));
+  const auto low = hn::And(both, hn::Set(bytes, 15));
+  const auto high = hn::And(hn::BitCast(bytes, hn::ShiftRight<4>(hn::BitCast(pairs, both))), hn::Set(bytes, 15));
+  hn::StoreU(hn::TableLookupBytes(table, low), bytes, reinterpret_cast<std::uint8_t*>(levels));
+  hn::StoreU(hn::TableLookupBytes(table, high), bytes, reinterpret_cast<std::uint8_t*>(levels + 16));
+#endif
+}
+
 HWY_INLINE void iq4_block(const std::byte* nibbles, float scale, Vector* out) {
-  using Sixteen = hn::FixedTag<std::uint8_t, 16>;
-  const auto table = hn::BitCast(Sixteen(), hn::LoadU(hn::FixedTag<std::int8_t, 16>(), blocks::iq4_levels));
-  const auto bytes = hn::LoadU(Sixteen(), reinterpret_cast<const std::uint8_t*>(nibbles));
-  const auto low = hn::And(bytes, hn::Set(Sixteen(), 15));
-  const auto high = hn::BitCast(Sixteen(), hn::And(hn::ShiftRight<4>(hn::BitCast(hn::FixedTag<std::uint16_t, 8>(), bytes)), hn::Set(hn::FixedTag<std::uint16_t, 8>(), 0x0f0f)));
   alignas(16) std::int8_t levels[chunk];
-  hn::Store(hn::BitCast(hn::FixedTag<std::int8_t, 16>(), hn::TableLookupBytes(table, low)), hn::FixedTag<std::int8_t, 16>(), levels);
-  hn::Store(hn::BitCast(hn::FixedTag<std::int8_t, 16>(), hn::TableLookupBytes(table, high)), hn::FixedTag<std::int8_t, 16>(), levels + 16);
+  iq4_levels_of(nibbles, levels);
   VITRINE_UNROLL
   for (std::size_t v = 0; v < chunk_vectors; ++v) {
     const auto wide = hn::PromoteTo(IntLanes(), hn::LoadU(SignedByteLanes(), levels + v * lanes));

