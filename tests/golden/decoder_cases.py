@@ -100,6 +100,11 @@ def gemma_cases():
     gemma("Gemma3", "gemma3", normed, "gemma3", num_attention_heads=4, num_key_value_heads=1, head_dim=8, num_hidden_layers=7, hidden_size=16,
           intermediate_size=20, sliding_window=5, query_pre_attn_scalar=8, rope_parameters={
               "full_attention": rope("linear", 1e6, factor=8.0), "sliding_attention": rope("default", 1e4)})
+    gemma("Gemma3", "gemma3_two_scalings", normed, "", sliding_window=4, query_pre_attn_scalar=5, layer_types=["full_attention", "sliding_attention"],
+          num_hidden_layers=2, rope_parameters={"full_attention": rope("llama3", 1e4, factor=3.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                                                      original_max_position_embeddings=32),
+                                                "sliding_attention": rope("llama3", 500.0, factor=6.0, low_freq_factor=1.0, high_freq_factor=5.0,
+                                                                          original_max_position_embeddings=16)})
     gemma("Gemma3", "gemma3_patterned", normed, "", edit=gemma3_before, sliding_window=4, query_pre_attn_scalar=7, final_logit_softcapping=4.0,
           layer_types=["sliding_attention", "full_attention", "sliding_attention"], attention_bias=True,
           rope_parameters={"full_attention": rope("linear", 3e4, factor=4.0), "sliding_attention": rope("default", 777.0)})
@@ -287,3 +292,4 @@ def bloom_and_falcon_cases():
 
 for make in (llama_cases, windowed_cases, gemma_cases, phi3_cases, mixtral_cases, gpt_cases, neox_cases, opt_cases, bloom_and_falcon_cases):
     make()
+CASES["gemma3_two_scalings"] = CASES.pop("gemma3_two_scalings")  # seeds go by the order: new cases come last

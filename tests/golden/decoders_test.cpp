@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -37,10 +38,12 @@ void PrintTo(const Case& tested, std::ostream* stream) {
   *stream << tested.folder.filename().string() << "/" << tested.model << " with " << tested.kernel;
 }
 
-/// Every folder of a model in both formats, with every given kernel.
+/// Every folder of a model in both formats, with every given kernel; scripts/parity-architectures names a folder of others.
 std::vector<Case> cases(std::initializer_list<const char*> kernels) {
   std::vector<Case> all;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(VITRINE_TEST_DATA) / "golden" / "decoders")) {
+  const char* others = std::getenv("VITRINE_DECODERS");
+  const std::filesystem::path folder = others ? std::filesystem::path(others) : std::filesystem::path(VITRINE_TEST_DATA) / "golden" / "decoders";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     for (const char* model : {"model", "model.gguf"}) {
       if (!std::filesystem::exists(entry.path() / model)) continue;
       for (const char* kernel : kernels) all.push_back({entry.path(), model, kernel});

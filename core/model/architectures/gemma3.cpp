@@ -21,6 +21,8 @@ void describe_ropes(const MetadataReader& read, ModelSpec& spec) {
     const Json& own = read.value("rope_parameters")["sliding_attention"];
     if (own.is_object()) source.parameters = own;
     if (own["rope_theta"].is_number()) source.theta = own["rope_theta"].number();
+    const Json& original = own["original_max_position_embeddings"];
+    if (original.is_number()) source.original_context = original.number();
     describe_rope(read, source, local);
   }
   for (BlockSpec& block : spec.blocks) {
