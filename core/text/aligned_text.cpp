@@ -25,7 +25,11 @@ TextRange AlignedText::origin(TextRange range) const {
   return {place_ + begin, place_ + std::max<std::size_t>(begin, origins_[range.end - 1].end)};
 }
 
-TextEdits::TextEdits(AlignedText& text) : source_(text) {
+namespace {
+constexpr std::size_t most_of_one_byte = 256, always_allowed = 1 << 16;
+}
+
+TextEdits::TextEdits(AlignedText& text) : source_(text), most_(text.original_.size() * most_of_one_byte + always_allowed) {
   if (text.original_.size() >= UINT32_MAX) throw Error({"text", "less than 4 GiB between two special tokens", "more", ""});
 }
 
@@ -68,6 +72,11 @@ void TextEdits::replace(std::size_t bytes, std::string_view with) {
   text_.append(with);
   origins_.insert(origins_.end(), with.size(), span_of(at_, at_ + bytes));
   copied_ = at_ += bytes;
+  if (text_.size() > most_) grow_too_much();
+}
+
+void TextEdits::grow_too_much() const {
+  throw Error({"normalizers", "at most " + std::to_string(most_of_one_byte) + " bytes for one of the text", "more", "the tokenizer's stages repeat what they write"});
 }
 
 void TextEdits::truncate(std::size_t size) {

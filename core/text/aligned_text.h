@@ -60,6 +60,7 @@ class TextEdits {
     text_.append(with);
     for (std::size_t i = 0; i < with.size(); ++i) origins_.push_back(span);
     copied_ = ++at_;
+    if (text_.size() > most_) grow_too_much();
   }
   std::size_t at() const { return at_; }
   /// What was written so far.
@@ -73,12 +74,14 @@ class TextEdits {
   void finish();
 
  private:
+  /// @throws Error: a stranger's stages could double a text again and again
+  [[noreturn]] void grow_too_much() const;
   /// Copies what was kept.
   void flush();
   AlignedText::Span span_of(std::size_t begin, std::size_t end) const;
 
   AlignedText& source_;
-  std::size_t at_ = 0, copied_ = 0;
+  std::size_t at_ = 0, copied_ = 0, most_;
   bool changed_ = false;
   std::string text_;
   std::vector<AlignedText::Span> origins_;

@@ -1,6 +1,7 @@
 #include "core/text/pipeline.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/text/byte_alphabet.h"
@@ -167,12 +168,22 @@ std::string Pipeline::piece(TokenId id) const {
 }
 
 std::string Pipeline::decode(std::span<const TokenId> ids) const {
+  constexpr std::size_t most_of_one_byte = 64, always_allowed = 1 << 16;
+  const auto bytes_of = [](const std::vector<std::string>& texts) {
+    return std::accumulate(texts.begin(), texts.end(), std::size_t{0}, [](std::size_t sum, const std::string& text) { return sum + text.size(); });
+  };
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const TokenId id : ids) {
     if (known(id)) tokens.push_back(vocabulary_.tokens[static_cast<std::size_t>(id)]);
   }
-  for (const auto& decoder : decoders_) decoder->apply(tokens);
+  const std::size_t most = bytes_of(tokens) * most_of_one_byte + always_allowed;
+  for (const auto& decoder : decoders_) {
+    decoder->apply(tokens);
+    if (bytes_of(tokens) > most) {
+      throw Error({vocabulary_.where + ": decoder", "at most " + std::to_string(most_of_one_byte) + " bytes for one of the tokens", "more", ""});
+    }
+  }
   std::string text;
   for (const std::string& token : tokens) {
     if (decoders_.empty() && !text.empty()) text += ' ';  // without a decoder tokens stand apart

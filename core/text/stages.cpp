@@ -78,6 +78,13 @@ std::int64_t StageSource::integer(std::string_view key, std::int64_t otherwise) 
   return value.integer();
 }
 
+std::string StageSource::content() const {
+  constexpr std::size_t longest = 1024;
+  std::string text = required_text("content");
+  if (text.size() > longest) refuse("content", "at most 1,024 bytes", std::to_string(text.size()));
+  return text;
+}
+
 std::string StageSource::pattern() const {
   const Json& value = json_["pattern"];
   if (value["Regex"].is_string()) return value["Regex"].string();

@@ -27,6 +27,8 @@ class StageSource {
   std::string text(std::string_view key, std::string_view otherwise) const;
   std::int64_t integer(std::string_view key, std::int64_t otherwise) const;
   std::string required_text(std::string_view key) const;
+  /// What is written in the place of matches: short, so that no stage makes a long text of a short one. @throws Error
+  std::string content() const;
   /// The expression of {"pattern": {"Regex": ...}} or of {"String": ...}.
   std::string pattern() const;
   [[noreturn]] void refuse(std::string_view key, std::string expected, std::string found) const;

@@ -36,7 +36,7 @@ class Strip : public Decoder {
 
 class Replace : public Decoder {
  public:
-  explicit Replace(const StageSource& source) : pattern_(source.pattern(), source.where()), content_(source.required_text("content")) {}
+  explicit Replace(const StageSource& source) : pattern_(source.pattern(), source.where()), content_(source.content()) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
       std::string made;

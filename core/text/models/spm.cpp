@@ -16,6 +16,8 @@
 namespace vitrine {
 namespace {
 
+constexpr std::size_t longest_piece = 1024;  // its halves are looked up one by one
+
 class SpmModel : public TokenModel {
  public:
   explicit SpmModel(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
@@ -64,6 +66,9 @@ class SpmModel : public TokenModel {
     for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
       const TokenKind kind = vocabulary_.kinds[i];
       const std::string_view token = vocabulary_.tokens[i];
+      if (token.size() > longest_piece) {
+        throw Error({vocabulary_.where + ": piece " + std::to_string(i), "at most " + std::to_string(longest_piece) + " bytes", std::to_string(token.size()), ""});
+      }
       if (token.empty() || (kind != TokenKind::normal && kind != TokenKind::user_defined && kind != TokenKind::unused)) continue;
       symbols_.emplace(token, static_cast<TokenId>(i));
       if (kind == TokenKind::user_defined) user_defined.emplace_back(token, static_cast<std::int32_t>(i));

@@ -14,7 +14,7 @@ class Replace : public Normalizer {
         byte_(source.json()["pattern"]["String"].is_string() && source.json()["pattern"]["String"].string().size() == 1
                   ? source.json()["pattern"]["String"].string()[0]
                   : '\0'),
-        content_(source.required_text("content")) {}
+        content_(source.content()) {}
 
   void apply(AlignedText& text) const override {
     TextEdits edits(text);

@@ -23,7 +23,10 @@ class SentencePieceNormalizer : public Normalizer {
     const Json& symbols = source.json()["user_defined"];
     std::vector<std::pair<std::string_view, std::int32_t>> keys;
     if (symbols.is_array()) {
-      for (const Json& symbol : symbols.items()) keys.emplace_back(symbol.string(), 0);
+      for (const Json& symbol : symbols.items()) {
+        if (!symbol.is_string()) source.refuse("user_defined", "texts", quoted(symbol.dump()));
+        keys.emplace_back(symbol.string(), 0);
+      }
     }
     has_symbols_ = !keys.empty();
     symbols_ = Trie(std::move(keys));
