@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/checkpoint/cursor.h"
 #include "core/checkpoint/tensor_table.h"
+#include "core/checkpoint/weight_files.h"
 
 // GGUF versions 2 and 3, little-endian, as ggml's docs/gguf.md describes them.
 
@@ -140,7 +141,7 @@ Json read_metadata(GgufCursor& in, std::uint64_t count) {
   return members;
 }
 
-bool recognises(const std::filesystem::path& path) {
+bool begins_as_gguf(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) return false;
   char magic[4] = {};
@@ -148,7 +149,26 @@ bool recognises(const std::filesystem::path& path) {
   return std::memcmp(magic, "GGUF", 4) == 0;
 }
 
-Checkpoint open(const std::filesystem::path& path) {
+/// The only GGUF file of a folder without weights of another kind, as a snapshot of the Hugging Face cache may be; else nothing.
+std::filesystem::path only_file(const std::filesystem::path& folder) {
+  std::filesystem::path found;
+  std::error_code ignored;
+  if (has_weight_files(folder, "model.safetensors") || has_weight_files(folder, "pytorch_model.bin")) return {};
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() != ".gguf") continue;
+    if (!found.empty()) return {};
+    found = entry.path();
+  }
+  return found;
+}
+
+bool recognises(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return begins_as_gguf(std::filesystem::is_directory(path, ignored) ? only_file(path) : path);
+}
+
+Checkpoint open(const std::filesystem::path& named) {
+  const std::filesystem::path path = std::filesystem::is_directory(named) ? only_file(named) : named;
   const auto file = std::make_shared<const MappedFile>(path);
   GgufCursor in(path.string(), file->bytes());
   if (in.number<std::uint32_t>("magic") != 0x46554747u) in.fail("magic", "GGUF", "something else");

@@ -115,6 +115,15 @@ TEST_F(Folders, SafetensorsComeBeforePickles) {
   EXPECT_EQ(open_checkpoint(model).format, "safetensors");
 }
 
+TEST_F(Folders, TheOnlyGgufOfASnapshotIsRead) {
+  const fs::path snapshot = cache_ / "models--org--model-GGUF" / "snapshots" / "aaa111", gguf = fs::path(VITRINE_TEST_DATA) / "golden/llama/model.gguf";
+  fs::create_directories(snapshot);
+  fs::copy(gguf, snapshot / "model-q4.gguf");
+  EXPECT_EQ(open_checkpoint("hf:org/model-GGUF").path, snapshot / "model-q4.gguf");
+  fs::copy(gguf, snapshot / "model-q8.gguf");
+  expect_complaint("hf:org/model-GGUF", {"model-q4.gguf", "model-q8.gguf"});
+}
+
 TEST_F(Folders, ShardsOfBothKinds) {
   const fs::path model = folder_ / "model";
   write(model / "model.safetensors.index.json", R"({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})");
