@@ -143,7 +143,7 @@ TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Varia
 std::vector<WeightKey> block_matrices(const Model& model) {
   std::vector<WeightKey> keys;
   for (const auto& [key, weight] : model.weights.all()) {
-    if (key.block >= 0 && !key.bias && weight.rows > 1) keys.push_back(key);
+    if (key.block >= 0 && !key.bias && weight.rows > 1 && key.role != Role::distance_bias) keys.push_back(key);
   }
   return keys;
 }

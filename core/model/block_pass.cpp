@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/model/block_slots_internal.h"
+#include "core/model/distance_bias.h"
 
 namespace vitrine {
 
@@ -324,7 +325,7 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     problem.out = z.slice(row, count);
     problem.layer = static_cast<std::size_t>(index);
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
-    problem.score.by_distance.slope = spec.distance_slopes;
+    if (role == AttentionRole::self) problem.score.by_distance = distance_bias(spec_, context_.model.weights, index);
     if (wants_normalizer) problem.normalizer = log_sums.slice(row, count);
     if (wants_threshold) problem.threshold = thresholds.slice(row, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(row, 0)), {count, spec.heads}};

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/model/architecture.h"
+#include "core/model/distance_bias.h"
 #include "core/model/tokenizer_of.h"
 
 namespace vitrine {
@@ -116,6 +117,18 @@ class Loader {
     load_one({role, block, true, spec_.stack}, 1, width);
   }
   void load_norm(Role role, int block) { load_norm(role, block, spec_.width); }
+  /// A table by buckets, kept by distances.
+  void load_distance_bias(int block) {
+    const AttentionSpec& attention = spec_.blocks[static_cast<std::size_t>(block)].attention;
+    const DistanceBuckets& buckets = *attention.distance_buckets;
+    const WeightKey key{Role::distance_bias, block, false, spec_.stack};
+    if (!makes_sense(buckets)) {
+      throw Error({checkpoint_.path.string() + ": buckets of distances", "at least 4, and a furthest distance beyond half of those of a side, up to " +
+                   std::to_string(furthest_bucketed), std::to_string(buckets.count) + " and " + std::to_string(buckets.furthest), ""});
+    }
+    load_one(key, buckets.count, attention.heads);
+    store_.put(key, make_weight(expand_buckets(buckets, store_.at(key))));
+  }
 
  private:
   void load_one(const WeightKey& key, std::size_t rows, std::size_t cols) {
@@ -222,6 +235,7 @@ void load_block(Loader& loader, const ModelSpec& spec, int index) {
     loader.load_norm(Role::attn_post_norm, index);
     loader.load_norm(Role::mlp_post_norm, index);
   }
+  if (attention.distance_buckets) loader.load_distance_bias(index);
   if (block.cross) load_cross(loader, spec, index);
   if (block.placement != NormPlacement::parallel_shared) loader.load_norm(Role::mlp_norm, index);
   if (block.mlp.experts > 0) return load_experts(loader, spec, index);

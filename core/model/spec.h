@@ -26,6 +26,13 @@ enum class RopeReach { near, far };               ///< which factors of a spec: 
 enum class Mask { none, causal };                 ///< none = bidirectional
 enum class Pooling { none, mean, cls, last };
 
+/// Distances between key and query that share a number (T5): so many buckets, for keys before the query alone or for both sides.
+struct DistanceBuckets {
+  std::size_t count = 0;     ///< at least 4, even with both sides
+  std::size_t furthest = 0;  ///< from here on all distances share the last bucket; more than half of a side's buckets
+  bool both_sides = false;
+};
+
 /// What a block's attention computes. Every size counts numbers of a head or heads.
 struct AttentionSpec {
   std::size_t heads = 0;
@@ -39,11 +46,12 @@ struct AttentionSpec {
   std::vector<float> rope_far_factors;  ///< instead of rope_factors in texts of more than rope_near tokens (LongRoPE); empty: none
   std::size_t rope_near = 0;
   bool qk_norm = false;             ///< the queries and keys of each head are rms-normed before they turn (Qwen 3)
-  std::vector<float> distance_slopes;  ///< [heads] added to scores for each position between query and key (ALiBi); empty: none
   float scale = 0.0f;               ///< of q·k
   float soft_cap = 0.0f;            ///< 0 = none
   std::size_t window = 0;           ///< 0 = none
   Mask mask = Mask::causal;
+  std::vector<float> distance_slopes{};  ///< [heads] times key - query is added to scaled scores (ALiBi); empty: none
+  std::optional<DistanceBuckets> distance_buckets{};  ///< a weight [buckets, heads] is (T5)
 };
 
 struct MlpSpec {
