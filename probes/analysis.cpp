@@ -24,18 +24,25 @@ std::vector<std::optional<std::size_t>> earlier_equals(std::span<const std::int3
 
 using Sums = std::vector<HeadScore::Sum>;
 
+/// The tokens that a module's queries and keys have in common.
+struct Text {
+  std::vector<std::int32_t> ids;
+  std::vector<std::optional<std::size_t>> earlier;
+};
+
 /// All scores of one head over one sequence, band by band.
-void accumulate_head(const Recording::Head& head, std::span<const std::int32_t> ids,
-                     std::span<const std::optional<std::size_t>> earlier, Sums& sums) {
-  const std::size_t length = ids.size();
+void accumulate_head(const Recording::Head& head, const Text& text, bool within_text, Sums& sums) {
+  const std::size_t length = head.factors.q.extent(0), keys = head.factors.k.extent(0);
   const auto scores = all_head_scores();
-  std::vector<float> buffer(std::min(band_rows, length) * length);
-  for (std::size_t row = 0; row < length; row += band_rows) {
+  std::vector<float> buffer(std::min(band_rows, length) * keys);
+  for (std::size_t row = 0; row < length && keys > 0; row += band_rows) {
     const std::size_t rows = std::min(band_rows, length - row);
-    const TensorView<float, 2> tile(buffer.data(), {rows, length});
+    const TensorView<float, 2> tile(buffer.data(), {rows, keys});
     pattern_tile(head.factors, row, 0, tile);
-    const PatternBand band{row, tile, ids, earlier};
-    for (std::size_t s = 0; s < scores.size(); ++s) scores[s]->accumulate(band, sums[s]);
+    const PatternBand band{row, tile, text.ids, text.earlier};
+    for (std::size_t s = 0; s < scores.size(); ++s) {
+      if (within_text || !scores[s]->within_text) scores[s]->accumulate(band, sums[s]);
+    }
   }
 }
 
@@ -53,24 +60,27 @@ void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScor
 std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run) {
   const auto scores = all_head_scores();
   std::vector<HeadRow> table;
+  std::size_t done = 0;
   for (const Recording::Module& module : recording.modules()) {
     std::vector<Sums> sums(module.heads, Sums(scores.size()));
     for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
-      const std::vector<std::int32_t> ids = recording.token_ids(sequence);
-      const auto earlier = earlier_equals(ids);
+      const bool within_text = module.queries == module.keys;
+      Text text;
+      if (within_text) text.ids = recording.token_ids(sequence, module.queries);
+      text.earlier = earlier_equals(text.ids);
       std::vector<std::shared_ptr<const Recording::Head>> heads;  // read by one thread, worked on by all
       for (std::size_t h = 0; h < module.heads; ++h) heads.push_back(recording.head(module, h, sequence));
-      pool.run(module.heads, [&](std::size_t h, std::size_t) { accumulate_head(*heads[h], ids, earlier, sums[h]); });
+      pool.run(module.heads, [&](std::size_t h, std::size_t) { accumulate_head(*heads[h], text, within_text, sums[h]); });
     }
     for (std::size_t h = 0; h < module.heads; ++h) {
-      HeadRow row{module.block, h, {}};
+      HeadRow row{module.name, module.block, h, {}};
       for (const HeadScore::Sum& sum : sums[h]) {
         const double mean = sum.count > 0.0 ? sum.total / sum.count : std::numeric_limits<double>::quiet_NaN();
         row.scores.push_back(std::isfinite(mean) ? std::optional(mean) : std::nullopt);
       }
       table.push_back(std::move(row));
     }
-    run.step("heads", module.block + 1, recording.modules().size());
+    run.step("heads", ++done, recording.modules().size());
   }
   return table;
 }

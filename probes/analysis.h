@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace vitrine {
 struct PatternBand {
   std::size_t first_row;               ///< position of the band's first query
   TensorView<const float, 2> weights;  ///< [rows, keys]; 0 where masked
-  std::span<const std::int32_t> ids;   ///< all tokens of the sequence
+  std::span<const std::int32_t> ids;   ///< all tokens of the sequence; none where queries and keys are of two texts
   /// Position of the latest earlier token equal to ids[i]; none where there is no such token.
   std::span<const std::optional<std::size_t>> earlier;
 };
@@ -37,11 +38,13 @@ struct HeadScore {
   std::string_view unit;  ///< "nats", "tokens", "share"
   using Sum = HeadScoreSum;
   void (*accumulate)(const PatternBand& band, Sum& sum);
+  bool within_text = true;  ///< undefined where the keys are another text's, in cross attention
 };
 
 std::span<const HeadScore* const> all_head_scores();
 
 struct HeadRow {
+  std::string module;  ///< "blocks.3.attn"
   std::size_t layer = 0;
   std::size_t head = 0;
   std::vector<std::optional<double>> scores;  ///< in the order of all_head_scores(); empty = undefined on this text

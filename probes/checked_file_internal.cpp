@@ -173,6 +173,17 @@ std::uint64_t CheckedFile::count_if_there(const std::string& object, const char*
   return count(object, name, most);
 }
 
+std::int64_t CheckedFile::whole(const std::string& object, const char* name, std::int64_t most) const {
+  const h5::Library library;
+  const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);
+  std::int64_t value = 0;
+  if (H5Tget_class(type) != H5T_INTEGER || H5Aread(attribute, H5T_NATIVE_INT64, &value) < 0) {
+    fail(object, std::string("a whole number in ") + name, "another type");
+  }
+  if (value > most || value < -most) fail(object, std::string(name) + " of at most " + std::to_string(most), std::to_string(value));
+  return value;
+}
+
 double CheckedFile::number(const std::string& object, const char* name) const {
   const h5::Library library;
   const h5::Handle attribute = open_attribute(object, name), type(H5Aget_type(attribute), H5Tclose);

@@ -39,6 +39,8 @@ class CheckedFile {
   std::uint64_t count(const std::string& object, const char* attribute, std::uint64_t most) const;
   /// 0 where files of an older version have no such attribute.
   std::uint64_t count_if_there(const std::string& object, const char* attribute, std::uint64_t most) const;
+  /// From -most to most.
+  std::int64_t whole(const std::string& object, const char* attribute, std::int64_t most) const;
   double number(const std::string& object, const char* attribute) const;
 
   /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's.

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <array>
+#include <limits>
 #include <mutex>
 
 #include "core/base/error.h"
@@ -127,6 +129,35 @@ void write_attribute(hid_t object, const char* name, double value) {
 
 void write_attribute(hid_t object, const char* name, std::uint64_t value) {
   write_scalar(object, name, {H5T_STD_U64LE, H5T_NATIVE_UINT64, &value});
+}
+
+void write_attribute(hid_t object, const char* name, std::int64_t value) {
+  write_scalar(object, name, {H5T_STD_I64LE, H5T_NATIVE_INT64, &value});
+}
+
+void create_numbers(hid_t file, const std::string& name, std::span<const hsize_t> shape, std::string_view where) {
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose), properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_fill_value(properties, H5T_NATIVE_FLOAT, &none);
+  H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+  const Handle dataset(H5Dcreate2(file, name.c_str(), H5T_IEEE_F32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
+  require(dataset, where, "create " + name);
+}
+
+void write_numbers(hid_t file, const std::string& name, hsize_t first, std::span<const float> numbers, std::string_view where) {
+  const Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  require(dataset, where, "open " + name);
+  const Handle space(H5Dget_space(dataset), H5Sclose);
+  std::array<hsize_t, 3> begin{}, count{};
+  H5Sget_simple_extent_dims(space, count.data(), nullptr);
+  const int rank = H5Sget_simple_extent_ndims(space);
+  hsize_t row = 1;
+  for (int axis = 1; axis < rank; ++axis) row *= count[static_cast<std::size_t>(axis)];
+  begin[0] = first;
+  count[0] = numbers.size() / row;
+  require(H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr), where, "find rows of " + name);
+  const Handle memory(H5Screate_simple(rank, count.data(), nullptr), H5Sclose);
+  require(H5Dwrite(dataset, H5T_NATIVE_FLOAT, memory, space, H5P_DEFAULT, numbers.data()), where, "write " + name);
 }
 
 void make_group(hid_t file, const std::string& path, std::string_view where) {

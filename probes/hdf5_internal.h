@@ -67,6 +67,11 @@ Handle access_properties();
 void write_attribute(hid_t object, const char* name, std::string_view text);
 void write_attribute(hid_t object, const char* name, double value);
 void write_attribute(hid_t object, const char* name, std::uint64_t value);
+void write_attribute(hid_t object, const char* name, std::int64_t value);
+/// A dataset of f32 whose shape stays: not numbers until they are written, which may be while the file is in SWMR mode.
+void create_numbers(hid_t file, const std::string& name, std::span<const hsize_t> shape, std::string_view where);
+/// Rows [first, first + rows) of the first axis. @param numbers  [rows, ...]
+void write_numbers(hid_t file, const std::string& name, hsize_t first, std::span<const float> numbers, std::string_view where);
 
 /// Creates a group below one that exists.
 void make_group(hid_t file, const std::string& path, std::string_view where);

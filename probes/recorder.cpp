@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/model/distance_bias.h"
 #include "probes/recording_file_internal.h"
 #include "probes/row_buffer_internal.h"
 #include "probes/top_logits.h"
@@ -52,7 +53,7 @@ class FileRecorder : public Recorder {
 
   Access access(const ProbePoint& point) const override { return targets_.contains(point) ? Access::read : Access::none; }
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
-  void begin_sequence(std::span<const Token> tokens) override;
+  void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
   void end_sequence() override;
   void finish() override;
   Summary summary() const override;
@@ -62,12 +63,27 @@ class FileRecorder : public Recorder {
     RowBuffer* buffer;  // null: logits, which feed several datasets
     int column = -1;    // >= 0: this column of row_stats
   };
-  void plan_tokens();
+  /// Where the tokens of one side are described: of the text, or of the encoder's.
+  struct TokenTable {
+    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr;
+    std::vector<std::size_t> starts{0};  // first row of each sequence, and one past the last
+    std::vector<RowBuffer*> buffers;     // those with one row a token, which decide what is complete
+    std::size_t text_bytes = 0;
+
+    std::size_t complete_rows() const {
+      std::size_t rows = starts.back();
+      for (const RowBuffer* buffer : buffers) rows = std::min(rows, buffer->rows());
+      return rows;
+    }
+  };
+  void plan_tokens(TokenTable& table, std::string_view prefix);
+  void append_tokens(TokenTable& table, std::span<const Token> tokens);
+  TokenTable& table_of(const ProbePoint& point) { return has_encoder_rows(point) ? encoder_ : text_; }
   void plan_logits();
-  void plan_attention(int block);
+  void plan_attention(const AttentionPlace& place);
   void plan_activation(const ProbePoint& point);
   RowBuffer& add(RowDataset::Shape shape);
-  RowBuffer& add_rows(const char* name, DType type) { return add({.name = name, .type = type, .width = 0}); }
+  RowBuffer& add_rows(std::string name, DType type) { return add({.name = std::move(name), .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
   bool is_cached(const ProbePoint& point) const;
   PatternRule rule_of(int block) const;
@@ -78,7 +94,6 @@ class FileRecorder : public Recorder {
   void add_to_summary(const ProbePoint& point, int column, TensorView<float, 3> values);
   void commit();
   void commit_when_due();
-  std::size_t complete_rows() const;
   std::size_t bytes() const;
   RecordingFile::Summaries summaries() const;
 
@@ -87,14 +102,12 @@ class FileRecorder : public Recorder {
   RecordingFile file_;
   std::vector<std::unique_ptr<RowBuffer>> buffers_;
   std::map<ProbePoint, std::vector<Target>> targets_;
-  std::vector<RowBuffer*> row_buffers_;  // those with one row a token, which decide what is complete
-  RowBuffer *offset_ = nullptr, *id_ = nullptr, *begin_ = nullptr, *end_ = nullptr, *bytes_ = nullptr, *bytes_offset_ = nullptr,
-            *log_probability_ = nullptr, *top_id_ = nullptr, *top_value_ = nullptr, *log_sum_ = nullptr;
-  std::vector<std::size_t> starts_{0};             // first row of each sequence, and one past the last
+  RowBuffer *log_probability_ = nullptr, *top_id_ = nullptr, *top_value_ = nullptr, *log_sum_ = nullptr;
+  TokenTable text_, encoder_;
   std::vector<std::vector<TokenId>> ids_;          // of sequences in progress and done
-  std::map<std::pair<int, int>, std::vector<double>> sums_;  // (block, statistic) -> [heads]
+  std::map<std::pair<AttentionPlace, int>, std::vector<double>> sums_;  // (attention, statistic) -> [heads]
   std::optional<ProbePoint> first_point_;          // of a pass: when it comes again, everything before it is complete
-  std::size_t bytes_at_commit_ = 0, text_bytes_ = 0, commits_ = 0, committed_rows_ = 0;
+  std::size_t bytes_at_commit_ = 0, commits_ = 0, committed_rows_ = 0;
   Clock::time_point last_commit_ = Clock::now();
   double seconds_ = 0.0;
   bool failed_ = false, finished_ = false;
@@ -103,10 +116,12 @@ class FileRecorder : public Recorder {
 
 FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options)
     : source_(source), options_(std::move(options)), file_(options_.path) {
-  plan_tokens();
+  plan_tokens(text_, "");
+  if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();
-  const auto blocks = static_cast<int>(source_.model.spec.blocks.size());
-  for (int block = 0; options_.attention != AttentionStorage::none && block < blocks; ++block) plan_attention(block);
+  if (options_.attention != AttentionStorage::none) {
+    for (const AttentionPlace& place : attention_places(source_.model.spec)) plan_attention(place);
+  }
   for (const ProbePoint& point : options_.points) plan_activation(point);
   for (const ResidualLink& same : residual_links(source_.model.spec)) {
     if (file_.planned(same.existing)) file_.plan_link(same.name, same.existing);
@@ -123,20 +138,21 @@ RowBuffer& FileRecorder::add(RowDataset::Shape shape) {
 
 void FileRecorder::feed(const ProbePoint& point, RowBuffer& buffer, int column) {
   targets_[point].push_back({&buffer, column});
-  row_buffers_.push_back(&buffer);
+  table_of(point).buffers.push_back(&buffer);
 }
 
-void FileRecorder::plan_tokens() {
-  offset_ = &add_rows("/sequences/offset", DType::i64);
-  id_ = &add_rows("/tokens/id", DType::i32);
-  begin_ = &add_rows("/tokens/begin", DType::i64);
-  end_ = &add_rows("/tokens/end", DType::i64);
-  bytes_ = &add_rows("/tokens/bytes", DType::i8);
-  bytes_offset_ = &add_rows("/tokens/bytes_offset", DType::i64);
+void FileRecorder::plan_tokens(TokenTable& table, std::string_view prefix) {
+  const std::string side(prefix);
+  table.offset = &add_rows(side + "/sequences/offset", DType::i64);
+  table.id = &add_rows(side + "/tokens/id", DType::i32);
+  table.begin = &add_rows(side + "/tokens/begin", DType::i64);
+  table.end = &add_rows(side + "/tokens/end", DType::i64);
+  table.bytes = &add_rows(side + "/tokens/bytes", DType::i8);
+  table.bytes_offset = &add_rows(side + "/tokens/bytes_offset", DType::i64);
   const std::uint64_t zero = 0;
-  offset_->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
-  bytes_offset_->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
-  row_buffers_ = {id_, begin_, end_};
+  table.offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
+  table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
+  table.buffers = {table.id, table.begin, table.end};
 }
 
 void FileRecorder::plan_logits() {
@@ -145,12 +161,13 @@ void FileRecorder::plan_logits() {
   log_sum_ = &add_rows("/top_logits/log_sum_exp", DType::f32);
   top_id_ = &add({.name = "/top_logits/id", .type = DType::i32, .width = count});
   top_value_ = &add({.name = "/top_logits/value", .type = DType::f32, .width = count});
-  for (RowBuffer* buffer : {log_probability_, log_sum_, top_id_, top_value_}) row_buffers_.push_back(buffer);
-  targets_[{.site = Site::logits}].push_back({nullptr});
+  for (RowBuffer* buffer : {log_probability_, log_sum_, top_id_, top_value_}) text_.buffers.push_back(buffer);
+  targets_[{.stack = source_.model.spec.stack, .site = Site::logits}].push_back({nullptr});
 }
 
 /// Whether attention reads the point's values from a cache.
 bool FileRecorder::is_cached(const ProbePoint& point) const {
+  if (point.stack == Stack::encoder) return false;
   return source_.model.spec.causal() && (point.site == Site::rot_k || point.site == Site::v);
 }
 
@@ -174,24 +191,25 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
   return point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
-void FileRecorder::plan_attention(int block) {
-  const AttentionSpec& spec = source_.model.spec.blocks[static_cast<std::size_t>(block)].attention;
-  const std::string group = attention_group(block);
-  const PatternRule rule = rule_of(block);
-  file_.plan_attention(block, spec, rule);
+void FileRecorder::plan_attention(const AttentionPlace& place) {
+  const AttentionSpec& spec = attention_at(source_.model.spec, place);
+  const std::string group = attention_group(place);
+  const PatternRule rule = source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(place.block));
+  ScoreRule terms;
+  if (place.role == AttentionRole::self) {
+    terms.by_distance = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);
+  }
+  file_.plan_attention({place, &spec, rule, terms});
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
-    const ProbePoint point{.block = block, .site = site};
+    const ProbePoint point = place.point(site);
     feed(point, add({.name = group + name, .type = type_of(point), .heads = heads, .width = spec.head_dim}));
   };
   factor("/q", Site::rot_q, spec.heads);
   factor("/k", Site::rot_k, spec.kv_heads);
-  feed({.block = block, .site = Site::normalizer}, add({.name = group + "/normalizer", .width = spec.heads}));
-  if (rule.kind == PatternKind::softmax_top_k) {
-    feed({.block = block, .site = Site::threshold}, add({.name = group + "/threshold", .width = spec.heads}));
-  }
+  feed(place.point(Site::normalizer), add({.name = group + "/normalizer", .width = spec.heads}));
+  if (rule.kind == PatternKind::softmax_top_k) feed(place.point(Site::threshold), add({.name = group + "/threshold", .width = spec.heads}));
   for (std::size_t column = 0; column < row_statistics.size(); ++column) {
-    feed({.block = block, .site = Site::row_stats}, add({.name = group + "/" + std::string(row_statistics[column]), .width = spec.heads}),
-         static_cast<int>(column));
+    feed(place.point(Site::row_stats), add({.name = group + "/" + std::string(row_statistics[column]), .width = spec.heads}), static_cast<int>(column));
   }
 }
 
@@ -248,8 +266,9 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
       see_logits(rows, values);
       continue;
     }
-    VITRINE_CHECK(rows.front().sequence + 1 < starts_.size());
-    VITRINE_CHECK(target.buffer->rows() == starts_[rows.front().sequence] + rows.front().position);
+    const std::vector<std::size_t>& starts = table_of(point).starts;
+    VITRINE_CHECK(rows.front().sequence + 1 < starts.size());
+    VITRINE_CHECK(target.buffer->rows() == starts[rows.front().sequence] + rows.front().position);
     TensorView<const float, 3> part = values;
     if (target.column >= 0) {
       part = {&values(0, 0, static_cast<std::size_t>(target.column)), {values.extent(0), 1, values.extent(1)},
@@ -287,44 +306,42 @@ void FileRecorder::see_logits(std::span<const RowRef> rows, TensorView<float, 3>
 }
 
 void FileRecorder::add_to_summary(const ProbePoint& point, int column, TensorView<float, 3> values) {
-  std::vector<double>& sums = sums_[{point.block, column}];
+  std::vector<double>& sums = sums_[{place_of(point), column}];
   sums.resize(values.extent(1));
   for (std::size_t r = 0; r < values.extent(0); ++r) {
     for (std::size_t h = 0; h < values.extent(1); ++h) sums[h] += values(r, h, static_cast<std::size_t>(column));
   }
 }
 
-void FileRecorder::begin_sequence(std::span<const Token> tokens) {
-  const Stopwatch watch(seconds_);
+void FileRecorder::append_tokens(TokenTable& table, std::span<const Token> tokens) {
   const Tokenizer* tokenizer = source_.model.tokenizer.get();
-  std::vector<TokenId> ids;
   for (const Token& token : tokens) {
-    ids.push_back(token.id);
     const std::uint64_t begin = token.begin, end = token.end;
-    id_->append_raw(bytes_of<std::int32_t>({&token.id, 1}));
-    begin_->append_raw(bytes_of<std::uint64_t>({&begin, 1}));
-    end_->append_raw(bytes_of<std::uint64_t>({&end, 1}));
+    table.id->append_raw(bytes_of<std::int32_t>({&token.id, 1}));
+    table.begin->append_raw(bytes_of<std::uint64_t>({&begin, 1}));
+    table.end->append_raw(bytes_of<std::uint64_t>({&end, 1}));
     const std::string piece = tokenizer ? tokenizer->piece(token.id) : "";
-    bytes_->append_raw(bytes_of<char>(piece));
-    text_bytes_ += piece.size();
-    const std::uint64_t text_bytes = text_bytes_;
-    bytes_offset_->append_raw(bytes_of<std::uint64_t>({&text_bytes, 1}));
+    table.bytes->append_raw(bytes_of<char>(piece));
+    table.text_bytes += piece.size();
+    const std::uint64_t text_bytes = table.text_bytes;
+    table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&text_bytes, 1}));
   }
-  starts_.push_back(starts_.back() + ids.size());
-  const std::uint64_t border = starts_.back();
-  offset_->append_raw(bytes_of<std::uint64_t>({&border, 1}));
-  ids_.push_back(std::move(ids));
+  table.starts.push_back(table.starts.back() + tokens.size());
+  const std::uint64_t border = table.starts.back();
+  table.offset->append_raw(bytes_of<std::uint64_t>({&border, 1}));
+}
+
+void FileRecorder::begin_sequence(std::span<const Token> tokens, std::span<const Token> source) {
+  const Stopwatch watch(seconds_);
+  append_tokens(text_, tokens);
+  if (encoder_.offset) append_tokens(encoder_, source);
+  std::vector<TokenId>& ids = ids_.emplace_back();
+  for (const Token& token : tokens) ids.push_back(token.id);
 }
 
 void FileRecorder::end_sequence() {
   const Stopwatch watch(seconds_);
   commit_when_due();
-}
-
-std::size_t FileRecorder::complete_rows() const {
-  std::size_t rows = starts_.back();
-  for (const RowBuffer* buffer : row_buffers_) rows = std::min(rows, buffer->rows());
-  return rows;
 }
 
 /// Of all numbers so far, in the file or still on their way to it.
@@ -336,8 +353,9 @@ std::size_t FileRecorder::bytes() const {
 
 void FileRecorder::commit() {
   for (auto& buffer : buffers_) buffer->flush_tail();
-  committed_rows_ = complete_rows();
-  writer_.post([this, rows = committed_rows_] { file_.commit(rows); });
+  committed_rows_ = text_.complete_rows();
+  const RecordingFile::Rows rows{committed_rows_, encoder_.complete_rows()};
+  writer_.post([this, rows] { file_.commit(rows); });
   last_commit_ = Clock::now();
   bytes_at_commit_ = bytes();
   ++commits_;
@@ -350,7 +368,7 @@ void FileRecorder::commit_when_due() {
 
 void FileRecorder::finish() {
   const Stopwatch watch(seconds_);
-  VITRINE_CHECK(!failed_ && !finished_ && complete_rows() == starts_.back());
+  VITRINE_CHECK(!failed_ && !finished_ && text_.complete_rows() == text_.starts.back() && encoder_.complete_rows() == encoder_.starts.back());
   failed_ = true;
   commit();
   writer_.call([this, means = summaries()] { file_.finish(means); });
@@ -359,15 +377,16 @@ void FileRecorder::finish() {
 }
 
 RecordingFile::Summaries FileRecorder::summaries() const {
-  const std::vector<BlockSpec>& blocks = source_.model.spec.blocks;
+  const std::vector<AttentionPlace> places = attention_places(source_.model.spec);
   std::size_t heads = 0;
-  for (const BlockSpec& block : blocks) heads = std::max(heads, block.attention.heads);
-  const auto rows = static_cast<double>(starts_.back());
+  for (const AttentionPlace& place : places) heads = std::max(heads, attention_at(source_.model.spec, place).heads);
   RecordingFile::Summaries means;
-  means.fill(std::vector<double>(blocks.size() * heads, std::numeric_limits<double>::quiet_NaN()));
+  means.fill(std::vector<double>(places.size() * heads, std::numeric_limits<double>::quiet_NaN()));
   for (const auto& [key, sums] : sums_) {
-    const auto [block, statistic] = key;
-    for (std::size_t h = 0; h < sums.size(); ++h) means[static_cast<std::size_t>(statistic)][static_cast<std::size_t>(block) * heads + h] = sums[h] / rows;
+    const auto& [place, statistic] = key;
+    const auto row = static_cast<std::size_t>(std::ranges::find(places, place) - places.begin());
+    const auto rows = static_cast<double>((place.stack == Stack::encoder ? encoder_ : text_).starts.back());
+    for (std::size_t h = 0; h < sums.size(); ++h) means[static_cast<std::size_t>(statistic)][row * heads + h] = sums[h] / rows;
   }
   return means;
 }

@@ -22,7 +22,7 @@ struct RecorderOptions {
   StoreType store = StoreType::automatic;
   KvFormat kv_format = DType::f16; ///< of the cache: keys and values are stored as they were multiplied
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
-  std::size_t longest_sequence = 0;  ///< in tokens; needed for [pos, pos] points, whose last axis it is
+  std::size_t longest_sequence = 0;  ///< in tokens, of the encoder's texts too; needed for [pos, pos] points, whose last axis it is
   std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small
   Json provenance;                 ///< seed, command line, program version, ...: the attribute `provenance`
 };
@@ -45,7 +45,8 @@ class Recorder : public Observer {
 
   /// Announces the next sequence before its forward pass. Rows then arrive with RowRef.sequence equal to the number of
   /// sequences announced before it, in the order of sequence and position.
-  virtual void begin_sequence(std::span<const Token> tokens) = 0;
+  /// @param source  of an encoder-decoder: the encoder's text, whose rows arrive with the same number
+  virtual void begin_sequence(std::span<const Token> tokens, std::span<const Token> source = {}) = 0;
   /// Every row of the sequences announced so far was seen; commits when due.
   virtual void end_sequence() = 0;
   /// Summaries, axis labels, last commit, finished = 1. Without it (Ctrl-C, an exception) the destructor commits what is

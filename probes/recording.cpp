@@ -1,13 +1,14 @@
 #include "probes/recording.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <limits>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "probes/checked_file_internal.h"
 #include "probes/child_check.h"
+#include "probes/recorded_terms_internal.h"
 #include "probes/recording_layout_internal.h"
 
 namespace vitrine {
@@ -25,10 +26,11 @@ class FileRecording : public Recording {
   const std::filesystem::path& path() const override { return path_; }
   const Json& provenance() const override { return provenance_; }
   bool finished() const override { return finished_; }
-  std::size_t sequences() const override { return offsets_.size() - 1; }
-  Rows rows_of(std::size_t sequence) const override;
-  std::vector<std::int32_t> token_ids(std::size_t sequence) const override;
-  std::vector<std::string> token_texts(std::size_t sequence) const override;
+  std::size_t sequences() const override { return text_.offsets.size() - 1; }
+  bool has_encoder() const override { return has_encoder_; }
+  Rows rows_of(std::size_t sequence, Side side) const override;
+  std::vector<std::int32_t> token_ids(std::size_t sequence, Side side) const override;
+  std::vector<std::string> token_texts(std::size_t sequence, Side side) const override;
   std::vector<float> log_probabilities(std::size_t sequence) const override;
   std::span<const Module> modules() const override { return modules_; }
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override;
@@ -38,31 +40,45 @@ class FileRecording : public Recording {
 
  private:
   void read_root();
-  void read_sequences();
+  /// The tokens of one side.
+  struct TokenTable {
+    std::string prefix;
+    std::size_t rows = 0, text_bytes = 0;    // committed
+    std::vector<std::uint64_t> offsets{0};   // [sequences + 1], inside the committed rows
+  };
+  void read_sequences(TokenTable& table);
+  const TokenTable& table_of(Side side) const { return side == Side::encoder ? encoder_ : text_; }
   void read_modules();
+  Module read_module(const std::string& name) const;
   PatternRule read_rule(const std::string& group) const;
   PatternRule read_feature_rule(const std::string& group, PatternRule rule) const;
   PatternRule read_block_rule(const std::string& group, PatternRule rule) const;
+  void require_term_rows(const Module& module) const;
   void read_activations();
-  /// Of a dataset below /tokens, /attention or /activations, without what an unfinished file holds behind its commit: a
-  /// full disk may have stopped it between the extent and the numbers.
-  CheckedFile::Info committed_info(const std::string& name) const;
+  /// Of a dataset with the rows of a side, without what an unfinished file holds behind its commit: a full disk may have
+  /// stopped it between the extent and the numbers.
+  CheckedFile::Info committed_info(const TokenTable& table, const std::string& name) const;
   /// Info of a dataset with one row a token; the extents behind the rows must be `width`.
-  CheckedFile::Info rows_dataset(const std::string& name, const std::vector<std::size_t>& width) const;
+  CheckedFile::Info rows_dataset(const TokenTable& table, const std::string& name, const std::vector<std::size_t>& width) const;
+  void walk_dataset(const TokenTable& table, const std::string& name) const;
 
   std::filesystem::path path_;
   CheckedFile file_;
   Json provenance_;
-  bool finished_ = false;
-  std::size_t rows_ = 0, text_bytes_ = 0;  // committed
-  std::vector<std::uint64_t> offsets_{0};  // [sequences + 1], inside the committed rows
+  bool finished_ = false, has_encoder_ = false;
+  TokenTable text_{.prefix = ""}, encoder_{.prefix = std::string(encoder_prefix)};
   std::vector<Module> modules_;
   std::vector<Dataset> activations_;
 };
 
 FileRecording::FileRecording(const std::filesystem::path& path) : path_(path), file_(path.string()) {
   read_root();
-  read_sequences();
+  read_sequences(text_);
+  has_encoder_ = file_.has("/encoder");
+  if (has_encoder_) read_sequences(encoder_);
+  if (has_encoder_ && encoder_.offsets.size() < text_.offsets.size()) {
+    file_.fail("/encoder/sequences/offset", "as many texts as /sequences", std::to_string(encoder_.offsets.size() - 1));
+  }
   read_modules();
   read_activations();
 }
@@ -70,7 +86,7 @@ FileRecording::FileRecording(const std::filesystem::path& path) : path_(path), f
 void FileRecording::read_root() {
   if (file_.text("/", "format") != recording_format) file_.fail("/", "the format " + std::string(recording_format), "another");
   const std::uint64_t version = file_.count("/", "format_version", UINT32_MAX);
-  if (version != recording_version) file_.fail("/", "format version 1", std::to_string(version));
+  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1 or 2", std::to_string(version));
   finished_ = file_.count("/", "finished", 1) == 1;
   for (const char* name : {"model", "architecture", "precision", "kernel", "machine"}) provenance_.set(name, file_.text("/", name));
   for (const char* name : {"blocks", "width", "vocabulary", "context"}) {
@@ -79,42 +95,44 @@ void FileRecording::read_root() {
   provenance_.set("provenance", parse_json(file_.text("/", "provenance"), path_.string() + ", provenance"));
 }
 
-CheckedFile::Info FileRecording::committed_info(const std::string& name) const {
+CheckedFile::Info FileRecording::committed_info(const TokenTable& table, const std::string& name) const {
   if (finished_) return file_.info(name);
-  if (name == "/tokens/bytes_offset") return file_.info(name, rows_ + 1);
-  return file_.info(name, name == "/tokens/bytes" ? text_bytes_ : rows_);
+  if (name == table.prefix + "/tokens/bytes_offset") return file_.info(name, table.rows + 1);
+  return file_.info(name, name == table.prefix + "/tokens/bytes" ? table.text_bytes : table.rows);
 }
 
-CheckedFile::Info FileRecording::rows_dataset(const std::string& name, const std::vector<std::size_t>& width) const {
-  CheckedFile::Info info = committed_info(name);
+CheckedFile::Info FileRecording::rows_dataset(const TokenTable& table, const std::string& name, const std::vector<std::size_t>& width) const {
+  CheckedFile::Info info = committed_info(table, name);
   if (info.shape.size() != width.size() + 1 || !std::equal(width.begin(), width.end(), info.shape.begin() + 1)) {
     std::string expected = "[pos";
     for (const std::size_t extent : width) expected += ", " + std::to_string(extent);
     file_.fail(name, expected + "]", "another shape");
   }
-  if (info.shape[0] < rows_) file_.fail(name, std::to_string(rows_) + " rows", std::to_string(info.shape[0]));
+  if (info.shape[0] < table.rows) file_.fail(name, std::to_string(table.rows) + " rows", std::to_string(info.shape[0]));
   return info;
 }
 
-void FileRecording::read_sequences() {
-  if (file_.info("/sequences/committed").shape != std::vector<std::size_t>{1}) file_.fail("/sequences/committed", "[1]", "another shape");
-  rows_ = file_.read<std::uint64_t>("/sequences/committed", {{0}, {1}})[0];
-  if (rows_ > most_rows) file_.fail("/sequences/committed", "a possible number of rows", std::to_string(rows_));
-  for (const char* name : {"/tokens/id", "/tokens/begin", "/tokens/end"}) rows_dataset(name, {});
-  const CheckedFile::Info borders = committed_info("/tokens/bytes_offset"), offset = file_.info("/sequences/offset");
-  if (!finished_ && rows_ == 0) return;  // its writer was stopped before the first commit
-  if (borders.shape.size() != 1 || borders.shape[0] < rows_ + 1) file_.fail("/tokens/bytes_offset", "one border more than rows", "fewer");
-  text_bytes_ = file_.read<std::uint64_t>("/tokens/bytes_offset", {{rows_}, {1}})[0];
-  if (committed_info("/tokens/bytes").shape.size() != 1) file_.fail("/tokens/bytes", "one axis", "more");
-  if (offset.shape.size() != 1 || offset.shape[0] < 1) file_.fail("/sequences/offset", "at least one border", "none");
-  const auto all = file_.read<std::uint64_t>("/sequences/offset", {{0}, {offset.shape[0]}});
-  if (all.front() != 0) file_.fail("/sequences/offset", "0 first", std::to_string(all.front()));
+void FileRecording::read_sequences(TokenTable& table) {
+  const std::string committed = table.prefix + "/sequences/committed", borders = table.prefix + "/sequences/offset",
+                    bytes = table.prefix + "/tokens/bytes", bytes_borders = table.prefix + "/tokens/bytes_offset";
+  if (file_.info(committed).shape != std::vector<std::size_t>{1}) file_.fail(committed, "[1]", "another shape");
+  table.rows = file_.read<std::uint64_t>(committed, {{0}, {1}})[0];
+  if (table.rows > most_rows) file_.fail(committed, "a possible number of rows", std::to_string(table.rows));
+  for (const char* name : {"/tokens/id", "/tokens/begin", "/tokens/end"}) rows_dataset(table, table.prefix + name, {});
+  const CheckedFile::Info byte_info = committed_info(table, bytes_borders), offset = file_.info(borders);
+  if (!finished_ && table.rows == 0) return;  // its writer was stopped before the first commit
+  if (byte_info.shape.size() != 1 || byte_info.shape[0] < table.rows + 1) file_.fail(bytes_borders, "one border more than rows", "fewer");
+  table.text_bytes = file_.read<std::uint64_t>(bytes_borders, {{table.rows}, {1}})[0];
+  if (committed_info(table, bytes).shape.size() != 1) file_.fail(bytes, "one axis", "more");
+  if (offset.shape.size() != 1 || offset.shape[0] < 1) file_.fail(borders, "at least one border", "none");
+  const auto all = file_.read<std::uint64_t>(borders, {{0}, {offset.shape[0]}});
+  if (all.front() != 0) file_.fail(borders, "0 first", std::to_string(all.front()));
   for (std::size_t i = 1; i < all.size(); ++i) {
-    if (all[i] < all[i - 1]) file_.fail("/sequences/offset", "borders that never fall", std::to_string(all[i]));
-    if (!finished_ && all[i - 1] >= rows_ && rows_ > 0) break;  // nothing of this sequence was committed
-    offsets_.push_back(std::min<std::uint64_t>(all[i], rows_));
+    if (all[i] < all[i - 1]) file_.fail(borders, "borders that never fall", std::to_string(all[i]));
+    if (!finished_ && all[i - 1] >= table.rows && table.rows > 0) break;  // nothing of this sequence was committed
+    table.offsets.push_back(std::min<std::uint64_t>(all[i], table.rows));
   }
-  if (offsets_.back() < rows_) file_.fail("/sequences/offset", "borders up to " + std::to_string(rows_), std::to_string(offsets_.back()));
+  if (table.offsets.back() < table.rows) file_.fail(borders, "borders up to " + std::to_string(table.rows), std::to_string(table.offsets.back()));
 }
 
 PatternRule FileRecording::read_rule(const std::string& group) const {
@@ -153,36 +171,59 @@ PatternRule FileRecording::read_block_rule(const std::string& group, PatternRule
   return rule;
 }
 
-void FileRecording::read_modules() {
-  for (const std::string& name : file_.members("/attention")) {
-    Module module;
-    module.name = name;
-    const bool named = name.starts_with("blocks.") && name.ends_with(".attn");
-    const auto [end, error] = std::from_chars(name.data() + std::min<std::size_t>(7, name.size()), name.data() + name.size(), module.block);
-    if (!named || error != std::errc() || std::string_view(end) != ".attn") {
-      file_.fail("/attention", "groups named blocks.N.attn", quoted(name));
-    }
-    const std::string group = "/attention/" + name;
-    module.heads = file_.count(group, "heads", most_heads);
-    module.kv_heads = file_.count(group, "kv_heads", most_heads);
-    module.head_dim = file_.count(group, "head_dim", most_heads);
-    if (module.kv_heads == 0 || module.heads % module.kv_heads != 0) file_.fail(group, "heads that are a multiple of kv_heads", "others");
-    module.score.scale = static_cast<float>(file_.number(group, "scale"));
-    module.score.soft_cap = static_cast<float>(file_.number(group, "soft_cap"));
-    module.score.mask = file_.text(group, "mask") == "causal" ? Mask::causal : Mask::none;
-    module.score.window = file_.count(group, "window", most_rows);
-    module.rule = read_rule(group);
-    if (module.rule.features * module.head_dim * module.head_dim > most_direction_work) {
-      file_.fail(group, "rule_features that can be made", std::to_string(module.rule.features));
-    }
-    rows_dataset(group + "/q", {module.heads, module.head_dim});
-    rows_dataset(group + "/k", {module.kv_heads, module.head_dim});
-    rows_dataset(group + "/normalizer", {module.heads});
-    if (module.rule.kind == PatternKind::softmax_top_k) rows_dataset(group + "/threshold", {module.heads});
-    for (const std::string_view statistic : row_statistics) rows_dataset(group + "/" + std::string(statistic), {module.heads});
-    modules_.push_back(std::move(module));
+Recording::Module FileRecording::read_module(const std::string& name) const {
+  Module module;
+  module.name = name;
+  const std::optional<ProbePoint> point = parse_point(name + ".hook_q");
+  if (!point || point->site != Site::q || point->stream != Stream::content || attention_name(place_of(*point)) != name) {
+    file_.fail("/attention", "groups named blocks.N.attn, encoder.blocks.N.attn, ...", quoted(name));
   }
-  std::sort(modules_.begin(), modules_.end(), [](const Module& a, const Module& b) { return a.block < b.block; });
+  module.block = static_cast<std::size_t>(point->block);
+  module.queries = point->stack == Stack::encoder ? Side::encoder : Side::text;
+  module.keys = has_encoder_rows({point->stack, point->stream, point->role, point->block, Site::k}) ? Side::encoder : Side::text;
+  const std::string group = "/attention/" + name;
+  if (module.keys == Side::encoder && !has_encoder_) file_.fail(group, "/encoder with the rows of its keys", "none");
+  module.heads = file_.count(group, "heads", most_heads);
+  module.kv_heads = file_.count(group, "kv_heads", most_heads);
+  module.head_dim = file_.count(group, "head_dim", most_heads);
+  if (module.kv_heads == 0 || module.heads % module.kv_heads != 0) file_.fail(group, "heads that are a multiple of kv_heads", "others");
+  module.score.scale = static_cast<float>(file_.number(group, "scale"));
+  module.score.soft_cap = static_cast<float>(file_.number(group, "soft_cap"));
+  module.score.mask = file_.text(group, "mask") == "causal" ? Mask::causal : Mask::none;
+  module.score.window = file_.count(group, "window", most_rows);
+  module.rule = read_rule(group);
+  if (module.rule.features * module.head_dim * module.head_dim > most_direction_work) {
+    file_.fail(group, "rule_features that can be made", std::to_string(module.rule.features));
+  }
+  const TokenTable& queries = table_of(module.queries);
+  rows_dataset(queries, group + "/q", {module.heads, module.head_dim});
+  rows_dataset(table_of(module.keys), group + "/k", {module.kv_heads, module.head_dim});
+  rows_dataset(queries, group + "/normalizer", {module.heads});
+  if (module.rule.kind == PatternKind::softmax_top_k) rows_dataset(queries, group + "/threshold", {module.heads});
+  for (const std::string_view statistic : row_statistics) rows_dataset(queries, group + "/" + std::string(statistic), {module.heads});
+  read_terms_of_module(file_, group, module);
+  require_term_rows(module);
+  return module;
+}
+
+void FileRecording::read_modules() {
+  for (const std::string& name : file_.members("/attention")) modules_.push_back(read_module(name));
+  const auto order = [](const Module& module) { return std::tuple(module.queries != Side::encoder, module.block, module.queries != module.keys); };
+  std::ranges::stable_sort(modules_, {}, order);
+}
+
+/// What a module's scores take from each token of a text that looks at itself.
+void FileRecording::require_term_rows(const Module& module) const {
+  if (!module.segments && !module.allowed) return;
+  if (module.queries != module.keys || module.queries != Side::text) file_.fail("/attention/" + module.name, "segments and allowed keys of the text", "of another");
+  if (module.segments) rows_dataset(text_, "/tokens/segment", {});
+  if (!module.allowed) return;
+  const CheckedFile::Info info = committed_info(text_, "/tokens/allowed");
+  std::size_t longest = 0;
+  for (std::size_t sequence = 0; sequence < sequences(); ++sequence) longest = std::max(longest, rows_of(sequence, Side::text).count);
+  if (info.type != "u64" || info.shape.size() != 2 || info.shape[0] < text_.rows || info.shape[1] < BitView::words_of(longest)) {
+    file_.fail("/tokens/allowed", "u64 [pos, words], a bit for each token of the longest sequence", "another type or shape");
+  }
 }
 
 void FileRecording::read_activations() {
@@ -190,49 +231,64 @@ void FileRecording::read_activations() {
   for (const std::string& name : file_.members("/activations")) names.push_back("/activations/" + name);
   if (file_.has("/logits")) names.push_back("/logits");
   for (const std::string& name : names) {
-    const CheckedFile::Info info = committed_info(name);
-    if (info.shape.size() < 2 || info.shape[0] < rows_) file_.fail(name, "[pos, ...] with every row", "another shape");
-    activations_.push_back({name, info.type, info.shape, info.bytes});
+    const std::optional<ProbePoint> point = parse_point(std::string_view(name).substr(name.rfind('/') + 1));
+    const Side side = has_encoder_ && point && has_encoder_rows(*point) ? Side::encoder : Side::text;
+    const CheckedFile::Info info = committed_info(table_of(side), name);
+    if (info.shape.size() < 2 || info.shape[0] < table_of(side).rows) file_.fail(name, "[pos, ...] with every row", "another shape");
+    activations_.push_back({name, info.type, info.shape, info.bytes, side});
   }
+}
+
+void FileRecording::walk_dataset(const TokenTable& table, const std::string& name) const {
+  const CheckedFile::Info info = committed_info(table, name);
+  file_.walk_chunks(name);
+  if (info.bytes == 0) return;
+  const std::vector<std::size_t> ones(info.shape.size(), 1), first(info.shape.size(), 0);
+  std::vector<std::size_t> last = info.shape;
+  for (std::size_t& at : last) --at;
+  file_.read<float>(name, {first, ones});
+  file_.read<float>(name, {last, ones});
 }
 
 void FileRecording::walk() const {
-  std::vector<std::string> names{"/tokens/id", "/tokens/begin", "/tokens/end", "/tokens/bytes", "/tokens/bytes_offset"};
-  for (const Dataset& dataset : activations_) names.push_back(dataset.name);
+  for (const TokenTable* table : {&text_, &encoder_}) {
+    if (table == &encoder_ && !has_encoder_) continue;
+    for (const std::string& name : file_.members(table->prefix + "/tokens")) walk_dataset(*table, table->prefix + "/tokens/" + name);
+  }
+  for (const Dataset& dataset : activations_) walk_dataset(table_of(dataset.side), dataset.name);
   for (const Module& module : modules_) {
-    for (const std::string& name : file_.members("/attention/" + module.name)) names.push_back("/attention/" + module.name + "/" + name);
+    for (const std::string& name : file_.members("/attention/" + module.name)) {
+      const std::string whole = "/attention/" + module.name + "/" + name;
+      const bool of_rows = name == "k" || name == "q" || name == "normalizer" || name == "threshold" || std::ranges::find(row_statistics, name) != row_statistics.end();
+      walk_dataset(of_rows ? table_of(name == "k" ? module.keys : module.queries) : TokenTable{.prefix = "none", .rows = most_rows}, whole);
+    }
   }
-  for (const std::string& name : names) {
-    const CheckedFile::Info info = committed_info(name);
-    file_.walk_chunks(name);
-    if (info.bytes == 0) continue;
-    const std::vector<std::size_t> ones(info.shape.size(), 1), first(info.shape.size(), 0);
-    std::vector<std::size_t> last = info.shape;
-    for (std::size_t& at : last) --at;
-    file_.read<float>(name, {first, ones});
-    file_.read<float>(name, {last, ones});
+  for (const Side side : {Side::text, Side::encoder}) {
+    for (std::size_t sequence = 0; sequence < std::min<std::size_t>(table_of(side).offsets.size() - 1, 1000); ++sequence) token_texts(sequence, side);
   }
-  for (std::size_t sequence = 0; sequence < std::min<std::size_t>(sequences(), 1000); ++sequence) token_texts(sequence);
 }
 
-Recording::Rows FileRecording::rows_of(std::size_t sequence) const {
-  VITRINE_CHECK(sequence < sequences());
-  return {offsets_[sequence], offsets_[sequence + 1] - offsets_[sequence]};
+Recording::Rows FileRecording::rows_of(std::size_t sequence, Side side) const {
+  const std::vector<std::uint64_t>& offsets = table_of(side).offsets;
+  VITRINE_CHECK(sequence + 1 < offsets.size());
+  return {offsets[sequence], offsets[sequence + 1] - offsets[sequence]};
 }
 
-std::vector<std::int32_t> FileRecording::token_ids(std::size_t sequence) const {
-  const Rows rows = rows_of(sequence);
-  return file_.read<std::int32_t>("/tokens/id", {{rows.begin}, {rows.count}});
+std::vector<std::int32_t> FileRecording::token_ids(std::size_t sequence, Side side) const {
+  const Rows rows = rows_of(sequence, side);
+  return file_.read<std::int32_t>(table_of(side).prefix + "/tokens/id", {{rows.begin}, {rows.count}});
 }
 
-std::vector<std::string> FileRecording::token_texts(std::size_t sequence) const {
-  const Rows rows = rows_of(sequence);
-  const auto borders = file_.read<std::uint64_t>("/tokens/bytes_offset", {{rows.begin}, {rows.count + 1}});
-  const std::size_t stored = committed_info("/tokens/bytes").shape[0];
+std::vector<std::string> FileRecording::token_texts(std::size_t sequence, Side side) const {
+  const Rows rows = rows_of(sequence, side);
+  const TokenTable& table = table_of(side);
+  const std::string borders_name = table.prefix + "/tokens/bytes_offset", bytes_name = table.prefix + "/tokens/bytes";
+  const auto borders = file_.read<std::uint64_t>(borders_name, {{rows.begin}, {rows.count + 1}});
+  const std::size_t stored = committed_info(table, bytes_name).shape[0];
   if (!std::is_sorted(borders.begin(), borders.end()) || borders.back() > stored) {
-    file_.fail("/tokens/bytes_offset", "rising borders up to " + std::to_string(stored), "others");
+    file_.fail(borders_name, "rising borders up to " + std::to_string(stored), "others");
   }
-  const auto bytes = file_.read<char>("/tokens/bytes", {{borders.front()}, {borders.back() - borders.front()}});
+  const auto bytes = file_.read<char>(bytes_name, {{borders.front()}, {borders.back() - borders.front()}});
   std::vector<std::string> texts;
   for (std::size_t i = 0; i < rows.count; ++i) {
     texts.emplace_back(bytes.data() + (borders[i] - borders.front()), borders[i + 1] - borders[i]);
@@ -242,43 +298,43 @@ std::vector<std::string> FileRecording::token_texts(std::size_t sequence) const 
 
 std::vector<float> FileRecording::log_probabilities(std::size_t sequence) const {
   if (!file_.has("/tokens/log_probability")) return {};
-  rows_dataset("/tokens/log_probability", {});
-  const Rows rows = rows_of(sequence);
+  rows_dataset(text_, "/tokens/log_probability", {});
+  const Rows rows = rows_of(sequence, Side::text);
   return file_.read<float>("/tokens/log_probability", {{rows.begin}, {rows.count}});
 }
 
 std::shared_ptr<const Recording::Head> FileRecording::head(const Module& module, std::size_t head, std::size_t sequence) const {
   VITRINE_CHECK(head < module.heads);
-  const Rows rows = rows_of(sequence);
+  const Rows rows = rows_of(sequence, module.queries), keys = rows_of(sequence, module.keys);
   const std::string group = "/attention/" + module.name;
   auto result = std::make_shared<Head>();
-  const auto factor = [&](const char* name, std::size_t index) {
-    return file_.read<float>(group + name, {{rows.begin, index, 0}, {rows.count, 1, module.head_dim}});
+  const auto factor = [&](const char* name, std::size_t index, const Rows& part) {
+    return file_.read<float>(group + name, {{part.begin, index, 0}, {part.count, 1, module.head_dim}});
   };
-  result->q = factor("/q", head);
-  result->k = factor("/k", head / (module.heads / module.kv_heads));  // grouped queries share keys
+  result->q = factor("/q", head, rows);
+  result->k = factor("/k", head / (module.heads / module.kv_heads), keys);  // grouped queries share keys
   result->normalizer = file_.read<float>(group + "/normalizer", {{rows.begin, head}, {rows.count, 1}});
   if (module.rule.kind == PatternKind::softmax_top_k) {
     result->threshold = file_.read<float>(group + "/threshold", {{rows.begin, head}, {rows.count, 1}});
   }
   PatternFactors& factors = result->factors;
   factors.q = {result->q.data(), {rows.count, module.head_dim}};
-  factors.k = {result->k.data(), {rows.count, module.head_dim}};
+  factors.k = {result->k.data(), {keys.count, module.head_dim}};
   factors.normalizer = result->normalizer;
   factors.threshold = result->threshold;
   factors.score = module.score;
   factors.rule = module.rule;
-  factors.head = head;
+  read_terms_of_head(file_, {module, head, rows}, *result);
   return result;
 }
 
 std::vector<float> FileRecording::row_statistic(const Module& module, std::string_view name, std::size_t sequence) const {
-  const Rows rows = rows_of(sequence);
+  const Rows rows = rows_of(sequence, module.queries);
   return file_.read<float>("/attention/" + module.name + "/" + std::string(name), {{rows.begin, 0}, {rows.count, module.heads}});
 }
 
 std::vector<float> FileRecording::activation(const Dataset& dataset, Rows rows) const {
-  VITRINE_CHECK(rows.begin + rows.count <= rows_);
+  VITRINE_CHECK(rows.begin + rows.count <= table_of(dataset.side).rows);
   CheckedFile::Box box{std::vector<std::size_t>(dataset.shape.size(), 0), dataset.shape};
   box.begin[0] = rows.begin;
   box.count[0] = rows.count;
@@ -292,6 +348,14 @@ bool is_hdf5_file(const std::filesystem::path& path) {
   char first[signature.size()] = {};
   std::ifstream(path, std::ios::binary).read(first, sizeof first);
   return std::string_view(first, sizeof first) == signature;
+}
+
+std::vector<Recording::Module> own_modules(const Recording& recording) {
+  std::vector<Recording::Module> own;
+  for (const Recording::Module& module : recording.modules()) {
+    if (module.queries == Recording::Side::text && module.keys == Recording::Side::text) own.push_back(module);
+  }
+  return own;
 }
 
 std::unique_ptr<Recording> Recording::open(const std::filesystem::path& path) {

@@ -31,26 +31,36 @@ class Recording {
   struct Rows {
     std::size_t begin = 0, count = 0;  ///< in the concatenated rows
   };
-  virtual Rows rows_of(std::size_t sequence) const = 0;
-  virtual std::vector<std::int32_t> token_ids(std::size_t sequence) const = 0;
+  /// Which text of a sequence: its own, or the encoder's of an encoder-decoder, whose rows are counted apart.
+  enum class Side { text, encoder };
+  virtual bool has_encoder() const = 0;
+  virtual Rows rows_of(std::size_t sequence, Side side = Side::text) const = 0;
+  virtual std::vector<std::int32_t> token_ids(std::size_t sequence, Side side = Side::text) const = 0;
   /// The bytes of each token; empty strings where the model had no tokenizer.
-  virtual std::vector<std::string> token_texts(std::size_t sequence) const = 0;
+  virtual std::vector<std::string> token_texts(std::size_t sequence, Side side = Side::text) const = 0;
   /// NaN for a first token; empty where none were recorded.
   virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;
 
   /// A group below /attention.
   struct Module {
-    std::string name;       ///< "blocks.3.attn"
+    std::string name;       ///< "blocks.3.attn", "encoder.blocks.3.attn", "decoder.blocks.3.cross_attn"
     std::size_t block = 0;
+    Side queries = Side::text, keys = Side::text;  ///< whose rows they are
     std::size_t heads = 0, kv_heads = 0, head_dim = 0;
-    ScoreRule score;        ///< as the model asks
+    ScoreRule score;        ///< as the model asks, without what each head holds for itself
     PatternRule rule;       ///< as the kernel applied
+    std::size_t distances = 0;  ///< of a table of biases; 0: none
+    std::size_t positions = 0;  ///< of those that queries meet; 0: none
+    bool slopes = false, segments = false, allowed = false;
   };
-  virtual std::span<const Module> modules() const = 0;  ///< in block order
+  virtual std::span<const Module> modules() const = 0;  ///< in the order of the forward pass
 
   /// Factors of one head of one sequence as f32, good for any number of tiles.
   struct Head {
     std::vector<float> q, k, normalizer, threshold;
+    std::vector<float> bias, slope, positions, key_bias, positions_bias, segment, segment_bias;  ///< of this head alone
+    std::vector<std::int32_t> segments;   ///< of the sequence's tokens
+    std::vector<std::uint64_t> allowed;
     PatternFactors factors;  ///< looks at the vectors beside it
   };
   virtual std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const = 0;
@@ -62,11 +72,15 @@ class Recording {
     std::string type;
     std::vector<std::size_t> shape;
     std::size_t bytes = 0;
+    Side side = Side::text;  ///< whose rows they are
   };
   /// Everything below /activations, /logits included.
   virtual std::span<const Dataset> activations() const = 0;
-  /// Rows of an activation as f32, packed. `rows` counts in the concatenated rows.
+  /// Rows of an activation as f32, packed. `rows` counts in the concatenated rows of its side.
   virtual std::vector<float> activation(const Dataset& dataset, Rows rows) const = 0;
 };
+
+/// The modules of a text that looks at itself: all of a model with one stack, the decoder's own of an encoder-decoder.
+std::vector<Recording::Module> own_modules(const Recording& recording);
 
 }  // namespace vitrine

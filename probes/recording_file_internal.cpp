@@ -58,34 +58,58 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
 }
 
 void RecordingFile::fill_all(const RecorderSource& source, const Json& provenance) {
-  write_root_attributes(file_, source, provenance);
+  write_root_attributes(file_, source, provenance, version());
+  has_encoder_ = !source.model.spec.encoder.empty();
   std::set<std::string> groups{"/tokens", "/sequences", "/activations"};
+  if (has_encoder_) groups.insert({"/encoder", "/encoder/tokens", "/encoder/sequences"});
   for (const auto& dataset : datasets_) groups.insert(dataset->shape().name.substr(0, dataset->shape().name.rfind('/')));
   if (!modules_.empty()) groups.insert({"/attention", "/summary"});
   for (const std::string& group : groups) {
     if (!group.empty()) h5::make_group(file_, group, where_);
   }
-  for (const Module& module : modules_) write_attention_attributes(file_, attention_group(module.block), *module.spec, module.rule);
+  for (const Module& module : modules_) {
+    write_attention_attributes(file_, module.place, *module.spec, module.rule);
+    write_score_terms(file_, attention_group(module.place), module.terms, where_);
+  }
   create_committed();
-  if (!modules_.empty()) create_summaries(source.model.spec);
+  if (!modules_.empty()) create_summaries();
   for (const auto& dataset : datasets_) dataset->create(file_);
   for (const auto& [name, existing] : links_) make_link(name, existing);
   h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
-  commit(0);
+  commit({});
+}
+
+/// The oldest one that says all there is.
+std::uint64_t RecordingFile::version() const {
+  const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.terms.by_distance.empty(); };
+  return std::ranges::all_of(modules_, plain) ? plain_recording_version : recording_version;
 }
 
 void RecordingFile::create_committed() {
   const hsize_t one = 1;
   const h5::Handle space(H5Screate_simple(1, &one, nullptr), H5Sclose);
-  committed_ = {H5Dcreate2(file_, "/sequences/committed", H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose};
-  h5::require(committed_, where_, "create a dataset");
+  const auto create = [&](const char* name) {
+    h5::Handle dataset(H5Dcreate2(file_, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+    h5::require(dataset, where_, "create a dataset");
+    return dataset;
+  };
+  committed_ = create("/sequences/committed");
+  if (has_encoder_) encoder_committed_ = create("/encoder/sequences/committed");
+}
+
+void RecordingFile::open_committed() {
+  committed_ = {H5Dopen2(file_, "/sequences/committed", H5P_DEFAULT), H5Dclose};
+  h5::require(committed_, where_, "open a dataset");
+  if (!has_encoder_) return;
+  encoder_committed_ = {H5Dopen2(file_, "/encoder/sequences/committed", H5P_DEFAULT), H5Dclose};
+  h5::require(encoder_committed_, where_, "open a dataset");
 }
 
 /// Not numbers until the file is finished: SWMR writing forbids new datasets, not new values.
-void RecordingFile::create_summaries(const ModelSpec& spec) {
+void RecordingFile::create_summaries() {
   std::size_t heads = 0;
-  for (const BlockSpec& block : spec.blocks) heads = std::max(heads, block.attention.heads);
-  const hsize_t shape[] = {spec.blocks.size(), heads};
+  for (const Module& module : modules_) heads = std::max(heads, module.spec->heads);
+  const hsize_t shape[] = {modules_.size(), heads};
   const double none = std::numeric_limits<double>::quiet_NaN();
   const h5::Handle space(H5Screate_simple(2, shape, nullptr), H5Sclose), properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &none);
@@ -93,7 +117,7 @@ void RecordingFile::create_summaries(const ModelSpec& spec) {
   for (const std::string_view statistic : row_statistics) {
     const h5::Handle dataset(H5Dcreate2(file_, summary_name(statistic).c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
     h5::require(dataset, where_, "create a summary");
-    write_axis_labels(dataset, {"block", "head"}, where_);
+    write_axis_labels(dataset, {has_encoder_ ? "attention" : "block", "head"}, where_);
   }
 }
 
@@ -101,10 +125,14 @@ void RecordingFile::make_link(const std::string& name, const std::string& existi
   h5::require(H5Lcreate_hard(file_, existing.c_str(), file_, name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_, "link " + name);
 }
 
-void RecordingFile::commit(std::uint64_t rows) {
+void RecordingFile::commit(const Rows& rows) {
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
-  h5::require(H5Dwrite(committed_, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &rows), where_, "commit");
-  h5::require(H5Dflush(committed_), where_, "commit");
+  const auto write = [&](const h5::Handle& dataset, std::uint64_t count) {
+    h5::require(H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, &count), where_, "commit");
+    h5::require(H5Dflush(dataset), where_, "commit");
+  };
+  if (has_encoder_) write(encoder_committed_, rows.encoder);  // first: a decoder's rows need theirs
+  write(committed_, rows.text);
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
 }
 
@@ -112,6 +140,7 @@ void RecordingFile::reopen(RowDataset& dataset, unsigned flags) {
   const h5::Handle access = h5::access_properties();
   dataset.close();
   committed_.reset();
+  encoder_committed_.reset();
   h5::require(file_.reset() ? 0 : -1, where_, "close the file");
   file_ = {H5Fopen(where_.c_str(), flags, access), H5Fclose};
   h5::require(file_, where_, "open the file again");
@@ -131,8 +160,7 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
   }
   reopen(dataset, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
   for (auto& each : datasets_) each->open(file_);
-  committed_ = {H5Dopen2(file_, "/sequences/committed", H5P_DEFAULT), H5Dclose};
-  h5::require(committed_, where_, "open a dataset");
+  open_committed();
   return chunk;
 }
 
@@ -151,12 +179,14 @@ void RecordingFile::finish(const Summaries& summaries) {
   }
   for (auto& each : datasets_) each->close();
   committed_.reset();
+  encoder_committed_.reset();
   h5::require(file_.reset() ? 0 : -1, where_, "close the file");
 }
 
 void RecordingFile::close() {
   for (auto& each : datasets_) each->close();
   committed_.reset();
+  encoder_committed_.reset();
   file_.reset();
   lengthen();
 }

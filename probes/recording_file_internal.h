@@ -21,7 +21,13 @@ class RecordingFile {
 
   // Planning.
   RowDataset& plan(RowDataset::Shape shape);
-  void plan_attention(int block, const AttentionSpec& spec, const PatternRule& rule) { modules_.push_back({block, &spec, rule}); }
+  struct Module {
+    AttentionPlace place;
+    const AttentionSpec* spec;
+    PatternRule rule;
+    ScoreRule terms;  ///< by_distance alone is looked at; what it looks at must stay
+  };
+  void plan_attention(const Module& module) { modules_.push_back(module); }
   void plan_link(const std::string& name, const std::string& existing);
   bool planned(const std::string& name) const { return names_.contains(name); }
   const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
@@ -31,26 +37,26 @@ class RecordingFile {
   void create();
   /// Makes everything that was planned and starts SWMR writing; takes the file away where that fails.
   void fill(const RecorderSource& source, const Json& provenance);
-  /// Rows before `rows` exist from now on.
-  void commit(std::uint64_t rows);
+  /// Rows before these exist from now on: of the text, and of the encoder's where there is one.
+  struct Rows {
+    std::uint64_t text = 0, encoder = 0;
+  };
+  void commit(const Rows& rows);
   /// RowDataset::promote with everything around it: SWMR forbids new datasets, so it ends for a moment; readers that
   /// follow the file open it anew (FORMAT.md).
   std::vector<std::byte> promote(RowDataset& dataset, std::size_t rows);
-  /// Means over all rows, [block * heads] each, in the order of row_statistics.
+  /// Means over all rows, [attention * heads] each, in the order of row_statistics.
   using Summaries = std::array<std::vector<double>, row_statistics.size()>;
   void finish(const Summaries& summaries);
   void close();
   bool is_open() const { return file_.valid(); }
 
  private:
-  struct Module {
-    int block;
-    const AttentionSpec* spec;
-    PatternRule rule;
-  };
+  std::uint64_t version() const;
   void fill_all(const RecorderSource& source, const Json& provenance);
   void create_committed();
-  void create_summaries(const ModelSpec& spec);
+  void open_committed();
+  void create_summaries();
   void make_link(const std::string& name, const std::string& existing);
   void reopen(RowDataset& dataset, unsigned flags);
   void lengthen() const;
@@ -61,7 +67,8 @@ class RecordingFile {
   std::vector<std::pair<std::string, std::string>> links_;  // name, existing
   std::vector<Module> modules_;
   std::set<std::string> names_;
-  h5::Handle file_, committed_;
+  bool has_encoder_ = false;
+  h5::Handle file_, committed_, encoder_committed_;  // the last of an encoder-decoder alone
 };
 
 }  // namespace vitrine

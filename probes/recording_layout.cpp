@@ -1,8 +1,56 @@
 #include "probes/recording_layout_internal.h"
 
 namespace vitrine {
+namespace {
 
-std::string attention_group(int block) { return "/attention/blocks." + std::to_string(block) + ".attn"; }
+/// The numbers of a view, dense.
+template <std::size_t Rank>
+void write_view(hid_t file, const std::string& name, TensorView<const float, Rank> view, std::string_view where) {
+  std::vector<float> numbers;
+  numbers.reserve(view.size());
+  const auto add = [&](const float* row, std::size_t step, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) numbers.push_back(row[i * step]);
+  };
+  if constexpr (Rank == 3) {
+    for (std::size_t i = 0; i < view.extent(0); ++i) {
+      for (std::size_t h = 0; h < view.extent(1); ++h) add(&view(i, h, 0), view.stride(2), view.extent(2));
+    }
+  } else {
+    for (std::size_t i = 0; i < view.extent(0); ++i) add(&view(i, 0), view.stride(1), view.extent(1));
+  }
+  const std::vector<hsize_t> shape(view.shape().begin(), view.shape().end());
+  h5::create_numbers(file, name, shape, where);
+  h5::write_numbers(file, name, 0, numbers, where);
+}
+
+}  // namespace
+
+std::vector<AttentionPlace> attention_places(const ModelSpec& spec) {
+  std::vector<AttentionPlace> places;
+  if (!spec.encoder.empty()) places = attention_places(spec.encoder.front());
+  for (std::size_t block = 0; block < spec.blocks.size(); ++block) {
+    places.push_back({spec.stack, AttentionRole::self, static_cast<int>(block)});
+    if (spec.blocks[block].cross) places.push_back({spec.stack, AttentionRole::cross, static_cast<int>(block)});
+  }
+  return places;
+}
+
+const AttentionSpec& attention_at(const ModelSpec& spec, const AttentionPlace& place) {
+  const BlockSpec& block = stack_of(spec, place.point(Site::q))->blocks[static_cast<std::size_t>(place.block)];
+  return place.role == AttentionRole::cross ? *block.cross : block.attention;
+}
+
+std::string attention_name(const AttentionPlace& place) {
+  const std::string hook = point_name(place.point(Site::z));
+  return hook.substr(0, hook.rfind('.'));
+}
+
+std::string attention_group(const AttentionPlace& place) { return "/attention/" + attention_name(place); }
+
+bool has_encoder_rows(const ProbePoint& point) {
+  if (point.stack == Stack::encoder) return true;
+  return point.role == AttentionRole::cross && (point.site == Site::k || point.site == Site::v || point.site == Site::rot_k);
+}
 
 std::string activation_path(const ProbePoint& point) {
   return point.site == Site::logits ? "/logits" : "/activations/" + point_name(point);
@@ -10,32 +58,33 @@ std::string activation_path(const ProbePoint& point) {
 
 std::string factor_path(const ProbePoint& point) {
   switch (point.site) {
-    case Site::rot_q: return attention_group(point.block) + "/q";
-    case Site::rot_k: return attention_group(point.block) + "/k";
-    case Site::normalizer: return attention_group(point.block) + "/normalizer";
-    case Site::threshold: return attention_group(point.block) + "/threshold";
+    case Site::rot_q: return attention_group(place_of(point)) + "/q";
+    case Site::rot_k: return attention_group(place_of(point)) + "/k";
+    case Site::normalizer: return attention_group(place_of(point)) + "/normalizer";
+    case Site::threshold: return attention_group(place_of(point)) + "/threshold";
     default: return {};
   }
 }
 
 std::vector<ResidualLink> residual_links(const ModelSpec& spec) {
   std::vector<ResidualLink> links;
+  if (!spec.encoder.empty()) links = residual_links(spec.encoder.front());
   for (int block = 0; block + 1 < static_cast<int>(spec.blocks.size()); ++block) {
     if (spec.blocks[static_cast<std::size_t>(block)].placement == NormPlacement::post) continue;  // a norm lies between
-    links.push_back({activation_path({.block = block, .site = Site::resid_post}),
-                     activation_path({.block = block + 1, .site = Site::resid_pre})});
+    links.push_back({activation_path({.stack = spec.stack, .block = block, .site = Site::resid_post}),
+                     activation_path({.stack = spec.stack, .block = block + 1, .site = Site::resid_pre})});
   }
   return links;
 }
 
-void write_root_attributes(hid_t file, const RecorderSource& source, const Json& provenance) {
+void write_root_attributes(hid_t file, const RecorderSource& source, const Json& provenance, std::uint64_t version) {
   const h5::Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose);
   const ModelSpec& spec = source.model.spec;
   const auto number = [&](const char* name, std::size_t value) {
     h5::write_attribute(root, name, static_cast<std::uint64_t>(value));
   };
   h5::write_attribute(root, "format", recording_format);
-  number("format_version", recording_version);
+  number("format_version", version);
   number("finished", 0);
   h5::write_attribute(root, "model", source.model.path.filename().string());
   h5::write_attribute(root, "architecture", spec.architecture);
@@ -49,11 +98,12 @@ void write_root_attributes(hid_t file, const RecorderSource& source, const Json&
   h5::write_attribute(root, "provenance", provenance.dump());
 }
 
-void write_attention_attributes(hid_t file, const std::string& group, const AttentionSpec& spec, const PatternRule& rule) {
-  const h5::Handle object(H5Gopen2(file, group.c_str(), H5P_DEFAULT), H5Gclose);
+void write_attention_attributes(hid_t file, const AttentionPlace& place, const AttentionSpec& spec, const PatternRule& rule) {
+  const h5::Handle object(H5Gopen2(file, attention_group(place).c_str(), H5P_DEFAULT), H5Gclose);
   const auto number = [&](const char* name, std::size_t value) {
     h5::write_attribute(object, name, static_cast<std::uint64_t>(value));
   };
+  if (place.role == AttentionRole::cross) h5::write_attribute(object, "keys", "encoder");
   number("heads", spec.heads);
   number("kv_heads", spec.kv_heads);
   number("head_dim", spec.head_dim);
@@ -81,7 +131,31 @@ void write_attention_attributes(hid_t file, const std::string& group, const Atte
   }
 }
 
+void write_score_terms(hid_t file, const std::string& group, const ScoreRule& score, std::string_view where) {
+  const h5::Handle object(H5Gopen2(file, group.c_str(), H5P_DEFAULT), H5Gclose);
+  const DistanceBias& bias = score.by_distance;
+  if (!bias.table.empty()) {
+    h5::write_attribute(object, "distance_first", static_cast<std::int64_t>(bias.first));
+    write_view(file, group + "/distance_bias", bias.table, where);
+  }
+  if (!bias.slope.empty()) {
+    const hsize_t heads[] = {bias.slope.size()};
+    h5::create_numbers(file, group + "/distance_slope", heads, where);
+    h5::write_numbers(file, group + "/distance_slope", 0, bias.slope, where);
+  }
+  const ContentByDistance& content = score.content;
+  if (content.empty()) return;
+  h5::write_attribute(object, "positions_first", static_cast<std::int64_t>(content.first));
+  write_view(file, group + "/positions", content.r, where);
+  write_view(file, group + "/key_bias", content.key_bias, where);
+  write_view(file, group + "/positions_bias", content.distance_bias, where);
+  if (!content.has_segments()) return;
+  write_view(file, group + "/segment", content.segment, where);
+  write_view(file, group + "/segment_bias", content.segment_bias, where);
+}
+
 std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {
+  if (name.starts_with(encoder_prefix)) name.remove_prefix(encoder_prefix.size());
   if (name.starts_with("/sequences/") || name.starts_with("/tokens/bytes")) return {};
   const bool by_head = rank == 3 || name.starts_with("/attention/");
   std::vector<const char*> labels{"pos", by_head ? "head" : "feature", "d_head"};

@@ -48,6 +48,11 @@ def _blocks(rule, rows, length):
     return np.repeat(seen, size, axis=1)[:, :length]
 
 
+def _nearest(distance, first, count):
+    """Places in a table whose first entry is for distance `first`; those outside take the nearest one."""
+    return np.clip(distance - int(first), 0, count - 1)
+
+
 class Run:
     def __init__(self, path):
         try:
@@ -56,8 +61,8 @@ class Run:
             self.file = h5py.File(path, "r", swmr=True, locking=False)
         if self.file.attrs.get("format") != "vitrine-recording":
             raise ValueError(f"{path}: expected a vitrine recording, found another HDF5 file")
-        if self.file.attrs["format_version"] != 1:
-            raise ValueError(f"{path}: expected format version 1, found {self.file.attrs['format_version']}")
+        if self.file.attrs["format_version"] not in (1, 2):
+            raise ValueError(f"{path}: expected format version 1 or 2, found {self.file.attrs['format_version']}")
         self.finished = bool(self.file.attrs["finished"])
         self.provenance = json.loads(self.file.attrs["provenance"])
         self.rows = int(self.file["sequences/committed"][0])  # rows behind it do not exist
@@ -111,28 +116,54 @@ class Run:
         shared = int(rule["heads"]) // int(rule["kv_heads"])
         q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float64)
         k = group["k"][begin + keys[0] : begin + keys[1], head // shared].astype(np.float64)
+        if "key_bias" in group:
+            q = (q.astype(np.float32) + group["key_bias"][head]).astype(np.float64)
         if rule.get("rule_bf16", 0):
             q, k = _rounded_to_bf16(q), _rounded_to_bf16(k)
         if rule["rule"] == 2 and rule["rule_feature"] == 0:  # elu(x) + 1 in place of the softmax
             scores = np.log(np.where(q > 0, q + 1, np.exp(q)) @ np.where(k > 0, k + 1, np.exp(k)).T)
         elif rule["rule"] in (0, 1, 4):
-            scores = q @ k.T * rule["scale"]
+            scores = (q @ k.T + self._content(group, head, begin, rows, keys)) * rule["scale"]
         else:
             raise ValueError(f"expected pattern rule 0, 1, 4, or 2 with feature 0, found {rule['rule']}: `vitrine` and the viewer know it")
+        distance = np.arange(*keys)[None, :] - np.arange(*rows)[:, None]  # key - query
+        if "distance_bias" in group:
+            scores = scores + group["distance_bias"][head].astype(np.float64)[_nearest(distance, rule["distance_first"], group["distance_bias"].shape[1])]
+        if "distance_slope" in group:
+            scores = scores + float(group["distance_slope"][head]) * distance
         if rule["soft_cap"] > 0:
             scores = rule["soft_cap"] * np.tanh(scores / rule["soft_cap"])
         query, key = np.arange(*rows)[:, None], np.arange(*keys)[None, :]
         visible = key <= query if rule["mask"] == "causal" else np.full(scores.shape, True)
-        distance = abs(query - key)
+        distance = abs(distance)
         if rule["window"]:
             visible &= distance < rule["window"]
         if rule["rule_window"]:
             visible &= (distance < rule["rule_window"]) | (key < rule["rule_sinks"])
         if rule["rule"] == 4:
             visible &= _blocks(rule, rows, end - begin)[:, keys[0] : keys[1]]
+        if rule.get("allowed", 0):
+            bits = self.file["tokens/allowed"][begin + rows[0] : begin + rows[1]].astype("<u8").view(np.uint8)
+            visible &= np.unpackbits(bits, axis=1, bitorder="little")[:, keys[0] : keys[1]].astype(bool)
         if rule["rule"] == 1:  # the k largest; compared in the kernel's type
             visible &= scores.astype(np.float32) >= group["threshold"][begin + rows[0] : begin + rows[1], head][:, None]
         return np.where(visible, scores, -np.inf)
+
+    def _content(self, group, head, begin, rows, keys):
+        """What the distances, and the segments, make of the queries: (q + w) . r + (q + s) . segment."""
+        if "positions" not in group:
+            return 0.0
+        q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float32)
+        positions = group["positions"][:, head].astype(np.float64)
+        places = _nearest(np.arange(*keys)[None, :] - np.arange(*rows)[:, None], group.attrs["positions_first"], len(positions))
+        products = (q + group["positions_bias"][head]).astype(np.float64) @ positions.T
+        terms = np.take_along_axis(products, places, axis=1)
+        if "segment" in group:
+            segments = self.file["tokens/segment"]
+            other = segments[begin + rows[0] : begin + rows[1]][:, None] != segments[begin + keys[0] : begin + keys[1]][None, :]
+            each = (q + group["segment_bias"][head]).astype(np.float64) @ group["segment"][:, head].astype(np.float64).T
+            terms = terms + np.where(other, each[:, 1:2], each[:, 0:1])
+        return terms
 
     def pattern(self, layer, head, sequence=0, rows=None, keys=None):
         """A tile of the attention weights, [query, key], rebuilt from the factors."""

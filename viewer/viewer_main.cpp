@@ -56,8 +56,9 @@ void refuse_past(const char* what, std::size_t value, std::size_t count) {
 Selection select(const Options& options, std::span<const Document> documents) {
   Selection selection{0, options.head, options.sequence, options.query};
   for (const Document& document : documents) {
-    if (!document.recording || document.recording->modules().empty()) continue;
-    const auto modules = document.recording->modules();
+    if (!document.recording) continue;
+    const auto modules = own_modules(*document.recording);
+    if (modules.empty()) continue;
     if (document.recording->sequences() == 0) throw Error({document.path.string(), "recorded tokens", "none: nothing was committed", "record anew"});
     refuse_past("layer", options.layer, modules.back().block + 1);
     while (selection.layer < modules.size() && modules[selection.layer].block != options.layer) ++selection.layer;

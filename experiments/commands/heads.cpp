@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -22,7 +23,7 @@ void print_json(std::span<const HeadRow> table) {
   const auto scores = all_head_scores();
   for (const HeadRow& row : table) {
     Json json;
-    json.set("layer", static_cast<std::uint64_t>(row.layer)).set("head", static_cast<std::uint64_t>(row.head));
+    json.set("module", row.module).set("layer", static_cast<std::uint64_t>(row.layer)).set("head", static_cast<std::uint64_t>(row.head));
     for (std::size_t s = 0; s < scores.size(); ++s) {
       json.set(scores[s]->name, row.scores[s] ? Json(*row.scores[s]) : Json());
       if (!row.scores[s]) json.set(std::string(scores[s]->name) + "_reason", "no row of this text defines it, or numbers of the recording are not finite");
@@ -35,22 +36,30 @@ void print_json(std::span<const HeadRow> table) {
 void print_csv(std::span<const HeadRow> table) {
   std::printf("layer,head");
   for (const HeadScore* score : all_head_scores()) std::printf(",%s", std::string(score->name).c_str());
-  std::puts("");
+  std::puts(",module");
   for (const HeadRow& row : table) {
     std::printf("%zu,%zu", row.layer, row.head);
     for (const auto& value : row.scores) value ? std::printf(",%.9g", *value) : std::printf(",");
-    std::puts("");
+    std::printf(",%s\n", row.module.c_str());
   }
 }
 
+/// "L3H5", or "decoder.blocks.3.cross_attn H5" of a model with several kinds.
+std::string label_of(const HeadRow& row) {
+  const bool only = row.module.starts_with("blocks.");
+  return (only ? "L" + std::to_string(row.layer) : row.module + " ") + "H" + std::to_string(row.head);
+}
+
 void print_table(std::span<const HeadRow> table) {
-  std::printf("%-8s", "head");
+  int width = 8;
+  for (const HeadRow& row : table) width = std::max(width, static_cast<int>(label_of(row).size()));
+  std::printf("%-*s", width, "head");
   for (const HeadScore* score : all_head_scores()) std::printf(" %16s", std::string(score->name).c_str());
-  std::printf("\n%-8s", "");
+  std::printf("\n%-*s", width, "");
   for (const HeadScore* score : all_head_scores()) std::printf(" %16s", ("[" + std::string(score->unit) + "]").c_str());
   std::puts("");
   for (const HeadRow& row : table) {
-    std::printf("%-8s", ("L" + std::to_string(row.layer) + "H" + std::to_string(row.head)).c_str());
+    std::printf("%-*s", width, label_of(row).c_str());
     for (const auto& value : row.scores) value ? std::printf(" %16.4f", *value) : std::printf(" %16s", "-");
     std::puts("");
   }

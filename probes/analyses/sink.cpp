@@ -17,7 +17,7 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
 
 const HeadScore& head_score_sink() {
   static const HeadScore score{"sink", "mean weight on the first token (attention sink)",
-                               "Xiao et al. 2023, arXiv:2309.17453", "share", accumulate};
+                               "Xiao et al. 2023, arXiv:2309.17453", "share", accumulate, false};
   return score;
 }
 

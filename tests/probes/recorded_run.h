@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -11,6 +13,7 @@
 #include "core/model/forward.h"
 #include "kernels/kernels.h"
 #include "probes/recorder.h"
+#include "probes/recording.h"
 
 namespace vitrine {
 
@@ -96,5 +99,29 @@ class ScratchFile {
  public:
   const std::filesystem::path path;
 };
+
+/// Between the maps rebuilt from the factors of the file, times the values, and what the model's heads put out.
+inline double largest_difference(const Recording& recording, const Keeper& keeper) {
+  double largest = 0.0;
+  for (const Recording::Module& module : recording.modules()) {
+    const std::vector<float>&z = keeper.seen.at(module.name + ".hook_z"), &v = keeper.seen.at(module.name + ".hook_v");
+    const std::size_t dim = module.head_dim;
+    for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
+      const auto [begin, count] = recording.rows_of(sequence, module.queries);
+      const auto [first_key, keys] = recording.rows_of(sequence, module.keys);
+      for (std::size_t h = 0; h < module.heads; ++h) {
+        std::vector<float> map(count * keys);
+        pattern_tile(recording.head(module, h, sequence)->factors, 0, 0, {map.data(), {count, keys}});
+        const std::size_t kv_head = h / (module.heads / module.kv_heads);
+        for (std::size_t i = 0; i < count * dim; ++i) {
+          double sum = 0.0;
+          for (std::size_t j = 0; j < keys; ++j) sum += map[i / dim * keys + j] * v[((first_key + j) * module.kv_heads + kv_head) * dim + i % dim];
+          largest = std::max(largest, std::fabs(sum - z[((begin + i / dim) * module.heads + h) * dim + i % dim]));
+        }
+      }
+    }
+  }
+  return largest;
+}
 
 }  // namespace vitrine

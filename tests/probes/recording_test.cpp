@@ -53,29 +53,6 @@ TEST_P(Recorded, EveryPointComesBackBitByBit) {
   EXPECT_EQ(compared, expected);
 }
 
-/// Between the maps rebuilt from the factors of the file, times the values, and what the model's heads put out.
-double largest_difference(const Recording& recording, const Keeper& keeper) {
-  double largest = 0.0;
-  for (const Recording::Module& module : recording.modules()) {
-    const std::vector<float>&z = keeper.seen.at(module.name + ".hook_z"), &v = keeper.seen.at(module.name + ".hook_v");
-    const std::size_t dim = module.head_dim;
-    for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
-      const auto [begin, count] = recording.rows_of(sequence);
-      for (std::size_t h = 0; h < module.heads; ++h) {
-        std::vector<float> map(count * count);
-        pattern_tile(recording.head(module, h, sequence)->factors, 0, 0, {map.data(), {count, count}});
-        const std::size_t kv_head = h / (module.heads / module.kv_heads);
-        for (std::size_t i = 0; i < count * dim; ++i) {
-          double sum = 0.0;
-          for (std::size_t j = 0; j < count; ++j) sum += map[i / dim * count + j] * v[((begin + j) * module.kv_heads + kv_head) * dim + i % dim];
-          largest = std::max(largest, std::fabs(sum - z[((begin + i / dim) * module.heads + h) * dim + i % dim]));
-        }
-      }
-    }
-  }
-  return largest;
-}
-
 TEST_P(Recorded, TileTimesValuesIsTheHeadsOutput) {
   TinyModel tiny(GetParam());
   const ScratchFile file(std::string("tile_") + GetParam());

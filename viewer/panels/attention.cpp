@@ -67,12 +67,13 @@ class AttentionView : public PanelView {
   void navigate(const Area& area);
   void hover(const Area& area, Selection& selection);
   void keys(Selection& selection);
-  const Recording::Module& module(const Selection& selection) const { return recording_.modules()[selection.layer]; }
+  const Recording::Module& module(const Selection& selection) const { return modules_[selection.layer]; }
   std::string label(std::size_t token) const { return token < labels_.size() ? labels_[token] : std::to_string(token); }
   float weight(std::size_t query, std::size_t key) const;
   float cell_pixels(const Area& area) const { return area.width() / span_; }
 
   const Recording& recording_;
+  const std::vector<Recording::Module> modules_ = own_modules(recording_);
   std::optional<std::size_t> sequence_;
   std::vector<std::string> labels_;
   float label_pixels_ = 0.0f;  // of the longest
@@ -107,8 +108,8 @@ void AttentionView::load_sequence(const Selection& selection) {
   for (const std::string& each : labels_) label_pixels_ = std::max(label_pixels_, ImGui::CalcTextSize(each.c_str()).x);
   label_pixels_ += ImGui::CalcTextSize((std::to_string(tokens_) + " ").c_str()).x;
   most_heads_ = total_heads_ = thumbnail_ = 0;
-  for (const auto& each : recording_.modules()) most_heads_ = std::max(most_heads_, each.heads);
-  total_heads_ = recording_.modules().size() * most_heads_;
+  for (const auto& each : modules_) most_heads_ = std::max(most_heads_, each.heads);
+  total_heads_ = modules_.size() * most_heads_;
   atlas_.assign(total_heads_ * thumbnail_cells * thumbnail_cells, std::numeric_limits<float>::quiet_NaN());
   shown_.reset();
 }
@@ -145,8 +146,8 @@ void AttentionView::work_on_thumbnails(Clock::time_point deadline) {
   const bool was_busy = thumbnail_ < total_heads_;
   for (; thumbnail_ < total_heads_ && Clock::now() < deadline; ++thumbnail_) {
     const std::size_t layer = thumbnail_ / most_heads_, h = thumbnail_ % most_heads_;
-    if (h >= recording_.modules()[layer].heads) continue;
-    const auto head = recording_.head(recording_.modules()[layer], h, *sequence_);
+    if (h >= modules_[layer].heads) continue;
+    const auto head = recording_.head(modules_[layer], h, *sequence_);
     const std::size_t step = (tokens_ + thumbnail_cells - 1) / thumbnail_cells;
     MapBuilder builder(head, {0, 0, tokens_, tokens_, std::max<std::size_t>(1, step / 2)}, thumbnail_cells);
     while (!builder.done()) builder.work(Clock::time_point::max());
@@ -158,7 +159,7 @@ void AttentionView::work_on_thumbnails(Clock::time_point deadline) {
       }
     }
   }
-  if (was_busy) grid_.upload(atlas_, recording_.modules().size() * thumbnail_cells, columns);
+  if (was_busy) grid_.upload(atlas_, modules_.size() * thumbnail_cells, columns);
 }
 
 void AttentionView::work_on_map(Clock::time_point deadline) {
@@ -188,7 +189,7 @@ void AttentionView::work_on_map(Clock::time_point deadline) {
 }
 
 void AttentionView::draw(Selection& selection) {
-  if (recording_.modules().empty() || recording_.sequences() == 0) {
+  if (modules_.empty() || recording_.sequences() == 0) {
     ImGui::TextUnformatted("This recording holds no attention: record with --attention factors.");
     return;
   }
@@ -212,7 +213,7 @@ void AttentionView::draw(Selection& selection) {
 /// As large as lets every layer be seen without scrolling, within reason.
 float AttentionView::thumbnail_pixels(ImVec2 room) const {
   const float by_height =
-      (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(recording_.modules().size());
+      (room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(modules_.size());
   const float by_width = (0.4f * room.x - grid_margin) / static_cast<float>(most_heads_);
   return std::clamp(std::min(by_height, std::max(by_width, 14.0f)), 14.0f, 72.0f);
 }
@@ -234,7 +235,7 @@ void AttentionView::draw_header(Selection& selection) {
 }
 
 void AttentionView::draw_grid(Selection& selection) {
-  const std::size_t layers = recording_.modules().size();
+  const std::size_t layers = modules_.size();
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
   const float size = std::min((room.y - 2 * ImGui::GetTextLineHeight() - 6.0f) / static_cast<float>(layers),
                               std::min(72.0f, (room.x - grid_margin) / static_cast<float>(most_heads_))),
@@ -255,7 +256,7 @@ void AttentionView::draw_grid(Selection& selection) {
     list->AddLine({from.x, y}, {from.x + extent.x, y}, IM_COL32(18, 18, 22, 255), 2.0f);
     const std::size_t every_line = size < line ? 2 : 1;
     if (l < layers && l % every_line == 0)
-      list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(recording_.modules()[l].block).c_str());
+      list->AddText({origin.x, y + (size - line) / 2}, dim, std::to_string(modules_[l].block).c_str());
   }
   const ImVec2 chosen{from.x + static_cast<float>(selection.head) * size,
                       from.y + static_cast<float>(selection.layer) * size};
@@ -266,8 +267,8 @@ void AttentionView::draw_grid(Selection& selection) {
   const ImVec2 mouse = ImGui::GetMousePos();
   const auto head = std::min(most_heads_ - 1, static_cast<std::size_t>((mouse.x - from.x) / size));
   const auto layer = std::min(layers - 1, static_cast<std::size_t>((mouse.y - from.y) / size));
-  if (head >= recording_.modules()[layer].heads) return;
-  ImGui::SetTooltip("L%zuH%zu", recording_.modules()[layer].block, head);
+  if (head >= modules_[layer].heads) return;
+  ImGui::SetTooltip("L%zuH%zu", modules_[layer].block, head);
   if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) selection = {layer, head, selection.sequence, selection.query};
 }
 
@@ -492,7 +493,7 @@ void AttentionView::hover(const Area& area, Selection& selection) {
 
 void AttentionView::keys(Selection& selection) {
   if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_ChildWindows) || ImGui::GetIO().WantTextInput) return;
-  const std::size_t layers = recording_.modules().size();
+  const std::size_t layers = modules_.size();
   if (ImGui::IsKeyPressed(ImGuiKey_RightArrow)) selection.head = (selection.head + 1) % module(selection).heads;
   if (ImGui::IsKeyPressed(ImGuiKey_LeftArrow))
     selection.head = (selection.head + module(selection).heads - 1) % module(selection).heads;
