@@ -86,11 +86,14 @@ std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, un
   return ids;
 }
 
-ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel)
+ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel,
+                         std::optional<KvFormat> kv)
     : loaded_(std::move(loaded)),
       ops_(make_cpu_ops(precision, bench_pool())),
       kernel_(choose_attention_kernel(kernel, precision)),
-      kv_(precision == Precision::exact ? DType::f32 : DType::f16) {}
+      kv_(kv.value_or(precision == Precision::exact ? DType::f32 : DType::f16)) {
+  require_kv_format(loaded_->model.spec, kv_);
+}
 
 void ModelRunner::run(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
   Run progress;
@@ -125,13 +128,13 @@ double ModelRunner::score(std::span<const Segment> segments, const TapPlan& taps
   return sum;
 }
 
-double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, Precision precision, std::size_t step) {
-  static std::map<std::tuple<std::string, Precision, std::size_t>, double> known;
-  const auto key = std::tuple(loaded->path, precision, step);
+double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, const RunnerChoice& choice, std::size_t step) {
+  static std::map<std::tuple<std::string, Precision, std::string, std::size_t>, double> known;
+  const auto key = std::tuple(loaded->path, choice.precision, choice.kv ? kv_format_name(*choice.kv) : "", step);
   if (const auto found = known.find(key); found != known.end()) return found->second;
   const std::size_t count = loaded->model.spec.context == 0 ? checked : std::min(checked, loaded->model.spec.context);
   const std::vector<TokenId> ids = random_ids(*loaded, count);
-  ModelRunner reference(loaded, Precision::exact, "reference"), runner(loaded, precision);
+  ModelRunner reference(loaded, Precision::exact, "reference"), runner(loaded, choice.precision, "auto", choice.kv);
   const Logits expected = logits_of(reference, ids, count), found = logits_of(runner, ids, step);
   double sum = 0.0;
   for (std::size_t i = 0; i < expected.size(); ++i) sum += divergence(expected[i], found[i], reference.ops());

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,14 @@ std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, un
 /// A model with one arithmetic, as `vitrine` would run it.
 class ModelRunner {
  public:
-  ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel = "auto");
+  /// @param kv  none: as `vitrine` chooses it for the precision
+  ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel = "auto",
+              std::optional<KvFormat> kv = {});
 
   const LoadedModel& loaded() const { return *loaded_; }
   Ops& ops() { return *ops_; }
   const KernelChoice& kernel() const { return kernel_; }
-  DType kv_type() const { return kv_; }
+  DType kv_type() const { return kv_.type; }
   KvCache new_cache() const { return KvCache(loaded_->model.spec, kv_); }
   /// Of the key-value cache and everything between the layers.
   std::size_t bytes(const KvCache& cache) const { return cache.bytes() + workspace_.bytes(); }
@@ -56,12 +59,17 @@ class ModelRunner {
   std::unique_ptr<Ops> ops_;
   KernelChoice kernel_;
   Workspace workspace_;
-  DType kv_;
+  KvFormat kv_;
+};
+
+struct RunnerChoice {
+  Precision precision;
+  std::optional<KvFormat> kv{};
 };
 
 /// Mean Kullback-Leibler divergence, in nats, of a runner's predictions from exact arithmetic with reference attention
 /// over 64 random tokens given `step` at a time; kept for the next row that asks. A timing without it would say how
 /// fast, but not how right.
-double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, Precision precision, std::size_t step);
+double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, const RunnerChoice& choice, std::size_t step);
 
 }  // namespace vitrine

@@ -13,6 +13,7 @@ struct SuiteOptions {
   std::vector<std::string> models;
   std::vector<std::size_t> prefill{512};       ///< lengths of prompts, in tokens
   std::vector<std::size_t> depths{512, 4096};  ///< tokens before the one that is decoded
+  std::vector<std::string> kv;                 ///< caches of the suite `model` ("int8", "int4:hadamard"); none: the precision's own
 };
 
 /// Rows that belong together: names "<suite>/...". A row is checked against its definition before it is timed; one that

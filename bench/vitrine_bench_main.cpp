@@ -41,6 +41,10 @@ void declare(CLI::App& app, Options& options) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--kv", options.suites.kv,
+                 "caches for the suite model: f32, f16, int8, int4, the last two also with :hadamard (f16; f32 where precision is exact)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--compare", options.compare,
                  "an older JSON result: the rows that run are compared with it; two: those are compared, nothing runs")
       ->expected(1, 2);

@@ -27,7 +27,7 @@ double useful_operations(const AttentionShape& shape) {
   return 4.0 * visible * static_cast<double>(shape.heads * shape.head_dim);
 }
 
-AttentionSample::AttentionSample(const AttentionShape& shape, std::uint32_t seed)
+AttentionSample::AttentionSample(const AttentionShape& shape, SampleTerms terms, std::uint32_t seed)
     : shape_(shape),
       q_(DType::f32, {shape.q_len, shape.heads * shape.head_dim}),
       k_(shape.kv, {shape.kv_len, shape.kv_heads * shape.head_dim}),
@@ -44,6 +44,37 @@ AttentionSample::AttentionSample(const AttentionShape& shape, std::uint32_t seed
     for (float& number : numbers) number = normal(random);
     dtype_info(tensor->type()).compress(numbers.data(), tensor->bytes().data(), numbers.size());
   }
+  make_terms(terms, seed);
+}
+
+void AttentionSample::make_terms(SampleTerms terms, std::uint32_t seed) {
+  constexpr std::size_t distances = 257;
+  const std::size_t heads = shape_.heads, dim = shape_.head_dim, reach = shape_.kv_len;
+  std::mt19937 random(seed + 1);
+  std::normal_distribution<float> normal;
+  const auto fill = [&](std::size_t count) {
+    numbers_.resize(count);
+    for (float& number : numbers_) number = normal(random);
+  };
+  if (terms == SampleTerms::slopes) {
+    for (std::size_t h = 0; h < heads; ++h) numbers_.push_back(std::exp2(-8.0f * static_cast<float>(h + 1) / static_cast<float>(heads)));
+    terms_.by_distance.slope = numbers_;
+  } else if (terms == SampleTerms::table) {
+    fill(heads * distances);
+    terms_.by_distance.table = {numbers_.data(), {heads, distances}};
+    terms_.by_distance.first = -static_cast<std::ptrdiff_t>(distances / 2);
+  } else if (terms == SampleTerms::allowed) {
+    const std::size_t words = BitView::words_of(shape_.kv_len);
+    for (std::size_t i = 0; i < shape_.q_len * words; ++i) bits_.push_back(static_cast<std::uint64_t>(random()) << 32 | random());
+    terms_.allowed = {bits_.data(), shape_.q_len, shape_.kv_len, words, 0};
+  } else if (terms == SampleTerms::positions) {
+    fill((reach + 2) * heads * dim);
+    const float* biases = numbers_.data() + reach * heads * dim;
+    terms_.content.r = {numbers_.data(), {reach, heads, dim}};
+    terms_.content.first = 1 - static_cast<std::ptrdiff_t>(reach);
+    terms_.content.key_bias = {biases, {heads, dim}};
+    terms_.content.distance_bias = {biases + heads * dim, {heads, dim}};
+  }
 }
 
 AttentionProblem AttentionSample::rows(std::size_t begin, std::size_t count, float* out) const {
@@ -52,6 +83,7 @@ AttentionProblem AttentionSample::rows(std::size_t begin, std::size_t count, flo
                         .k = view_of(k_, shape_),
                         .v = view_of(v_, shape_),
                         .out = {out, {count, shape_.heads, shape_.head_dim}}};
+  made.score = terms_.of_rows(begin, count);
   made.score.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
   made.q_start = shape_.kv_len - shape_.q_len + begin;
   return made;

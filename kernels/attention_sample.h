@@ -15,6 +15,15 @@ struct AttentionShape {
   DType kv = DType::f32;  ///< of keys and values
 };
 
+/// What the scores of a sample hold besides the product.
+enum class SampleTerms {
+  none,
+  slopes,     ///< ALiBi
+  table,      ///< 257 distances, as T5's buckets up to 128 make
+  allowed,    ///< bits, of which half are set
+  positions,  ///< XLNet's, without segments
+};
+
 /// Multiplications and additions that the visible keys need: 2 of each number for the scores, 2 for the values. What a
 /// kernel does behind the mask counts for nothing.
 double useful_operations(const AttentionShape& shape);
@@ -22,7 +31,7 @@ double useful_operations(const AttentionShape& shape);
 /// A problem of normally distributed numbers, for timing kernels.
 class AttentionSample {
  public:
-  explicit AttentionSample(const AttentionShape& shape, std::uint32_t seed = 1);
+  explicit AttentionSample(const AttentionShape& shape, SampleTerms terms = SampleTerms::none, std::uint32_t seed = 1);
 
   const AttentionShape& shape() const { return shape_; }
   /// Bytes of keys and values.
@@ -39,10 +48,14 @@ class AttentionSample {
   std::span<const float> out() const { return out_.floats(); }
 
  private:
+  void make_terms(SampleTerms terms, std::uint32_t seed);
   std::vector<float> head_of(const Tensor& rows, std::size_t kv_head) const;
 
   AttentionShape shape_;
   Tensor q_, k_, v_, out_, normalizer_, threshold_, additive_;
+  std::vector<float> numbers_;        // of the terms
+  std::vector<std::uint64_t> bits_;
+  ScoreRule terms_;                   // looks at them
 };
 
 /// A kernel with a problem and the scratch memory that it wants, to be called many times.

@@ -20,6 +20,7 @@ namespace {
 struct Case {
   const char* name;
   AttentionShape shape;
+  SampleTerms terms = SampleTerms::none;
 };
 
 constexpr Case cases[] = {
@@ -32,12 +33,18 @@ constexpr Case cases[] = {
     {"grouped_512_int8", {9, 3, 64, 512, 512, DType::q8_0}}, {"decode_at_1024_int8", {9, 3, 64, 1, 1024, DType::q8_0}},
     {"decode_at_1024_int4", {9, 3, 64, 1, 1024, DType::q4_1}},
     {"decode_at_4096", {9, 3, 64, 1, 4096, DType::f32}},     {"decode_at_4096_f16", {9, 3, 64, 1, 4096, DType::f16}},
+    {"causal_512_slopes", {9, 9, 64, 512, 512, DType::f32}, SampleTerms::slopes},
+    {"causal_512_table", {9, 9, 64, 512, 512, DType::f32}, SampleTerms::table},
+    {"causal_512_allowed", {9, 9, 64, 512, 512, DType::f32}, SampleTerms::allowed},
+    {"causal_512_positions", {9, 9, 64, 512, 512, DType::f32}, SampleTerms::positions},
+    {"decode_at_4096_f16_slopes", {9, 3, 64, 1, 4096, DType::f16}, SampleTerms::slopes},
+    {"decode_at_4096_f16_allowed", {9, 3, 64, 1, 4096, DType::f16}, SampleTerms::allowed},
 };
 
 AttentionSample& sample_of(const Case& wanted) {
   static std::map<const Case*, std::unique_ptr<AttentionSample>> samples;
   auto& sample = samples[&wanted];
-  if (!sample) sample = std::make_unique<AttentionSample>(wanted.shape);
+  if (!sample) sample = std::make_unique<AttentionSample>(wanted.shape, wanted.terms);
   return *sample;
 }
 
@@ -51,7 +58,7 @@ std::vector<float> rebuilt_row(const AttentionSample& sample, const AttentionPro
     const std::vector<float> k = sample.keys(kv_head), v = sample.values(kv_head);
     const float normalizer = problem.normalizer(row, head), threshold = problem.threshold(row, head);
     pattern_tile({.q = {&problem.q(row, head, 0), {1, dim}}, .k = {k.data(), {shape.kv_len, dim}}, .normalizer = {&normalizer, 1},
-                  .score = problem.score, .rule = rule, .q_start = problem.q_start + row, .threshold = {&threshold, 1}},
+                  .score = problem.score.of_rows(row, 1), .rule = rule, .q_start = problem.q_start + row, .threshold = {&threshold, 1}, .head = head},
                  0, 0, {weights.data(), {1, shape.kv_len}});
     std::vector<double> sums(dim);
     for (std::size_t j = 0; j < shape.kv_len; ++j) {
@@ -118,10 +125,10 @@ void attention_row(benchmark::State& state, const KernelChoice& choice, const Ca
   measure(state, work, [&] { call(); });
 }
 
-/// Whether the kernel reads such a cache at all.
-bool reads(const KernelChoice& choice, const AttentionShape& shape) {
-  const KvView view{.type = shape.kv, .kv_len = shape.kv_len, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim};
-  return choice.kernel->refuses({.q = {nullptr, {shape.q_len, shape.heads, shape.head_dim}}, .k = view, .v = view, .out = {}}, choice.options).empty();
+/// Whether the kernel reads such a cache, and knows such scores, at all.
+bool does(const KernelChoice& choice, const Case& wanted) {
+  AttentionSample small({wanted.shape.heads, wanted.shape.kv_heads, wanted.shape.head_dim, 1, 1, wanted.shape.kv}, wanted.terms);
+  return choice.kernel->refuses(small.problem(choice.kernel->rule(choice.options)), choice.options).empty();
 }
 
 void register_rows(const SuiteOptions&) {
@@ -133,7 +140,8 @@ void register_rows(const SuiteOptions&) {
       if (kernel->name == "reference" && wanted.shape.q_len > 512) continue;
       const std::string options = kernel->example.empty() ? "" : ":" + std::string(kernel->example);
       const std::string spelled = std::string(kernel->name) + options;
-      if (dtype_info(wanted.shape.kv).quantized && !reads(choose_attention_kernel(spelled), wanted.shape)) continue;
+      const bool special = dtype_info(wanted.shape.kv).quantized || wanted.terms != SampleTerms::none;
+      if (special && !does(choose_attention_kernel(spelled), wanted)) continue;
       const std::string name = "attention/" + std::string(kernel->name) + "/" + wanted.name;
       benchmark::RegisterBenchmark(name.c_str(), [spelled, &wanted](benchmark::State& state) {
         attention_row(state, choose_attention_kernel(spelled), wanted);

@@ -22,9 +22,15 @@ constexpr std::size_t prompt_step = 64;  // of the check before a prompt is time
 
 struct Row {
   ModelPtr loaded;
-  Precision precision;
+  RunnerChoice choice;
   std::size_t tokens;  // of the prompt, or before the one that is decoded
+
+  ModelRunner runner() const { return {loaded, choice.precision, "auto", choice.kv}; }
 };
+
+/// Nats from exact arithmetic from which on a row is wrong. Four bits a number cost more than rounding does
+/// (docs/decisions/0005-quantised-kv-caches.md).
+double most_nats(const RunnerChoice& choice) { return choice.kv && choice.kv->type == DType::q4_1 ? 0.25 : 0.01; }
 
 Arithmetic arithmetic_of(Precision precision) {
   return precision == Precision::fast && bf16_in_use() ? Arithmetic::bf16 : Arithmetic::f32;
@@ -42,16 +48,16 @@ bool check(benchmark::State& state, const Row& row, std::size_t tokens, std::siz
     return false;
   }
   if (!row.loaded->predicts()) return true;
-  const double nats = divergence_from_exact(row.loaded, row.precision, step);
+  const double nats = divergence_from_exact(row.loaded, row.choice, step);
   state.counters["KL_to_exact"] = nats;
-  if (nats <= 0.01) return true;
+  if (nats <= most_nats(row.choice)) return true;
   state.SkipWithError("predictions differ from exact arithmetic");
   return false;
 }
 
 void prefill_row(benchmark::State& state, const Row& row) {
   if (!check(state, row, row.tokens, prompt_step)) return;
-  ModelRunner runner(row.loaded, row.precision);
+  ModelRunner runner = row.runner();
   const std::vector<TokenId> ids = random_ids(*row.loaded, row.tokens);
   const auto prefill = [&] {
     KvCache cache = runner.new_cache();
@@ -61,7 +67,7 @@ void prefill_row(benchmark::State& state, const Row& row) {
   prefill();
   measure(state,
           {.operations = row.loaded->operations(0, row.tokens, 1),
-           .arithmetic = arithmetic_of(row.precision),
+           .arithmetic = arithmetic_of(row.choice.precision),
            .tokens = static_cast<double>(row.tokens),
            .kernel = std::string(runner.kernel().kernel->name)},
           prefill);
@@ -74,7 +80,7 @@ struct Depth {
   std::vector<TokenId> ids;
 
   explicit Depth(const Row& row)
-      : runner(resident(*row.loaded), row.precision), cache(runner.new_cache()), ids(random_ids(*row.loaded, row.tokens + 1)) {
+      : runner(resident(*row.loaded), row.choice.precision, "auto", row.choice.kv), cache(runner.new_cache()), ids(random_ids(*row.loaded, row.tokens + 1)) {
     runner.run_ids(std::span(ids).first(row.tokens), cache);
   }
 };
@@ -99,7 +105,7 @@ constexpr std::size_t short_texts = 500, shortest = 10, longest = 40, long_text 
 /// text. Random texts have nothing in common at their beginning, so nothing is saved there.
 class ShortTexts {
  public:
-  explicit ShortTexts(const Row& row) : runner_(row.loaded, row.precision) {
+  explicit ShortTexts(const Row& row) : runner_(row.runner()) {
     std::mt19937 random(2);
     for (std::size_t t = 0; t < short_texts; ++t) {
       texts_.push_back(
@@ -180,27 +186,37 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
   }
 }
 
+/// Rows of one model with one arithmetic and one cache. @param tail  of their names
+void register_choice(const SuiteOptions& options, const ModelPtr& loaded, const RunnerChoice& choice, const std::string& tail) {
+  const std::string name = "model/" + loaded->name + "/";
+  for (const std::size_t tokens : options.prefill) {
+    add(
+        name + "prefill_" + std::to_string(tokens) + tail,
+        [row = Row{loaded, choice, tokens}](benchmark::State& state) { prefill_row(state, row); }, false);
+  }
+  if (!loaded->predicts()) return;
+  for (const std::size_t tokens : options.depths) {
+    const auto depth = std::make_shared<std::unique_ptr<Depth>>();
+    add(
+        name + "decode_at_" + std::to_string(tokens) + tail,
+        [depth, row = Row{loaded, choice, tokens}](benchmark::State& state) { decode_row(state, row, *depth); }, false);
+  }
+  add(
+      name + "score_" + std::to_string(short_texts) + "_short_texts" + tail,
+      [row = Row{loaded, choice, 0}](benchmark::State& state) { batch_row(state, row); }, true);
+}
+
 void register_rows(const SuiteOptions& options) {
   for (const std::string& path : options.models) {
     const ModelPtr loaded = loaded_model(path);
     for (const Precision precision : {Precision::fast, Precision::exact}) {
-      const std::string name = "model/" + loaded->name + "/", word = precision == Precision::fast ? "/fast" : "/exact";
-      for (const std::size_t tokens : options.prefill) {
-        add(
-            name + "prefill_" + std::to_string(tokens) + word,
-            [row = Row{loaded, precision, tokens}](benchmark::State& state) { prefill_row(state, row); }, false);
+      const std::string tail = precision == Precision::fast ? "/fast" : "/exact";
+      if (options.kv.empty() || !loaded->predicts()) register_choice(options, loaded, {precision}, tail);
+      for (const std::string& word : options.kv) {
+        const KvFormat kv = parse_kv_format(word);
+        require_kv_format(loaded->model.spec, kv);
+        if (loaded->predicts()) register_choice(options, loaded, {precision, kv}, tail + "/kv_" + word);
       }
-      if (!loaded->predicts()) continue;
-      for (const std::size_t tokens : options.depths) {
-        const auto depth = std::make_shared<std::unique_ptr<Depth>>();
-        add(
-            name + "decode_at_" + std::to_string(tokens) + word,
-            [depth, row = Row{loaded, precision, tokens}](benchmark::State& state) { decode_row(state, row, *depth); },
-            false);
-      }
-      add(
-          name + "score_" + std::to_string(short_texts) + "_short_texts" + word,
-          [row = Row{loaded, precision, 0}](benchmark::State& state) { batch_row(state, row); }, true);
     }
   }
 }
