@@ -63,4 +63,14 @@ for cache in ("int8", "int4:hadamard"):  # keys and values as multiplied, what t
         layer, v, z = int(name.split(".")[1]), run[f"{name}.hook_v"], run[f"{name}.hook_z"]
         for head in range(z.shape[1]):
             assert np.allclose(run.pattern(layer, head) @ v[:, head // (z.shape[1] // v.shape[1])], z[:, head], atol=1e-5)
+
+biased = pathlib.Path(__file__).resolve().parents[1] / "golden/decoders/bloom/model"  # scores with slopes: format version 2
+ids = [3, 17, 42, 5, 5, 31, 9, 17, 42, 30, 2, 8, 4, 1, 3]
+for kernel in ("flash", "top_k:k=3", "sliding_window:window=4"):
+    other = folder / "h5_bias_test.h5"
+    subprocess.run([vitrine, "record", str(biased), "--ids", ",".join(map(str, ids)), "--precision", "exact", "--points", "v,z", "--kernel", kernel,
+                    "-o", str(other)], check=True, capture_output=True)
+    run = vitrine_h5.Run(other)
+    assert run.file.attrs["format_version"] == 2 and "distance_slope" in run.file["attention/blocks.0.attn"]
+    assert check_heads(run) > 0
 print(f"{checked} heads, {len(run.names())} activations agree")
