@@ -158,8 +158,8 @@ int run(int count, char** words) {
     answer_requests();
   } else if (before) {
     run_and_compare(*before);
-  } else {
-    benchmark::RunSpecifiedBenchmarks();
+  } else if (benchmark::RunSpecifiedBenchmarks() == 0) {
+    throw Error({"--benchmark_filter", "an expression that fits a row", "none that does", "--list-suites says what there is"}, Fault::usage);
   }
   benchmark::Shutdown();
   return 0;

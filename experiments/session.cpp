@@ -42,6 +42,28 @@ void require_cache(const Model& model, const KvFormat& format) {
   throw Error({"--kv " + kv_format_name(format), "a causal model, which has a cache", model.spec.architecture, ""}, Fault::usage);
 }
 
+/// A kernel that cannot do the model's attention is refused before anything is written or computed.
+void require_kernel(const KernelChoice& choice, const Model& model, const KvFormat& format, Precision precision) {
+  if (precision == Precision::exact && choice.kernel->rule(choice.options).bf16_factors) {
+    throw Error({"--kernel " + choice.spelled, "a kernel of f32 products under --precision exact", "one of bfloat16", "use --precision fast, or flash"},
+                Fault::usage);
+  }
+  const DType type = model.spec.causal() ? format.type : DType::f32;
+  for (const BlockSpec& block : model.spec.blocks) {
+    const AttentionSpec& spec = block.attention;
+    std::vector<float> query(spec.heads * spec.head_dim), out(query.size());
+    const std::vector<std::byte> row(spec.kv_heads * row_bytes(type, kv_head_numbers(type, spec.head_dim)));
+    const KvView keys{.type = type, .rows = row.data(), .row_bytes = static_cast<std::ptrdiff_t>(row.size()),
+                      .head_bytes = static_cast<std::ptrdiff_t>(row.size() / spec.kv_heads), .kv_len = 1, .kv_heads = spec.kv_heads, .head_dim = spec.head_dim};
+    AttentionProblem problem{.q = {query.data(), {1, spec.heads, spec.head_dim}}, .k = keys, .v = keys, .out = {out.data(), {1, spec.heads, spec.head_dim}}};
+    problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
+    const std::string reason = choice.kernel->refuses(problem, choice.options);
+    if (reason.empty()) continue;
+    throw Error({"--kernel " + choice.spelled, reason, "a " + model.spec.architecture + " model with keys in " + kv_format_name(type),
+                 "see `vitrine list kernels`"}, Fault::usage);
+  }
+}
+
 void set_format(CommonOptions& options, const std::string& word, const std::string& known) {
   if (word != "table" && word != "json" && !(word == "csv" && options.prints_rows)) {
     throw Error({"--format", known, quoted(word), ""}, Fault::usage);
@@ -98,6 +120,7 @@ Session::Session(const CommonOptions& options)
   if (!tuned.complaint.empty()) std::fprintf(stderr, "vitrine: %s\n", tuned.complaint.c_str());
   kernel_ = std::move(tuned.choice);
   kernel_reason_ = std::move(tuned.reason);
+  require_kernel(kernel_, model_, kv_format_, precision_);
   ops_ = make_cpu_ops(precision_, *pool_);
   running = &run_;
   std::signal(SIGINT, on_interrupt);

@@ -178,7 +178,10 @@ void write_tuning(const TuningTable& table) {
   const std::filesystem::path path = tuning_path(table.key), part = path.string() + "." + std::to_string(getpid());
   std::error_code failure;
   std::filesystem::create_directories(path.parent_path(), failure);
-  std::ofstream(part) << to_json(table).dump(1) << "\n";
+  if (std::ofstream file(part); !(file << to_json(table).dump(1) << "\n" << std::flush)) {
+    std::filesystem::remove(part, failure);
+    throw Error({part.string(), "a file that can be written", "an error", "set XDG_CACHE_HOME to a folder of yours with room"});
+  }
   std::filesystem::rename(part, path, failure);
   if (failure) throw Error({path.string(), "a file that can be written", failure.message(), "set XDG_CACHE_HOME to a folder of yours"});
 }
@@ -187,9 +190,9 @@ std::optional<TuningTable> read_tuning(const TuningKey& key, std::string& compla
   const std::filesystem::path path = tuning_path(key);
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::nullopt;
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const std::string advice = "; it is not used: run `vitrine tune` again";
   try {
+    const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     const Json json = parse_json(text, path.string());
     if (json["format"].integer() != format) throw std::logic_error("another format");
     TuningTable table = table_of(json);

@@ -54,7 +54,10 @@ void AttentionCapture::see(const ProbePoint& point, std::span<const RowRef>, Ten
       for (std::size_t d = 0; d < values.extent(2); ++d) target.push_back(values(r, h, d));
     }
   }
-  if (point.site == Site::rot_k) round_as_cached(kv_format_, ops_, {target.data() + before, values.shape()});
+  const bool queries = point.site == Site::rot_q;
+  if (!queries && point.site != Site::rot_k) return;
+  const KvFormat format = queries ? KvFormat(DType::f32, kv_format_.hadamard) : kv_format_;
+  round_as_multiplied(format, rule_.in_layer(static_cast<std::size_t>(point.block)), ops_, {target.data() + before, values.shape()});
 }
 
 std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, std::size_t tokens) const {
@@ -72,7 +75,7 @@ std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, st
   factors.k = {kept.k.data() + kv_head * spec.head_dim, {tokens, spec.head_dim}, {spec.kv_heads * spec.head_dim, 1}};
   factors.normalizer = normalizer;
   factors.threshold = threshold;
-  factors.rule = rule_.in_layer(block);
+  factors.rule = rule_of_factors(rule_.in_layer(block), kv_format_);
   factors.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
   std::vector<float> weights(tokens * tokens);
   pattern_tile(factors, 0, 0, {weights.data(), {tokens, tokens}});

@@ -86,7 +86,9 @@ class FileRecorder : public Recorder {
   RowBuffer& add_rows(std::string name, DType type) { return add({.name = std::move(name), .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
   bool is_cached(const ProbePoint& point) const;
-  PatternRule rule_of(int block) const;
+  bool is_rounded(const ProbePoint& point) const;
+  PatternRule kernel_rule(int block) const;
+  PatternRule rule_of(int block) const;  ///< by which maps come from what is stored
   DType type_of(const ProbePoint& point) const;
   void append(RowBuffer& buffer, TensorView<const float, 3> values);
   void append_square(RowBuffer& buffer, Site site, TensorView<const float, 3> values);
@@ -171,8 +173,19 @@ bool FileRecorder::is_cached(const ProbePoint& point) const {
   return source_.model.spec.causal() && (point.site == Site::rot_k || point.site == Site::v);
 }
 
-PatternRule FileRecorder::rule_of(int block) const {
+/// Whether attention multiplies other numbers than the point shows: those that a cache gives back, queries that turn with keys.
+/// What is stored in the cache's own type rounds itself.
+bool FileRecorder::is_rounded(const ProbePoint& point) const {
+  if (is_cached(point)) return options_.kv_format.type != DType::f32 && type_of(point) != options_.kv_format.type;
+  return point.site == Site::rot_q && source_.model.spec.causal() && options_.kv_format.hadamard;
+}
+
+PatternRule FileRecorder::kernel_rule(int block) const {
   return source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
+}
+
+PatternRule FileRecorder::rule_of(int block) const {
+  return rule_of_factors(kernel_rule(block), source_.model.spec.causal() ? options_.kv_format : KvFormat());
 }
 
 /// Factors as multiplied keep the type they were multiplied in; f16 is checked while it is written.
@@ -256,10 +269,11 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
   failed_ = true;  // until this call has ended well
   if (!first_point_) first_point_ = point;
   if (point == *first_point_) commit_when_due();
-  std::vector<float> multiplied;  // what the codes of a quantised cache stand for
-  if (is_cached(point) && options_.kv_format.quantized()) {
+  std::vector<float> multiplied;
+  if (is_rounded(point)) {
     values = copy_of(values, multiplied);
-    round_as_cached(options_.kv_format, source_.ops, values);
+    const KvFormat format = is_cached(point) ? options_.kv_format : KvFormat(DType::f32, true);
+    round_as_multiplied(format, kernel_rule(point.block), source_.ops, values);
   }
   for (const Target& target : found->second) {
     if (target.buffer == nullptr) {

@@ -37,8 +37,11 @@ std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format);
 /// Rows of a Hadamard block: the largest power of two that divides the head size (64 of 64, 16 of 80).
 constexpr std::size_t hadamard_size(std::size_t head_dim) { return head_dim & (~head_dim + 1); }
 
-/// Keys or values to the numbers that attention multiplies when they come back from such a cache, turned back where it
-/// turns them; in place. @param values  [rows, heads, head_dim], head_dim dense
-void round_as_cached(const KvFormat& format, Ops& ops, TensorView<float, 3> values);
+/// Keys or values (or, with a format of f32, queries) to the numbers that attention multiplies when they come back from such a
+/// cache, turned back where it turns them; in place. Where the cache turns heads and the rule rounds to bfloat16, that is done
+/// to the turned numbers, as the kernel does it. @param values  [rows, heads, head_dim], head_dim dense
+void round_as_multiplied(const KvFormat& format, const PatternRule& rule, Ops& ops, TensorView<float, 3> values);
+/// The rule by which maps are rebuilt from such factors: what was rounded while it was turned is not rounded again.
+PatternRule rule_of_factors(PatternRule rule, const KvFormat& format);
 
 }  // namespace vitrine

@@ -65,7 +65,7 @@ TEST_F(CommandLine, QuantisedCaches) {
   EXPECT_EQ(parse_json(info.out, "stdout")["kv"].string(), "INT4:HADAMARD");
   expect_refused("score " + model.path() + " --ids 1,2 --kv int8 --precision exact", 2, "--kv: expected f32 under --precision exact");
   expect_refused("score " + model.path() + " --ids 1,2 --kv int5", 2, "int8:hadamard");
-  expect_refused("score " + model.path() + " --ids 1,2 --kv int8 --kernel gemm", 2, "expected a cache of f32 or f16 (--kv f32, --kv f16), found a llama model with keys in Q8_0");
+  expect_refused("score " + model.path() + " --ids 1,2 --kv int8 --kernel gemm", 2, "expected a cache of f32 or f16 (--kv f32, --kv f16), found a llama model with keys in INT8");
   const std::string bert = std::string(VITRINE_TEST_DATA) + "/golden/bert/model";
   expect_refused("embed " + bert + " --ids 1,2 --kv int8", 2, "a causal model, which has a cache");
 }

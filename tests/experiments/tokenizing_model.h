@@ -16,6 +16,7 @@ class TokenizingModel {
     std::filesystem::copy(std::filesystem::path(VITRINE_TEST_DATA) / "golden" / "llama" / "model", folder_);
     write("tokenizer.json", R"({"added_tokens": [{"id": 8, "content": "<s>", "special": true}],
       "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+      "decoder": {"type": "ByteLevel"},
       "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "\u0120": 3, "ab": 4, "abc": 5, "\u0120a": 6, "bc": 7, "\u010a": 9, ",": 10, "\"": 11},
                 "merges": ["a b", "ab c", "\u0120 a"]}})");
     write("tokenizer_config.json", R"({"bos_token": "<s>"})");

@@ -67,7 +67,7 @@ inline std::vector<Token> tokens_of(std::span<const TokenId> ids) {
 /// Records the sequences of a tiny model into `path`; `finish` as a run that ends well.
 inline std::unique_ptr<Recorder> record(TinyModel& tiny, std::span<const std::vector<TokenId>> sequences,
                                         RecorderOptions options, Observer* also = nullptr) {
-  const KvFormat kv_format = options.kv_format.quantized() ? options.kv_format : KvFormat(DType::f32);
+  const KvFormat kv_format = options.kv_format;
   auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, std::move(options));
   for (const auto& ids : sequences) recorder->begin_sequence(tokens_of(ids));
   std::vector<Observer*> observers{recorder.get()};

@@ -1,6 +1,7 @@
 #include "probes/recording.h"
 
 #include <gtest/gtest.h>
+
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -10,7 +11,9 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <random>
+#include <string_view>
 #include <thread>
 
 #include "core/base/error.h"
@@ -125,6 +128,40 @@ TEST(RecordedCache, TilesComeFromWhatAQuantisedCacheHeld) {
       }
       EXPECT_LT(with_stored, 1e-5) << name;
       EXPECT_GT(with_computed, 1e-4) << name;
+    }
+  }
+}
+
+/// Each row of a rebuilt map sums to one only where its factors are those whose normaliser was stored.
+TEST(RecordedCache, RowsSumToOneWhateverTheCacheAndTheStorage) {
+  for (const char* kernel : {"flash", "flash_bf16"}) {
+    for (const char* name : {"f16", "int8", "int8:hadamard", "int4:hadamard"}) {
+      for (const StoreType store : {StoreType::automatic, StoreType::f32}) {
+        TinyModel tiny("llama", Precision::fast);
+        tiny.kernel = choose_attention_kernel(kernel);
+        const ScratchFile file("sums");
+        RecorderOptions options = options_for(tiny, file.path, {"v"});
+        options.kv_format = parse_kv_format(name);
+        options.store = store;
+        try {
+          record(tiny, two_texts, options)->finish();
+        } catch (const Error& error) {
+          if (std::string_view(kernel) == "flash_bf16" && std::string(error.what()).find("bfloat16") != std::string::npos) GTEST_SKIP() << error.what();
+          throw;
+        }
+        const auto recording = Recording::open(file.path);
+        const std::size_t count = recording->rows_of(1).second;
+        for (const Recording::Module& module : recording->modules()) {
+          for (std::size_t h = 0; h < module.heads; ++h) {
+            std::vector<float> map(count * count);
+            pattern_tile(recording->head(module, h, 1)->factors, 0, 0, {map.data(), {count, count}});
+            for (std::size_t i = 0; i < count; ++i) {
+              EXPECT_NEAR(std::accumulate(map.begin() + static_cast<std::ptrdiff_t>(i * count), map.begin() + static_cast<std::ptrdiff_t>((i + 1) * count), 0.0), 1.0, 1e-4)
+                  << kernel << ", " << name << ", store " << static_cast<int>(store);
+            }
+          }
+        }
+      }
     }
   }
 }
