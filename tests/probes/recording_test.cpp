@@ -150,7 +150,7 @@ TEST(RecordedCache, RowsSumToOneWhateverTheCacheAndTheStorage) {
           throw;
         }
         const auto recording = Recording::open(file.path);
-        const std::size_t count = recording->rows_of(1).second;
+        const std::size_t count = recording->rows_of(1).count;
         for (const Recording::Module& module : recording->modules()) {
           for (std::size_t h = 0; h < module.heads; ++h) {
             std::vector<float> map(count * count);
