@@ -1,0 +1,144 @@
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/number_range_internal.h"
+#include "experiments/output.h"
+#include "experiments/session.h"
+#include "probes/top_logits.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  TextOptions text;
+  std::size_t top = 5;
+  std::optional<int> mask_id;
+};
+
+/// The token that stands for a gap.
+TokenId mask_of(const Session& session, const Options& options) {
+  const Tokenizer* tokenizer = session.model().tokenizer.get();
+  const std::size_t vocabulary = session.model().spec.vocabulary;
+  if (options.mask_id) {
+    if (*options.mask_id >= 0 && static_cast<std::size_t>(*options.mask_id) < vocabulary) return *options.mask_id;
+    throw Error({"--mask-id", "0 to " + std::to_string(vocabulary - 1), std::to_string(*options.mask_id), ""}, Fault::usage);
+  }
+  if (tokenizer && tokenizer->special().mask) return *tokenizer->special().mask;
+  throw Error({options.common.model, "a tokenizer with a mask token", tokenizer ? "one without" : "none", "name the token with --mask-id"}, Fault::usage);
+}
+
+/// Where the gaps are. @throws Error (usage) where there is none, naming how one is written
+std::vector<std::uint32_t> gaps_of(const Session& session, const InputText& input, TokenId mask) {
+  std::vector<std::uint32_t> gaps;
+  for (std::size_t i = 0; i < input.tokens.size(); ++i) {
+    if (input.tokens[i].id == mask) gaps.push_back(static_cast<std::uint32_t>(i));
+  }
+  if (!gaps.empty()) return gaps;
+  const Tokenizer* tokenizer = session.model().tokenizer.get();
+  throw Error({"--text", "at least one " + (tokenizer ? tokenizer->piece(mask) : "token " + std::to_string(mask)), "none", ""}, Fault::usage);
+}
+
+/// @param logits  [vocabulary]
+Json candidates_of(Session& session, std::span<const float> logits, std::size_t top) {
+  std::vector<std::int32_t> ids(top);
+  std::vector<float> values(top);
+  largest_logits(logits, ids, values);
+  Json list = Json::array();
+  for (const std::int32_t id : ids) {
+    const Tokenizer* tokenizer = session.model().tokenizer.get();
+    const double probability = std::exp(session.ops().log_probability(logits, static_cast<std::size_t>(id)));
+    list.push(Json::object().set("id", id).set("text", tokenizer ? Json(tokenizer->piece(id)) : Json()).set("probability", probability));
+  }
+  return list;
+}
+
+Json fill(Session& session, const Options& options, const InputText& input, TokenId mask) {
+  const std::vector<std::uint32_t> gaps = gaps_of(session, input, mask);
+  Json masks = Json::array();
+  ForwardSinks sinks{.logit_rows = LogitRows::wanted};
+  sinks.wants_logits = [&](const RowRef& row) { return std::ranges::find(gaps, row.position) != gaps.end(); };
+  sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const Json candidates = candidates_of(session, {&logits(r, 0), logits.extent(1)}, options.top);
+      masks.push(Json::object().set("position", static_cast<std::uint64_t>(rows[r].position)).set("candidates", candidates));
+    }
+  };
+  session.run_sequence(ids_of(input.tokens), {}, sinks);
+  return Json::object().set("masks", masks);
+}
+
+/// One row a candidate.
+std::vector<Json> rows_of(std::span<const Json> results) {
+  std::vector<Json> rows;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    for (const Json& mask : results[i]["masks"].items()) {
+      for (const Json& candidate : mask["candidates"].items()) {
+        Json row = Json::object().set("sequence", static_cast<std::uint64_t>(i)).set("position", mask["position"]);
+        for (const auto& [name, value] : candidate.members()) row.set(name, value);
+        rows.push_back(row);
+      }
+    }
+  }
+  return rows;
+}
+
+void print_table(std::span<const Json> rows) {
+  std::puts("position  probability      id  text");
+  for (const Json& row : rows) {
+    const std::string text = row["text"].is_string() ? printable(row["text"].string()) : "";
+    std::printf("%8s  %11.6f  %6s  %s\n", row["position"].dump().c_str(), row["probability"].number(), row["id"].dump().c_str(), text.c_str());
+  }
+}
+
+void require_masked_model(const Model& model) {
+  if (model.spec.has_head && !model.spec.causal()) return;
+  throw Error({model.path.string(), "a model with a masked-language-model head", model.spec.architecture + (model.spec.has_head ? ", which predicts next tokens" : " without one"), ""});
+}
+
+void run(const Options& options) {
+  require_one_source(options.text);
+  Session session(options.common);
+  require_masked_model(session.model());
+  if (options.top > session.model().spec.vocabulary) {
+    throw Error({"--top", "at most " + std::to_string(session.model().spec.vocabulary) + " (the vocabulary)", std::to_string(options.top), ""}, Fault::usage);
+  }
+  const TokenId mask = mask_of(session, options);
+  const std::vector<InputText> inputs = session.read_all(options.text);
+  require_context(session.model(), inputs);
+  std::vector<Json> results;
+  for (const InputText& input : inputs) results.push_back(fill(session, options, input, mask));
+  if (options.common.json) {
+    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
+    const Json json = options.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
+    std::puts(json.dump(2).c_str());
+  } else if (options.common.csv) {
+    std::fputs(csv_of(rows_of(results), std::vector<std::string>{"sequence", "position", "id", "text", "probability"}).c_str(), stdout);
+  } else {
+    print_table(rows_of(results));
+  }
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  declare_common_with_rows(app, options->common);
+  declare_texts(app, options->text);
+  app.add_option("--top", options->top, "so many of the likeliest tokens for each gap")->check(whole_number(1));
+  app.add_option("--mask-id", options->mask_id, "the token that stands for a gap (the tokenizer's mask)");
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_fill() {
+  static const Command command{"fill", "what stands in the gaps of a text, by a masked-language model",
+                               "vitrine fill bert-base-uncased/ --text 'Paris is the [MASK] of France.' --json", declare};
+  return command;
+}
+
+}  // namespace vitrine
