@@ -38,7 +38,9 @@ std::vector<std::vector<double>> sequence_embeddings(Session& session, std::span
   };
   std::size_t begin = 0;
   for (const std::size_t end : batch_ends(sequences)) {
-    session.run_batch(sequences.subspan(begin, end - begin), {}, sinks, static_cast<std::uint32_t>(begin));
+    const auto batch = sequences.subspan(begin, end - begin);
+    if (session.has_encoder()) session.encode_batch(batch, {}, sinks, static_cast<std::uint32_t>(begin));
+    else session.run_batch(batch, {}, sinks, static_cast<std::uint32_t>(begin));
     session.run().step("embed", end, sequences.size());
     begin = end;
   }

@@ -207,4 +207,24 @@ std::vector<std::vector<TokenScore>> windowed_scores(Session& session, Sequences
   return result;
 }
 
+std::vector<std::vector<TokenScore>> target_scores(Session& session, const std::vector<TokenId>& source, Sequences targets,
+                                                   const ScoreRequest& request) {
+  session.encode_batch({&source, 1}, {}, {});
+  std::vector<std::vector<TokenScore>> result;
+  for (const std::vector<TokenId>& ids : targets) {
+    auto& scores = result.emplace_back(ids.size());
+    ForwardSinks sinks{.logit_rows = LogitRows::wanted};
+    sinks.wants_logits = [&](const RowRef& row) { return row.position + 1 < ids.size(); };
+    sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+      session.ops().pool().run(rows.size(), [&](std::size_t r, std::size_t) {
+        const std::size_t next = rows[r].position + 1;
+        scores[next] = score_of(session.ops(), {&logits(r, 0), logits.extent(1)}, ids[next], request.likeliest);
+      });
+    };
+    session.run_sequence(ids, {}, sinks);
+    session.run().step(request.task, result.size(), targets.size());
+  }
+  return result;
+}
+
 }  // namespace vitrine

@@ -46,4 +46,9 @@ struct Windows {
 std::vector<std::vector<TokenScore>> windowed_scores(Session& session, std::span<const std::vector<TokenId>> sequences,
                                                      const Windows& windows, const ScoreRequest& request);
 
+/// Scores of each token of each target beside one source, of an encoder-decoder; none for a target's first token, which it starts
+/// with. The source is encoded once.
+std::vector<std::vector<TokenScore>> target_scores(Session& session, const std::vector<TokenId>& source,
+                                                   std::span<const std::vector<TokenId>> targets, const ScoreRequest& request);
+
 }  // namespace vitrine

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/decode/generation_defaults.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
@@ -165,6 +166,21 @@ KvCache& Session::empty_cache(std::size_t index) {
   return cache;
 }
 
+KvCache& Session::empty_memory(std::size_t index) {
+  while (memories_.size() <= index) memories_.push_back(new_memory());
+  memories_[index].truncate(0);
+  return memories_[index];
+}
+
+void Session::encode_batch(std::span<const std::vector<TokenId>> sources, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t first) {
+  std::vector<Segment> segments;
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sources[s], .memory = &empty_memory(s)});
+  }
+  encode({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  sources_.assign(sources.begin(), sources.end());
+}
+
 void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
   forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
 }
@@ -173,6 +189,7 @@ void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, co
                            std::uint32_t sequence) {
   Segment segment{.sequence = sequence, .ids = ids};
   if (model_.spec.causal()) segment.cache = &empty_cache(0);
+  if (has_encoder()) segment.memory = &memories_.at(0);
   run_segments({&segment, 1}, taps, sinks);
 }
 
@@ -182,6 +199,10 @@ void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const T
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     Segment segment{.sequence = first + static_cast<std::uint32_t>(s), .ids = sequences[s]};
     if (model_.spec.causal()) segment.cache = &empty_cache(s);
+    if (has_encoder()) {
+      segment.memory = &memories_.at(s);
+      segment.source = sources_[s];
+    }
     segments.push_back(segment);
   }
   run_segments(segments, taps, sinks);
@@ -214,11 +235,22 @@ std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequen
   return ends;
 }
 
+std::vector<TokenId> shifted_right(const Model& model, std::span<const TokenId> ids) {
+  const std::optional<TokenId> start = read_generation_defaults(model).start;
+  if (!start) {
+    throw Error({model.path.string() + ": decoder_start_token_id", "the token that texts start with", "none", "give --decoder-ids"}, Fault::usage);
+  }
+  std::vector<TokenId> shifted{*start};
+  if (!ids.empty()) shifted.insert(shifted.end(), ids.begin(), ids.end() - 1);
+  return shifted;
+}
+
 void require_context(const Model& model, std::span<const InputText> inputs) {
+  const std::size_t context = model.spec.encoder.empty() ? model.spec.context : model.spec.encoder.front().context;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (model.spec.context == 0 || inputs[i].tokens.size() <= model.spec.context) continue;
+    if (context == 0 || inputs[i].tokens.size() <= context) continue;
     throw Error({"text " + std::to_string(i) + " (counted from 0)",
-                 "at most " + std::to_string(model.spec.context) + " tokens (the model's context)",
+                 "at most " + std::to_string(context) + " tokens (the model's context)",
                  std::to_string(inputs[i].tokens.size()), "shorten the text"});
   }
 }

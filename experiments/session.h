@@ -60,6 +60,15 @@ class Session {
   KvCache new_cache() const { return KvCache(model_.spec, kv_format_); }
   /// Cache number `index`, emptied: its memory is kept from call to call unless it is large.
   KvCache& empty_cache(std::size_t index);
+  KvCache new_memory() const { return KvCache(model_.spec, kv_format_, AttentionRole::cross); }
+  /// Memory number `index` of a source, emptied.
+  KvCache& empty_memory(std::size_t index);
+  /// As encode_batch left it.
+  KvCache& memory(std::size_t index) { return memories_.at(index); }
+  bool has_encoder() const { return !model_.spec.encoder.empty(); }
+  /// Runs the encoder of an encoder-decoder over sources that share a pass, called as in run_batch. run_batch and
+  /// run_sequence of as many sequences then stand each beside its source.
+  void encode_batch(std::span<const std::vector<TokenId>> sources, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t first = 0);
   /// Runs forward() over segments.
   void run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks);
   /// Runs forward() over one sequence; a bidirectional model gets no cache.
@@ -80,13 +89,17 @@ class Session {
   Model model_;
   KvFormat kv_format_;
   Workspace workspace_;
-  std::deque<KvCache> caches_;  // whose places in memory stay
+  std::deque<KvCache> caches_, memories_;  // whose places in memory stay
+  std::vector<std::vector<TokenId>> sources_;  // of the memories
   Run run_;
 };
 
 /// Cuts sequences into batches of at most 512 rows (a longer sequence stands alone): the end of each batch.
 std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequences);
-/// @throws Error naming the first text that the model's context does not hold
+/// The sequence that a decoder starts with where it is to say the source's own tokens: start, then all but the last.
+/// @throws Error (usage) where the model does not say what texts start with
+std::vector<TokenId> shifted_right(const Model& model, std::span<const TokenId> ids);
+/// @throws Error naming the first text that the model's context does not hold (of an encoder-decoder: the encoder's)
 void require_context(const Model& model, std::span<const InputText> inputs);
 /// Progress on stderr; none when that is no terminal or `quiet`.
 Run::Report progress_bar(bool quiet);

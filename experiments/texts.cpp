@@ -49,6 +49,11 @@ void declare_text(CLI::App& app, TextOptions& options) {
   app.add_option("--bos", options.bos, "auto (what the tokenizer declares), yes or no");
 }
 
+void declare_decoder_ids(CLI::App& app, TextOptions& options) {
+  app.add_option_function<std::string>("--decoder-ids", [&options](const std::string& text) { options.decoder_ids = parse_ids(text); },
+                                       "token ids in the decoder of an encoder-decoder, the start included: 2,0,5");
+}
+
 void declare_texts(CLI::App& app, TextOptions& options) {
   declare_text(app, options);
   app.add_option("--lines", options.lines, "a file of one text a line (- for the standard input)");

@@ -19,6 +19,7 @@ struct TextOptions {
   std::optional<std::string> text;
   std::string file;
   std::vector<int> ids;
+  std::vector<int> decoder_ids;  ///< of an encoder-decoder: what stands in the decoder
   std::string bos = "auto";
   std::string lines;          ///< a file of one text a line
   std::string jsonl, field;   ///< a file of JSON objects, one a line, and the member that is the text
@@ -30,7 +31,9 @@ struct TextOptions {
 
 /// --text, --file, --ids and --bos.
 void declare_text(CLI::App& app, TextOptions& options);
-/// These and --lines, --jsonl with --field, --csv with --column.
+/// --decoder-ids, of commands that run a decoder beside an encoder.
+void declare_decoder_ids(CLI::App& app, TextOptions& options);
+/// --text, --file, --ids, --bos and --lines, --jsonl with --field, --csv with --column.
 void declare_texts(CLI::App& app, TextOptions& options);
 
 /// @throws Error (usage) unless exactly one source is named, with what it needs

@@ -1,6 +1,7 @@
 #include "core/decode/generate.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/base/error.h"
 
@@ -16,9 +17,38 @@ double uniform(std::uint64_t seed, std::uint64_t step) {
   return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
 }
 
+/// Chooses as the options say.
+/// @param logits  [vocabulary], those of suppressed tokens are lost
+GeneratedToken choose(const ForwardContext& context, const GenerateOptions& options, std::span<float> logits, std::size_t made) {
+  GeneratedToken next;
+  const std::optional<TokenId> forced = made == 0 && options.forced_first ? options.forced_first
+                                        : made + 1 == options.max_tokens  ? options.forced_last
+                                                                          : std::nullopt;
+  if (forced) {
+    next.id = *forced;
+    next.log_probability = context.ops.log_probability(logits, static_cast<std::size_t>(next.id));
+    return next;
+  }
+  if (options.suppressed.empty() && (made > 0 || options.suppressed_first.empty())) {
+    next.id = options.strategy->choose(logits, options.sampling, uniform(options.sampling.seed, made));
+    next.log_probability = context.ops.log_probability(logits, static_cast<std::size_t>(next.id));
+    return next;
+  }
+  const float one = logits.front();
+  const double log_sum = one - context.ops.log_probability(logits, 0);  // of the model's own distribution
+  const auto hide = [&](const std::vector<TokenId>& ids) {
+    for (const TokenId id : ids) logits[static_cast<std::size_t>(id)] = -std::numeric_limits<float>::infinity();
+  };
+  hide(options.suppressed);
+  if (made == 0) hide(options.suppressed_first);
+  next.id = options.strategy->choose(logits, options.sampling, uniform(options.sampling.seed, made));
+  next.log_probability = logits[static_cast<std::size_t>(next.id)] - log_sum;
+  return next;
+}
+
 }  // namespace
 
-std::vector<GeneratedToken> generate(const ForwardContext& context, KvCache& cache, std::span<const TokenId> prompt,
+std::vector<GeneratedToken> generate(const ForwardContext& context, const TextCaches& caches, std::span<const TokenId> prompt,
                                      const GenerateOptions& options,
                                      const std::function<void(const GeneratedToken&)>& on_token) {
   VITRINE_CHECK(options.strategy != nullptr && !prompt.empty());
@@ -27,15 +57,12 @@ std::vector<GeneratedToken> generate(const ForwardContext& context, KvCache& cac
   GeneratedToken next;
   const ForwardSinks sinks{.logit_rows = LogitRows::last,
                            .logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
-                             const std::span<const float> row(&logits(rows.size() - 1, 0), logits.extent(1));
-                             next.id = options.strategy->choose(row, options.sampling,
-                                                                uniform(options.sampling.seed, tokens.size()));
-                             next.log_probability = context.ops.log_probability(row, static_cast<std::size_t>(next.id));
+                             next = choose(context, options, {&logits(rows.size() - 1, 0), logits.extent(1)}, tokens.size());
                            }};
   std::vector<TokenId> fed(prompt.begin(), prompt.end());
   while (tokens.size() < options.max_tokens) {
-    if (context_length > 0 && cache.length() + fed.size() > context_length && !tokens.empty()) break;
-    const Segment segment{.ids = fed, .cache = &cache};
+    if (context_length > 0 && caches.own.length() + fed.size() > context_length && !tokens.empty()) break;
+    const Segment segment{.ids = fed, .cache = &caches.own, .memory = caches.source};
     forward(context, {&segment, 1}, sinks);
     if (std::find(options.stop.begin(), options.stop.end(), next.id) != options.stop.end()) break;
     tokens.push_back(next);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,16 @@ struct GenerateOptions {
   SamplingOptions sampling;
   const Strategy* strategy = nullptr;
   std::vector<TokenId> stop;  ///< ends the text; not part of it
+  std::optional<TokenId> forced_first{};  ///< the first token that is made
+  std::optional<TokenId> forced_last{};   ///< the last of max_tokens
+  std::vector<TokenId> suppressed{}, suppressed_first{};  ///< are never made; not as the first
+};
+
+/// What a text stands in: keys and values of its own, and of the source under cross attention.
+struct TextCaches {
+  TextCaches(KvCache& own_text, KvCache* source_text = nullptr) : own(own_text), source(source_text) {}
+  KvCache& own;
+  KvCache* source;  ///< filled by encode(); null for a model without an encoder
 };
 
 struct GeneratedToken {
@@ -21,9 +32,9 @@ struct GeneratedToken {
   double log_probability = 0.0;  ///< under the model's own distribution, not the sampled one
 };
 
-/// Continues the prompt in `cache` until a stop token, max_tokens or the end of the context.
+/// Continues the prompt in its cache until a stop token, max_tokens or the end of the context.
 /// @param on_token  called for each token as it comes; may be empty
-std::vector<GeneratedToken> generate(const ForwardContext& context, KvCache& cache, std::span<const TokenId> prompt,
+std::vector<GeneratedToken> generate(const ForwardContext& context, const TextCaches& caches, std::span<const TokenId> prompt,
                                      const GenerateOptions& options,
                                      const std::function<void(const GeneratedToken&)>& on_token);
 

@@ -27,6 +27,7 @@ struct Segment {
   std::size_t shared = 0;
   /// Keys and values of the source under cross attention: encode() fills it, forward() reads it.
   KvCache* memory = nullptr;
+  std::span<const TokenId> source{};  ///< the ids it was made of, where ReadoutRows::last_end asks for them
 };
 
 /// What a model's readout says of one sequence.

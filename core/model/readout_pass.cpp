@@ -18,8 +18,9 @@ std::optional<std::size_t> row_of(const ReadoutSpec& readout, const ModelSpec& s
   if (readout.rows == ReadoutRows::first) return start == 0 ? std::optional<std::size_t>(0) : std::nullopt;
   if (readout.rows == ReadoutRows::last) return count - 1;
   VITRINE_CHECK(readout.rows == ReadoutRows::last_end && spec.end_token);
-  for (std::size_t i = count; i-- > 0;) {
-    if (segment.ids[i] == *spec.end_token) return i;
+  const std::span<const TokenId> ids = segment.source.empty() ? segment.ids : segment.source;
+  for (std::size_t i = std::min(count + start, ids.size()); i-- > start;) {
+    if (ids[i] == *spec.end_token) return i - start;
   }
   throw Error({"sequence " + std::to_string(segment.sequence), "an end-of-sequence token (" + std::to_string(*spec.end_token) + "), off which the labels are read", "none", ""});
 }

@@ -86,7 +86,7 @@ struct HeadTransformSpec {
   std::optional<float> norm_epsilon = 1e-12f;  ///< of a layer norm
 };
 
-enum class ReadoutRows { every, first, last, mean, last_end };  ///< last_end: of the last end-of-sequence token
+enum class ReadoutRows { every, first, last, mean, last_end };  ///< last_end: where the source's last end token stands
 enum class LabelRule { softmax, sigmoid, number };             ///< number: a regression
 
 /// What is read off a sequence besides token logits: a pooler, or labels with or without one.

@@ -65,7 +65,13 @@ std::vector<Json> classify(Session& session, std::span<const InputText> inputs) 
   };
   std::size_t begin = 0;
   for (const std::size_t end : batch_ends(sequences)) {
-    session.run_batch(std::span(sequences).subspan(begin, end - begin), {}, sinks, static_cast<std::uint32_t>(begin));
+    const auto batch = std::span(sequences).subspan(begin, end - begin);
+    std::vector<std::vector<TokenId>> said(batch.begin(), batch.end());
+    if (session.has_encoder()) {
+      session.encode_batch(batch, {}, {}, static_cast<std::uint32_t>(begin));
+      for (std::vector<TokenId>& ids : said) ids = shifted_right(session.model(), ids);
+    }
+    session.run_batch(said, {}, sinks, static_cast<std::uint32_t>(begin));
     session.run().step("classify", end, sequences.size());
     begin = end;
   }

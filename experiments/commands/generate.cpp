@@ -1,4 +1,4 @@
-#include "core/decode/generate.h"
+#include "core/decode/generation_defaults.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -34,8 +34,8 @@ const Strategy* strategy_named(std::string_view name) {
   throw Error({"strategy", "one of `vitrine list strategies`", quoted(name), ""}, Fault::usage);
 }
 
-GenerateOptions generation_options(const Options& options, const Tokenizer* tokenizer) {
-  GenerateOptions result;
+GenerateOptions generation_options(const Options& options, const GenerationDefaults& defaults, const Tokenizer* tokenizer) {
+  GenerateOptions result = following(defaults);
   result.max_tokens = options.max_tokens;
   result.sampling = {options.temperature, options.top_p, options.common.seed};
   if (!(options.temperature >= 0.0f && std::isfinite(options.temperature))) throw Error({"--temperature", "0 or more", std::to_string(options.temperature), ""}, Fault::usage);
@@ -49,6 +49,17 @@ GenerateOptions generation_options(const Options& options, const Tokenizer* toke
     }
   }
   return result;
+}
+
+/// What the decoder begins with, and its source in the session's first memory.
+std::vector<TokenId> beside_source(Session& session, const Options& options, const InputText& source, const GenerationDefaults& defaults) {
+  for (const std::string& setting : defaults.unused) {
+    if (!options.common.quiet) std::fprintf(stderr, "vitrine: the model asks for %s, which is not followed\n", setting.c_str());
+  }
+  require_context(session.model(), {&source, 1});
+  const std::vector<TokenId> ids = ids_of(source.tokens);
+  session.encode_batch({&ids, 1}, {}, {});
+  return options.text.decoder_ids.empty() ? shifted_right(session.model(), {}) : options.text.decoder_ids;
 }
 
 void run(const Options& options) {
@@ -65,7 +76,11 @@ void run(const Options& options) {
     if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
     input.tokens.push_back({*tokenizer->special().bos, 0, 0});
   }
+  const GenerationDefaults defaults = read_generation_defaults(session.model());
+  if (!session.has_encoder() && !options.text.decoder_ids.empty()) throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
+  const std::vector<TokenId> prompt = session.has_encoder() ? beside_source(session, options, input, defaults) : ids_of(input.tokens);
   KvCache cache = session.new_cache();
+  const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
   const TapPlan taps;
   const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
   const auto start = std::chrono::steady_clock::now();
@@ -89,7 +104,7 @@ void run(const Options& options) {
     }
   };
   const std::size_t made =
-      generate(context, cache, ids_of(input.tokens), generation_options(options, tokenizer), on_token).size();
+      generate(context, caches, prompt, generation_options(options, defaults, tokenizer), on_token).size();
   const double total = seconds_since(start), decode = total - first_token;
   Json timings;
   timings.set("prompt_tokens", static_cast<std::uint64_t>(input.tokens.size())).set("prefill_seconds", first_token);
@@ -106,6 +121,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common(app, options->common);
   declare_text(app, options->text);
+  declare_decoder_ids(app, options->text);
   app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most")->check(whole_number(0));
   app.add_option("--temperature", options->temperature, "0 (default) = greedy");
   app.add_option("--top-p", options->top_p, "nucleus sampling");

@@ -24,7 +24,8 @@ struct Options {
 /// A text, what it continues with, and what the model says of them.
 struct Item {
   InputText input;
-  std::vector<InputText> joined;  // the text with each continuation behind it
+  std::vector<InputText> joined;  // the text with each continuation behind it; beside an encoder the start and the target
+  std::vector<Token> said;        // what stands in the decoder beside an encoder, else the text
   std::vector<TokenScore> scores;
   std::vector<std::vector<TokenScore>> joined_scores;
 };
@@ -78,7 +79,8 @@ void add(Tally& tally, const Session& session, const Options& options, const Tok
 
 Json continuation_of(const Session& session, const Options& options, const Item& item, std::size_t index) {
   const InputText& joined = item.joined[index];
-  const ContinuationTokens part = continuation_tokens(joined.tokens, item.input.text.size());
+  const bool beside = session.has_encoder();
+  const ContinuationTokens part = beside ? ContinuationTokens{1, joined.tokens.size()} : continuation_tokens(joined.tokens, item.input.text.size());
   Tally tally;
   for (std::size_t i = part.begin; i < part.end; ++i) add(tally, session, options, joined.tokens[i], item.joined_scores[index][i]);
   Json json;
@@ -91,9 +93,9 @@ Json continuation_of(const Session& session, const Options& options, const Item&
 Json result_of(const Session& session, const Options& options, const Item& item, const Windows& windows) {
   Tally tally;
   std::size_t first_scored = 0;
-  for (std::size_t i = item.input.bos_added ? 1 : 0; i < item.input.tokens.size(); ++i) {
+  for (std::size_t i = item.input.bos_added && !session.has_encoder() ? 1 : 0; i < item.said.size(); ++i) {
     if (tally.scored == 0) first_scored = i;
-    add(tally, session, options, item.input.tokens[i], item.scores[i]);
+    add(tally, session, options, item.said[i], item.scores[i]);
   }
   const bool any = tally.scored > 0;
   Json protocol;
@@ -111,22 +113,63 @@ Json result_of(const Session& session, const Options& options, const Item& item,
   return json.set("continuations", continuations);
 }
 
+/// Beside an encoder the text is its source; what is scored are targets.
+void add_targets(const Session& session, const Options& options, Item& item) {
+  if (options.continuations.empty() && options.text.decoder_ids.empty()) {
+    throw Error({"--continuation", "the target of an encoder-decoder, or --decoder-ids", "none", ""}, Fault::usage);
+  }
+  if (options.window + options.stride > 0) throw Error({"--window", "none with an encoder-decoder", std::to_string(options.window), ""}, Fault::usage);
+  for (const int id : options.text.decoder_ids) item.said.push_back({id, 0, 0});
+  if (!options.continuations.empty() && !session.model().tokenizer) {
+    throw Error({options.common.model, "a tokenizer", "none", "give the target with --decoder-ids"}, Fault::usage);
+  }
+  for (const std::string& continuation : options.continuations) {
+    InputText target = encode_text(*session.model().tokenizer, continuation, "auto");
+    target.tokens.insert(target.tokens.begin(), {shifted_right(session.model(), {}).front(), 0, 0});
+    item.joined.push_back(std::move(target));
+  }
+}
+
 std::vector<Item> items_of(const Session& session, const Options& options) {
   std::vector<Item> items;
+  if (!session.has_encoder() && !options.text.decoder_ids.empty()) {
+    throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
+  }
   for (InputText& input : session.read_all(options.text)) {
-    items.push_back({.input = std::move(input), .joined = {}, .scores = {}, .joined_scores = {}});
+    items.push_back({.input = std::move(input), .joined = {}, .said = {}, .scores = {}, .joined_scores = {}});
+    Item& item = items.back();
+    if (session.has_encoder()) {
+      add_targets(session, options, item);
+      continue;
+    }
+    item.said = item.input.tokens;
     for (const std::string& continuation : options.continuations) {
-      items.back().joined.push_back(encode_text(*session.model().tokenizer, items.back().input.text + continuation, options.text.bos));
+      item.joined.push_back(encode_text(*session.model().tokenizer, item.input.text + continuation, options.text.bos));
     }
   }
   return items;
 }
 
+/// Every target beside its source.
+Windows score_targets(Session& session, const Options& options, std::vector<Item>& items) {
+  std::size_t longest = 0;
+  for (Item& item : items) {
+    std::vector<std::vector<TokenId>> targets{ids_of(item.said)};
+    for (const InputText& joined : item.joined) targets.push_back(ids_of(joined.tokens));
+    for (const auto& ids : targets) longest = std::max(longest, ids.size());
+    auto scores = target_scores(session, ids_of(item.input.tokens), targets, {.likeliest = options.top});
+    item.scores = std::move(scores.front());
+    item.joined_scores.assign(std::make_move_iterator(scores.begin() + 1), std::make_move_iterator(scores.end()));
+  }
+  return {longest, 0};
+}
+
 /// Scores every text and every joined text in common passes. Returns the windows that were used.
 Windows score(Session& session, const Options& options, std::vector<Item>& items) {
+  if (session.has_encoder()) return score_targets(session, options, items);
   std::vector<std::vector<TokenId>> sequences;
   for (const Item& item : items) {
-    sequences.push_back(ids_of(item.input.tokens));
+    sequences.push_back(ids_of(item.said));
     for (const InputText& joined : item.joined) sequences.push_back(ids_of(joined.tokens));
   }
   std::size_t longest = 0;
@@ -247,6 +290,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
+  declare_decoder_ids(app, options->text);
   app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows")->check(whole_number(2));
   app.add_option("--stride", options->stride, "tokens from window to window (half of it)")->check(whole_number(1));
   app.add_option("--continuation", options->continuations, "text behind the text, whose sum given the text is wanted; may be repeated. A token that straddles the border counts with it")

@@ -2,6 +2,7 @@
 // read off them. make_encoders.py and make_encoder_decoders.py in this folder made the models and the expected values.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "core/checkpoint/checkpoint.h"
+#include "core/decode/generation_defaults.h"
 #include "core/model/forward.h"
 #include "core/model/model.h"
 #include "core/model/observer.h"
@@ -104,6 +106,7 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   if (!model.spec.encoder.empty()) {
     segment.memory = &memory;
     encode(context, {&segment, 1}, {});
+    segment.source = segment.ids;
     segment.ids = expected.inputs.at("decoder_input_ids");
   }
   if (model.spec.causal()) segment.cache = &cache;
@@ -135,6 +138,30 @@ void expect_close(const std::string& name, const std::vector<float>& found, cons
   EXPECT_GE(product / std::sqrt(found_square * expected_square), least_cosine) << name;
 }
 
+/// What a decoder makes of a source, greedily, as its generation_config.json says; the start before it, and how it ends.
+std::vector<TokenId> generated(const std::filesystem::path& path, std::span<const TokenId> source, std::size_t most) {
+  const Model model = load_model(path);
+  ThreadPool pool(2, initialize_worker);
+  const auto ops = make_cpu_ops(Precision::exact, pool);
+  const KernelChoice kernel = choose_attention_kernel("flash");
+  Workspace workspace;
+  Run run;
+  const TapPlan taps;
+  const ForwardContext context{model, *ops, kernel, workspace, run, taps};
+  KvCache cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross);
+  const Segment segment{.ids = source, .memory = &memory};
+  encode(context, {&segment, 1}, {});
+  const GenerationDefaults defaults = read_generation_defaults(model);
+  GenerateOptions options = following(defaults);
+  options.max_tokens = most;
+  for (const Strategy* strategy : all_strategies()) {
+    if (strategy->name == "greedy") options.strategy = strategy;
+  }
+  std::vector<TokenId> ids{defaults.start.value()};
+  for (const GeneratedToken& token : generate(context, {cache, &memory}, ids, options, {})) ids.push_back(token.id);
+  return ids;
+}
+
 class GoldenEncoders : public testing::TestWithParam<Case> {};
 
 TEST_P(GoldenEncoders, EqualTransformers) {
@@ -153,7 +180,28 @@ TEST_P(GoldenEncoders, EqualTransformers) {
   }
 }
 
+class GoldenTexts : public testing::TestWithParam<Case> {};
+
+TEST_P(GoldenTexts, EqualTransformers) {
+  const Expected expected = read_expected(GetParam().folder / "expected.safetensors");
+  std::vector<TokenId> reference = expected.inputs.at("generated");
+  const std::size_t most = 12;
+  const auto path = GetParam().folder / "model";
+  const std::vector<TokenId> stop = read_generation_defaults(load_model(path)).stop;
+  if (std::ranges::find(stop, reference.back()) != stop.end()) reference.pop_back();  // the end is no part of ours
+  EXPECT_EQ(generated(path, expected.inputs.at("input_ids"), most), reference);
+}
+
+std::vector<Case> those_that_make_texts() {
+  std::vector<Case> some = cases();
+  std::erase_if(some, [](const Case& tested) {
+    return tested.kernel != "flash" || !read_expected(tested.folder / "expected.safetensors").inputs.contains("generated");
+  });
+  return some;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, GoldenEncoders, testing::ValuesIn(cases()));
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTexts, testing::ValuesIn(those_that_make_texts()));
 
 }  // namespace
 }  // namespace vitrine

@@ -1,1 +1,1 @@
-set(test_libraries vitrine_kernels PkgConfig::HWY)
+set(test_libraries vitrine_kernels vitrine_decode PkgConfig::HWY)
