@@ -56,12 +56,14 @@ bool BlockPass::wants_maps(const MapOf& of) const {
 
 void BlockPass::show_maps(const MapOf& of, std::span<const AttentionProblem> problems) {
   if (!wants_maps(of)) return;
-  for (std::size_t s = 0; s < problems.size(); ++s) {
-    const std::size_t count = problems[s].q.extent(0);
+  std::size_t first = 0;
+  for (const AttentionProblem& problem : problems) {
+    const std::size_t count = problem.q.extent(0);
     for (std::size_t row = 0; row < count; row += map_rows_at_once) {
       const std::size_t rows = std::min(map_rows_at_once, count - row);
-      show_map_rows(of, problems[s], row, std::span(rows_.rows).subspan(rows_.first_row[s] + row, rows));
+      show_map_rows(of, problem, row, std::span(rows_.rows).subspan(first + row, rows));
     }
+    first += count;
   }
 }
 

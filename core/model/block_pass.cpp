@@ -20,10 +20,18 @@ void apply_gain(const Weight* gain, TensorView<const float, 2> raw, TensorView<f
   }
 }
 
+/// Terms by distance, those of segments only where the text has them.
+void add_content(const ContentByDistance& content, const ContentByDistance& segments, ScoreRule& score) {
+  score.content = content;
+  score.content.query_segment = segments.query_segment;
+  score.content.key_segment = segments.key_segment;
+  if (segments.key_segment.empty()) score.content.segment = {};
+}
+
 }  // namespace
 
 TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
-  return context_.workspace.matrix(slot, live_rows_, cols);
+  return context_.workspace.matrix(content_ ? slot + query_slots : slot, live_rows_, cols);
 }
 
 const Weight* BlockPass::weight(Role role, int block, bool bias) const {
@@ -63,6 +71,8 @@ std::pmr::vector<std::int32_t> BlockPass::table_positions() const {
 TensorView<float, 2> BlockPass::embed() {
   Ops& ops = context_.ops;
   const std::size_t width = spec_.token_width();
+  lay_out_distances();
+  if (spec_.query_stream) lay_out_permutation();
   TensorView<float, 2> stream = matrix(stream_a, width);
   ops.gather(*weight(Role::token_embedding, -1), rows_.ids, spec_.embedding_scale, stream);
   show(at(-1, Site::embed), stream);
@@ -195,6 +205,7 @@ TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) 
 }
 
 TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input) {
+  if (content_) return query_attention(index, input);
   const AttentionSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].attention;
   const std::size_t q_width = spec.heads * spec.head_dim, kv_width = spec.kv_heads * spec.head_dim;
   TensorView<float, 2> fused = matrix(qkv, q_width + 2 * kv_width);  // [row, q | k | v]
@@ -217,10 +228,15 @@ TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input)
   show_heads(at(index, Site::rot_q), q);
   show_heads(at(index, Site::rot_k), k);
   attend(index, q, k, v);
+  return project_out(index);
+}
+
+TensorView<float, 2> BlockPass::project_out(int index) {
+  const AttentionSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].attention;
   TensorView<float, 2> out = matrix(module_out, spec_.width);
   if (live_rows_ == 0) return out;
   const Product projection[] = {product(Role::attn_out, index, out)};
-  context_.ops.multiply(matrix(attention_z, q_width), projection);
+  context_.ops.multiply(matrix(attention_z, spec.heads * spec.head_dim), projection);
   return out;
 }
 
@@ -291,6 +307,8 @@ void BlockPass::attend(int index, TensorView<float, 3> q, TensorView<float, 3> k
     const std::size_t dropped = is_last(index) ? rows_.dropped(s) : 0;
     AttentionProblem problem{.q = q.slice(first + dropped, count - dropped), .k = view_of(k.slice(first, count)),
                              .v = view_of(v.slice(first, count)), .out = {}};
+    if (!first_word_.empty()) problem.score.allowed = seen_by_content(s);
+    if (!segment.types.empty()) problem.score.content.query_segment = problem.score.content.key_segment = segment.types;
     if (segment.cache) {
       append(index, segment, start, {q.slice(first, count), k.slice(first, count), v.slice(first, count)});
       problem.k = segment.cache->keys(block, start + count);
@@ -319,12 +337,16 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     thresholds = matrix(threshold, spec.heads);
     std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
   }
+  const ContentByDistance content = role == AttentionRole::self ? content_by_distance(index) : ContentByDistance{};
   std::size_t row = 0;
   for (AttentionProblem& problem : problems) {
     const std::size_t count = problem.q.extent(0);
     problem.out = z.slice(row, count);
     problem.layer = static_cast<std::size_t>(index);
+    const ScoreRule asked = problem.score;  // what depends on the segment
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
+    problem.score.allowed = asked.allowed;
+    if (!content.empty()) add_content(content, asked.content, problem.score);
     if (role == AttentionRole::self) problem.score.by_distance = distance_bias(spec_, context_.model.weights, index);
     if (wants_normalizer) problem.normalizer = log_sums.slice(row, count);
     if (wants_threshold) problem.threshold = thresholds.slice(row, count);

@@ -29,7 +29,11 @@ class BlockPass {
  public:
   BlockPass(const ForwardContext& context, const PassRows& rows)
       : context_(context), rows_(rows), spec_(rows.spec), live_rows_(rows.rows.size()) {}
+  /// The query stream beside a content stream, whose blocks run first. @param rows  those that are predicted
+  BlockPass(const ForwardContext& context, const PassRows& rows, const BlockPass& content) : BlockPass(context, rows) { content_ = &content; }
 
+  /// What every row of a query stream starts from.
+  TensorView<float, 2> embed_queries();
   /// Token, position and type embeddings -> [rows, width].
   TensorView<float, 2> embed();
   /// One block: residual stream in, residual stream out (for a post-norm block after its last norm). What comes out of the
@@ -44,7 +48,7 @@ class BlockPass {
 
  private:
   ProbePoint at(int index, Site site, AttentionRole role = AttentionRole::self) const {
-    return {.stack = spec_.stack, .role = role, .block = index, .site = site};
+    return {.stack = spec_.stack, .stream = content_ ? Stream::query : Stream::content, .role = role, .block = index, .site = site};
   }
   struct NormSites {
     Role role;
@@ -58,6 +62,8 @@ class BlockPass {
   TensorView<float, 2> contribution(int index, const NormSites& sites, TensorView<float, 2> out);
   void rotate(const AttentionSpec& spec, TensorView<float, 3> x);
   TensorView<float, 2> attention(int index, TensorView<float, 2> input);
+  TensorView<float, 2> query_attention(int index, TensorView<float, 2> input);
+  TensorView<float, 2> project_out(int index);
   /// A row that an expert takes, and how much of the expert's output it adds.
   struct ExpertRow {
     std::uint32_t expert, row;
@@ -76,6 +82,11 @@ class BlockPass {
   void solve(int index, AttentionRole role, std::span<AttentionProblem> problems);
   TensorView<float, 2> cross_block(int index, TensorView<float, 2> base, bool post);
   void cross_attend(int index, TensorView<float, 3> q);
+  void lay_out_distances();
+  void lay_out_permutation();
+  BitView seen_by_content(std::size_t segment) const;
+  ContentByDistance content_by_distance(int index);
+  void attend_targets(int index, TensorView<float, 3> q);
   void run_kernel(std::span<const AttentionProblem> problems);
   void append(int index, const Segment& segment, std::size_t start, const HeadRows& rows);
   void store(int index, KvCache& cache, std::size_t start, const HeadRows& rows);
@@ -103,6 +114,10 @@ class BlockPass {
   const ForwardContext& context_;
   const PassRows& rows_;
   const ModelSpec& spec_;
+  const BlockPass* content_ = nullptr;  // of a query stream
+  std::size_t reach_ = 0;               // the greatest distance that is laid out
+  std::pmr::vector<std::uint64_t> words_{context_.workspace.lists()};         // bits that the content stream sees, segment after segment
+  std::pmr::vector<std::size_t> first_word_{context_.workspace.lists()};      // [segments]
   std::size_t live_rows_;  // all, until the last block drops those that nobody wants
 };
 

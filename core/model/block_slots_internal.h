@@ -5,7 +5,7 @@
 #include "core/model/attention.h"
 #include "core/tensor/tensor_view.h"
 
-// Where BlockPass keeps what, shared by the files that define it.
+// Where BlockPass keeps what, shared by the files that define it. A query stream keeps its own behind all others.
 
 namespace vitrine {
 
@@ -13,9 +13,11 @@ namespace vitrine {
 enum Slot : std::size_t {
   stream_a, stream_b, position_rows, type_rows, normed, normed_raw, norm_scale, qkv, attention_z, normalizer, threshold,
   row_stats, attention_scratch, module_out, mid, mid_normed, gate, up, activated, mlp_result, final_rows, last_residual,
-  cross_q, cross_kv, cross_mid, cross_normed, qk_normed, qk_normed_raw, qk_norm_scale, module_normed, router, expert_choice,
+  cross_q, cross_kv, cross_mid, cross_normed, distance_sines, distance_keys, qk_normed, qk_normed_raw, qk_norm_scale, module_normed, router, expert_choice,
   expert_rows, expert_out,
 };
+
+constexpr std::size_t query_slots = 64;
 
 inline TensorView<float, 3> as_heads(TensorView<float, 2> rows, std::size_t heads, std::size_t head_dim) {
   return {rows.data(), {rows.extent(0), heads, head_dim}, {rows.stride(0), head_dim, 1}};

@@ -43,6 +43,9 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
                    "token ids from 0 to " + std::to_string(spec.vocabulary - 1), std::to_string(id), ""});
     }
   }
+  for (const std::uint32_t position : segment.targets) VITRINE_CHECK(spec.query_stream && position < segment.ids.size());
+  VITRINE_CHECK(segment.allowed.empty() || (spec.query_stream && segment.allowed.rows == segment.ids.size() && segment.allowed.columns == segment.ids.size()));
+  if (spec.blocks.front().attention.relative) return;  // types are compared, not looked up
   for (const std::int32_t type : segment.types) {
     if (type < 0 || static_cast<std::size_t>(type) >= std::max<std::size_t>(spec.token_types, 1)) {
       throw Error({"token types", "0 to " + std::to_string(spec.token_types - 1), std::to_string(type), ""});
@@ -201,9 +204,52 @@ struct PassOf {
   bool last_ends;
 };
 
+/// Rows that the query stream predicts.
+PassRows lay_out_targets(const PassRows& content, std::pmr::memory_resource* lists) {
+  PassRows pass{.spec = content.spec,
+                .segments = content.segments,
+                .first_row = std::pmr::vector<std::size_t>(lists),
+                .rows = std::pmr::vector<RowRef>(lists),
+                .positions = std::pmr::vector<std::uint32_t>(lists),
+                .ids = std::pmr::vector<TokenId>(lists),
+                .first_wanted = std::pmr::vector<std::size_t>(lists)};
+  for (const Segment& segment : content.segments) {
+    pass.first_row.push_back(pass.rows.size());
+    for (const std::uint32_t position : segment.targets) {
+      pass.rows.push_back({segment.sequence, position});
+      pass.positions.push_back(position);
+      pass.ids.push_back(segment.ids[position]);
+    }
+  }
+  return pass;
+}
+
+/// Both streams, and the logits of the second.
+void run_two_streams(const ForwardContext& context, const PassRows& pass, const ForwardSinks& sinks) {
+  const PassRows targets = lay_out_targets(pass, context.workspace.lists());
+  BlockPass content(context, pass), queries(context, targets, content);
+  TensorView<float, 2> seen = content.embed(), predicted = queries.embed_queries();
+  for (int index = 0; index < static_cast<int>(pass.spec.blocks.size()); ++index) {
+    if (context.run.cancelled()) throw Cancelled();
+    seen = content.block(index, seen);
+    predicted = queries.block(index, predicted);
+  }
+  seen = content.finish(seen);
+  if (sinks.hidden) sinks.hidden(pass.rows, seen);
+  predicted = queries.finish(predicted);
+  if (!pass.spec.has_head) return;
+  std::pmr::vector<std::size_t> wanted(context.workspace.lists());
+  const bool all = context.taps.wants({.stack = pass.spec.stack, .site = Site::logits}) || sinks.logit_rows == LogitRows::all;
+  for (std::size_t row = 0; row < targets.rows.size(); ++row) {
+    if (all || (sinks.logit_rows == LogitRows::wanted && sinks.wants_logits(targets.rows[row]))) wanted.push_back(row);
+  }
+  make_logits(context, targets, predicted, wanted, sinks);
+}
+
 void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSinks& sinks) {
   PassRows pass = lay_out(of.spec, of.segments, context.workspace.lists());
   if (pass.rows.empty()) return;
+  if (std::ranges::any_of(of.segments, [](const Segment& segment) { return !segment.targets.empty(); })) return run_two_streams(context, pass, sinks);
   const std::pmr::vector<std::size_t> wanted = wanted_rows(context, pass, of.last_ends, sinks);
   drop_unwanted(context, sinks, wanted, pass);
   for (const Segment& segment : of.segments) {

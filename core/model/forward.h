@@ -27,6 +27,10 @@ struct Segment {
   std::size_t shared = 0;
   /// Keys and values of the source under cross attention: encode() fills it, forward() reads it.
   KvCache* memory = nullptr;
+  /// [rows, rows] Of a model with a query stream: whose tokens come before a position's in the order in which tokens are said, and
+  /// may be seen there; the content stream sees its own besides. Empty: all.
+  BitView allowed{};
+  std::span<const std::uint32_t> targets{};  ///< positions whose tokens the query stream predicts; logits are then theirs
   std::span<const TokenId> source{};  ///< the ids it was made of, where ReadoutRows::last_end asks for them
 };
 

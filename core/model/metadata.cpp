@@ -116,7 +116,10 @@ std::size_t MetadataReader::head_size(std::size_t width, std::size_t heads) cons
 }
 
 Activation MetadataReader::activation(std::string_view key, std::string_view fallback) const {
-  const std::string name = text_or({key}, fallback);
+  return activation_named(key, text_or({key}, fallback));
+}
+
+Activation MetadataReader::activation_named(std::string_view key, std::string_view name) const {
   if (name == "gelu" || name == "gelu_python") return Activation::gelu_erf;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" || name == "gelu_python_tanh") return Activation::gelu_tanh;
   if (name == "relu") return Activation::relu;
@@ -130,6 +133,19 @@ std::string model_type(const Checkpoint& checkpoint) {
   return name.is_string() ? name.string() : "";
 }
 
+namespace {
+
+std::string bare(const std::string& name) { return name.substr(name.find('.') + 1); }
+
+/// Whether any tensor's name begins with the first component of this one.
+bool has_component(const Checkpoint& checkpoint, const std::string& name) {
+  const std::string component = name.substr(0, name.find('.') + 1);
+  const auto at = std::ranges::lower_bound(checkpoint.tensors, component, {}, &NamedTensor::name);
+  return at != checkpoint.tensors.end() && at->name.starts_with(component);
+}
+
+}  // namespace
+
 std::string NameTable::find(const Checkpoint& checkpoint, const WeightKey& key) const {
   const bool gguf = checkpoint.format == "gguf";
   std::string first;
@@ -138,8 +154,8 @@ std::string NameTable::find(const Checkpoint& checkpoint, const WeightKey& key) 
     if (row.role != key.role || name.empty()) continue;
     if (const std::size_t at = name.find('#'); at != std::string::npos) name.replace(at, 1, block.empty() ? std::to_string(key.block) : std::string(block));
     if (const std::size_t at = name.find('@'); at != std::string::npos) name.replace(at, 1, gguf ? gguf_prefix : prefix);
-    if (first.empty()) first = name + (key.bias ? ".bias" : ".weight");
-    for (const std::string& base : {name, gguf ? name : name.substr(name.find('.') + 1)}) {
+    if (first.empty()) first = (gguf || has_component(checkpoint, name) ? name : bare(name)) + (key.bias ? ".bias" : ".weight");
+    for (const std::string& base : {name, gguf ? name : bare(name)}) {
       for (const std::string_view end : {key.bias ? ".bias" : ".weight", key.bias ? ".beta" : ".gamma"}) {
         if (checkpoint.find(base + std::string(end))) return base + std::string(end);
       }

@@ -37,6 +37,8 @@ class MetadataReader {
   std::size_t head_size(std::size_t width, std::size_t heads) const;
   /// Hugging Face's names of activations.
   Activation activation(std::string_view key, std::string_view fallback) const;
+  /// The same of a name that is part of what stands at the key.
+  Activation activation_named(std::string_view key, std::string_view name) const;
   [[noreturn]] void refuse(std::string_view key, std::string_view expected, std::string_view found) const;
 
  private:

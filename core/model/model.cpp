@@ -1,5 +1,6 @@
 #include "core/model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -117,6 +118,12 @@ class Loader {
     load_one({role, block, true, spec_.stack}, 1, width);
   }
   void load_norm(Role role, int block) { load_norm(role, block, spec_.width); }
+  /// Numbers that are looked at as f32, whatever the file has.
+  void load_numbers(Role role, int block, std::size_t rows, std::size_t cols) {
+    const WeightKey key{role, block, false, spec_.stack};
+    load_one(key, rows, cols);
+    store_.put(key, make_weight(expand(store_.at(key))));
+  }
   /// A table by buckets, kept by distances.
   void load_distance_bias(int block) {
     const AttentionSpec& attention = spec_.blocks[static_cast<std::size_t>(block)].attention;
@@ -208,6 +215,16 @@ void load_cross(Loader& loader, const ModelSpec& spec, int index) {
   loader.load(Role::cross_out, index, spec.width, q_width);
 }
 
+struct RelativePlace {
+  std::size_t width;
+  int block;
+};
+void load_relative(Loader& loader, const AttentionSpec& attention, const RelativePlace& at) {
+  loader.load(Role::attn_distance, at.block, attention.heads * attention.head_dim, at.width);
+  for (const Role role : {Role::key_bias, Role::content_bias, Role::segment_bias}) loader.load_numbers(role, at.block, attention.heads, attention.head_dim);
+  loader.load_numbers(Role::segment_embedding, at.block, 2 * attention.heads, attention.head_dim);
+}
+
 void load_experts(Loader& loader, const ModelSpec& spec, int index) {
   const MlpSpec& mlp = spec.blocks[static_cast<std::size_t>(index)].mlp;
   loader.load(Role::mlp_router, index, mlp.experts, spec.width);
@@ -231,6 +248,7 @@ void load_block(Loader& loader, const ModelSpec& spec, int index) {
     loader.load_norm(Role::attn_q_norm, index, attention.head_dim);
     loader.load_norm(Role::attn_k_norm, index, attention.head_dim);
   }
+  if (attention.relative) load_relative(loader, attention, {spec.width, index});
   if (block.placement == NormPlacement::sandwich) {
     loader.load_norm(Role::attn_post_norm, index);
     loader.load_norm(Role::mlp_post_norm, index);
@@ -269,12 +287,18 @@ Weight sine_table(const ModelSpec& spec, std::size_t rows) {
   const std::size_t width = spec.token_width(), half = width / 2;
   const bool to_end = spec.position_table == PositionTable::sines_to_end;
   const std::size_t sines = to_end ? half : width - half;
-  const double step = to_end ? 1.0 / static_cast<double>(half - 1) : 2.0 / static_cast<double>(width);
-  Tensor table(DType::f32, {rows, width});  // zeros
+  // The one is made in f32 by who published it, the other in double.
+  const float decay = to_end ? -static_cast<float>(std::log(10000.0) / static_cast<double>(half - 1)) : 0.0f;
+  const auto angle_of = [&](std::size_t row, std::size_t i) {
+    if (to_end) return static_cast<double>(static_cast<float>(row) * static_cast<float>(std::exp(static_cast<double>(static_cast<float>(i) * decay))));
+    return static_cast<double>(row) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(width));
+  };
+  Tensor table(DType::f32, {rows, width});
+  std::ranges::fill(table.floats(), 0.0f);
   for (std::size_t row = 0; row < rows; ++row) {
     if (spec.uncounted_token && row + 1 == spec.position_offset) continue;
     for (std::size_t i = 0; i < sines; ++i) {
-      const double angle = static_cast<double>(row) * std::pow(10000.0, -static_cast<double>(i) * step);
+      const double angle = angle_of(row, i);
       table.floats()[row * width + i] = static_cast<float>(std::sin(angle));
       if (i < half) table.floats()[row * width + sines + i] = static_cast<float>(std::cos(angle));
     }
@@ -310,6 +334,7 @@ void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec)
   } else if (spec.learned_positions) {
     model.weights.put({Role::position_embedding, -1, false, spec.stack}, sine_table(spec, spec.context + spec.position_offset));
   }
+  if (spec.query_stream) loader.load_numbers(Role::query_embedding, -1, 1, spec.width);
   if (spec.token_types > 0) loader.load(Role::type_embedding, -1, spec.token_types, token_width);
   if (spec.embedding_norm) loader.load_norm(Role::embedding_norm, -1, token_width);
   if (spec.embedding_width > 0) loader.load(Role::embedding_projection, -1, spec.width, token_width);

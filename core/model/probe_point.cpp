@@ -96,7 +96,12 @@ bool is_key_or_value(Site site) { return site == Site::k || site == Site::v || s
 
 /// Sites that cross attention has of its own.
 bool in_cross(Site site) {
-  return (site >= Site::ln1_scale && site <= Site::resid_mid) && info_of(site).in_block;
+  switch (site) {
+    case Site::ln1_scale: case Site::ln1_normalized: case Site::q: case Site::k: case Site::v: case Site::rot_q: case Site::rot_k:
+    case Site::attn_scores: case Site::pattern: case Site::normalizer: case Site::threshold: case Site::row_stats: case Site::z:
+    case Site::attn_module_out: case Site::attn_out: case Site::resid_mid: return true;
+    default: return false;
+  }
 }
 
 /// The last part of a point's name. Between attention and mlp a decoder's block has cross attention, with a norm of its own.
@@ -199,6 +204,7 @@ PointShape point_shape(const ModelSpec& model, const ProbePoint& point) {
   if (point.block < 0 || point.block >= static_cast<int>(spec.blocks.size())) return {};
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(point.block)];
   const bool cross = point.role == AttentionRole::cross;
+  if (point.stream == Stream::query && (!spec.query_stream || is_key_or_value(point.site))) return {};
   if (cross && (!block.cross || !in_cross(point.site))) return {};
   const AttentionSpec& attention = cross ? *block.cross : block.attention;
   if (!has_site(block, attention, point.site)) return {};
@@ -237,6 +243,7 @@ std::vector<ProbePoint> all_points(const ModelSpec& model) {
       add_block({.stack = spec.stack, .block = block}, [](Site site) { return site <= Site::resid_mid; });
       add_block({.stack = spec.stack, .role = AttentionRole::cross, .block = block}, [](Site site) { return !is_key_or_value(site); });
       add_block({.stack = spec.stack, .block = block}, [](Site site) { return site > Site::resid_mid; });
+      add_block({.stack = spec.stack, .stream = Stream::query, .block = block}, [](Site) { return true; });
     }
     for (const Site site : {Site::final_scale, Site::final_normalized, Site::logits}) add({.stack = spec.stack, .site = site});
   };
@@ -259,7 +266,7 @@ std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std
     for (std::size_t i = 0; i < every.size(); ++i) {
       const bool wanted = word == "all" || (word == "default" && in_default(spec, every[i])) ||
                           word == info_of(every[i].site).alias || matches(word, point_name(every[i]));
-      if (!wanted || (wild && only_by_name(every[i].site))) continue;
+      if (!wanted || (wild && only_by_name(every[i].site)) || every[i].stream == Stream::query) continue;
       chosen[i] = hit = true;
     }
     if (!hit) {

@@ -82,6 +82,7 @@ const ModelSpec* stack_of(const ModelSpec& spec, const ProbePoint& point);
 std::vector<ProbePoint> all_points(const ModelSpec& spec);
 
 /// Full names with '*', or the short names of the command line (resid_pre, q, z, ..., default, all).
+/// None of a query stream, which has rows only where somebody asks for predictions.
 /// @throws Error (usage) on a word that names nothing in this model, listing what there is
 std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std::string> words);
 

@@ -26,6 +26,11 @@ enum class RopeReach { near, far };               ///< which factors of a spec: 
 enum class Mask { none, causal };                 ///< none = bidirectional
 enum class Pooling { none, mean, cls, last };
 
+/// Distances meet what queries hold: weights project their sines and cosines, and both terms have a bias (ContentByDistance).
+struct RelativeSpec {
+  std::size_t furthest = 0;  ///< > 0: greater distances count as it
+};
+
 /// Distances between key and query that share a number (T5): so many buckets, for keys before the query alone or for both sides.
 struct DistanceBuckets {
   std::size_t count = 0;     ///< at least 4, even with both sides
@@ -52,6 +57,7 @@ struct AttentionSpec {
   Mask mask = Mask::causal;
   std::vector<float> distance_slopes{};  ///< [heads] times key - query is added to scaled scores (ALiBi); empty: none
   std::optional<DistanceBuckets> distance_buckets{};  ///< a weight [buckets, heads] is (T5)
+  std::optional<RelativeSpec> relative{};
 };
 
 struct MlpSpec {
@@ -114,6 +120,7 @@ struct ModelSpec {
   bool embedding_norm = false;
   std::size_t token_types = 0;  ///< rows of the segment embedding, 0 = none
   std::size_t embedding_width = 0;  ///< 0: width; else a projection follows the embedding's norm
+  bool query_stream = false;        ///< tokens may be predicted by rows of a second stream, which do not see them (XLNet)
   bool learned_positions = false;   ///< rows of a table are added
   PositionTable position_table = PositionTable::file;
   std::size_t position_offset = 0;  ///< row of the first position
@@ -129,7 +136,7 @@ struct ModelSpec {
   Pooling pooling = Pooling::none;  ///< how a sentence embedding is made of the rows
 
   /// Whether rows see only what stands before them: such a model has a cache and goes in chunks.
-  bool causal() const { return blocks.front().attention.mask == Mask::causal; }
+  bool causal() const { return blocks.front().attention.mask == Mask::causal && !query_stream; }
   std::size_t token_width() const { return embedding_width > 0 ? embedding_width : width; }
   /// Of what the head multiplies.
   std::size_t head_width() const { return head_transform ? head_transform->width : width; }

@@ -10,13 +10,14 @@
 namespace vitrine {
 
 std::string_view role_name(Role role) {
-  static constexpr std::array<std::string_view, 31> names{
+  static constexpr std::array<std::string_view, 37> names{
       "token_embedding", "position_embedding", "type_embedding", "embedding_norm", "final_norm",
       "head",            "attn_norm",          "attn_q",         "attn_k",         "attn_v",
       "attn_out",        "mlp_norm",           "mlp_gate",       "mlp_up",         "mlp_down",
       "cross_norm",      "cross_q",            "cross_k",        "cross_v",        "cross_out",
       "embedding_projection", "head_transform", "head_norm",     "readout_dense",  "readout_labels",
       "attn_q_norm",     "attn_k_norm",     "attn_post_norm", "mlp_post_norm",  "mlp_router",
+      "attn_distance",   "key_bias",           "content_bias",   "segment_embedding", "segment_bias",   "query_embedding",
       "distance_bias"};
   return names[static_cast<std::size_t>(role)];
 }

@@ -18,6 +18,8 @@ enum class Role : std::uint8_t {
   cross_norm, cross_q, cross_k, cross_v, cross_out,
   embedding_projection, head_transform, head_norm, readout_dense, readout_labels,
   attn_q_norm, attn_k_norm, attn_post_norm, mlp_post_norm, mlp_router,
+  attn_distance, key_bias, content_bias, segment_embedding, segment_bias,  ///< r, r_w, r_r, seg_embed, r_s of Transformer-XL and XLNet
+  query_embedding,  ///< what every row of the query stream starts from
   distance_bias,  ///< in files [buckets, heads]; here [heads, distances], see core/model/distance_bias.h
 };
 std::string_view role_name(Role role);

@@ -58,6 +58,32 @@ Json candidates_of(Session& session, std::span<const float> logits, std::size_t 
   return list;
 }
 
+/// A text whose gaps nobody sees. Bits say which tokens are seen.
+class GapMask {
+ public:
+  GapMask(std::size_t count, std::span<const std::uint32_t> gaps) : count_(count), words_(count * BitView::words_of(count), 0) {
+    const std::size_t row_words = BitView::words_of(count);
+    for (std::size_t row = 0; row < count; ++row) {
+      for (std::size_t key = 0; key < count; ++key) {
+        if (std::ranges::find(gaps, key) == gaps.end()) words_[row * row_words + key / 64] |= std::uint64_t{1} << key % 64;
+      }
+    }
+  }
+  BitView view() const { return {.words = words_.data(), .rows = count_, .columns = count_, .row_words = BitView::words_of(count_)}; }
+
+ private:
+  std::size_t count_;
+  std::vector<std::uint64_t> words_;
+};
+
+/// Rows of a second stream predict the gaps, which neither stream sees.
+void run_queries(Session& session, std::span<const TokenId> ids, std::span<const std::uint32_t> gaps, const ForwardSinks& sinks) {
+  if (gaps.size() == ids.size()) throw Error({"--text", "at least one token that is no gap", "none", ""}, Fault::usage);
+  const GapMask mask(ids.size(), gaps);
+  const Segment segment{.ids = ids, .allowed = mask.view(), .targets = gaps};
+  session.run_segments({&segment, 1}, {}, sinks);
+}
+
 Json fill(Session& session, const Options& options, const InputText& input, TokenId mask) {
   const std::vector<std::uint32_t> gaps = gaps_of(session, input, mask);
   Json masks = Json::array();
@@ -69,7 +95,9 @@ Json fill(Session& session, const Options& options, const InputText& input, Toke
       masks.push(Json::object().set("position", static_cast<std::uint64_t>(rows[r].position)).set("candidates", candidates));
     }
   };
-  session.run_sequence(ids_of(input.tokens), {}, sinks);
+  const std::vector<TokenId> ids = ids_of(input.tokens);
+  if (session.model().spec.query_stream) run_queries(session, ids, gaps, sinks);
+  else session.run_sequence(ids, {}, sinks);
   return Json::object().set("masks", masks);
 }
 

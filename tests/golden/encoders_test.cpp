@@ -1,5 +1,5 @@
 // Tiny random encoders and encoder-decoders against Hugging Face transformers, at every point by its hook name, and what is
-// read off them. make_encoders.py and make_encoder_decoders.py in this folder made the models and the expected values.
+// read off them. make_encoders.py, make_xlnet.py and make_encoder_decoders.py here made the models and the expected values.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,9 +30,10 @@ using Values = std::map<std::string, std::vector<float>>;
 
 struct Case {
   std::filesystem::path folder;
+  std::string model;  // below the folder
   std::string kernel;
 };
-void PrintTo(const Case& tested, std::ostream* stream) { *stream << tested.folder.filename().string() << " with " << tested.kernel; }
+void PrintTo(const Case& tested, std::ostream* stream) { *stream << tested.folder.filename().string() << "/" << tested.model << " with " << tested.kernel; }
 
 /// Every folder of a model, with every kernel that computes exact attention.
 std::vector<Case> cases() {
@@ -41,7 +42,8 @@ std::vector<Case> cases() {
     const auto folder = std::filesystem::path(VITRINE_TEST_DATA) / "golden" / group;
     if (!std::filesystem::is_directory(folder)) continue;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      for (const char* kernel : {"reference", "flash"}) all.push_back({entry.path(), kernel});
+      for (const char* kernel : {"reference", "flash"}) all.push_back({entry.path(), "model", kernel});
+      if (std::filesystem::exists(entry.path() / "model.gguf")) all.push_back({entry.path(), "model.gguf", "flash"});
     }
   }
   return all;
@@ -82,6 +84,17 @@ Expected read_expected(const std::filesystem::path& path) {
   return expected;
 }
 
+/// Numbers that are 0 or 1 as bits, [count, count].
+BitView bits_of(const std::vector<std::int32_t>& numbers, std::size_t count, std::vector<std::uint64_t>& words) {
+  const std::size_t row_words = BitView::words_of(count);
+  words.assign(count * row_words, 0);
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const std::size_t row = i / count, column = i % count;
+    if (numbers[i] != 0) words[row * row_words + column / 64] |= std::uint64_t{1} << column % 64;
+  }
+  return {.words = words.data(), .rows = count, .columns = count, .row_words = row_words};
+}
+
 Values observe(const std::filesystem::path& path, const std::string& kernel_name, const Expected& expected) {
   const Model model = load_model(path);
   ThreadPool pool(2, initialize_worker);
@@ -95,6 +108,8 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   const ForwardContext context{model, *ops, kernel, workspace, run, taps};
   KvCache cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross);
   ForwardSinks sinks;
+  sinks.logit_rows = LogitRows::all;
+  sinks.logits = [](std::span<const RowRef>, TensorView<float, 2>) {};
   sinks.readout = [&](const Readout& readout) {
     auto& pooled = collector.seen["readout.pooled"];
     auto& labels = collector.seen["readout.labels"];
@@ -103,6 +118,11 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   };
   Segment segment{.ids = expected.inputs.at("input_ids")};
   if (expected.inputs.contains("token_types")) segment.types = expected.inputs.at("token_types");
+  std::vector<std::uint64_t> words;
+  if (expected.inputs.contains("allowed")) segment.allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size(), words);
+  std::vector<std::uint32_t> targets;
+  if (expected.inputs.contains("targets")) targets.assign(expected.inputs.at("targets").begin(), expected.inputs.at("targets").end());
+  segment.targets = targets;
   if (!model.spec.encoder.empty()) {
     segment.memory = &memory;
     encode(context, {&segment, 1}, {});
@@ -112,6 +132,7 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   if (model.spec.causal()) segment.cache = &cache;
   forward(context, {&segment, 1}, sinks);
   for (const ProbePoint& point : all_points(model.spec)) {
+    if (point.stream == Stream::query && targets.empty()) continue;
     EXPECT_TRUE(collector.seen.contains(point_name(point))) << point_name(point) << " was never shown";
   }
   return std::move(collector.seen);
@@ -166,7 +187,7 @@ class GoldenEncoders : public testing::TestWithParam<Case> {};
 
 TEST_P(GoldenEncoders, EqualTransformers) {
   const Expected expected = read_expected(GetParam().folder / "expected.safetensors");
-  const Values seen = observe(GetParam().folder / "model", GetParam().kernel, expected);
+  const Values seen = observe(GetParam().folder / GetParam().model, GetParam().kernel, expected);
   for (const auto& [name, values] : expected.values) {
     ASSERT_TRUE(seen.contains(name)) << name << " is none of this program's points";
     expect_close(name, seen.at(name), values);
@@ -186,7 +207,7 @@ TEST_P(GoldenTexts, EqualTransformers) {
   const Expected expected = read_expected(GetParam().folder / "expected.safetensors");
   std::vector<TokenId> reference = expected.inputs.at("generated");
   const std::size_t most = 12;
-  const auto path = GetParam().folder / "model";
+  const auto path = GetParam().folder / GetParam().model;
   const std::vector<TokenId> stop = read_generation_defaults(load_model(path)).stop;
   if (std::ranges::find(stop, reference.back()) != stop.end()) reference.pop_back();  // the end is no part of ours
   EXPECT_EQ(generated(path, expected.inputs.at("input_ids"), most), reference);

@@ -4,16 +4,17 @@
     tests/golden/encoder_decoders/<name>/model/               config.json, generation_config.json, model.safetensors (float32)
     tests/golden/encoder_decoders/<name>/expected.safetensors input_ids, decoder_input_ids, generated (int32): 12 greedy tokens;
                                                               one float32 tensor for each hook name
-Needs torch, transformers >= 5 and safetensors.
+Needs torch, transformers >= 5, safetensors and gguf.
 """
 import argparse
 import pathlib
 
+import gguf
 import torch
 import transformers
 from safetensors.torch import save_file
 
-from make_encoders import Calls, attention_points, norm_points, rows
+from make_encoders import Calls, attention_points, norm_points, rows, write_out
 
 SOURCE, TARGET, GENERATED = 11, 7, 12
 
@@ -182,11 +183,35 @@ def models():
         relative_attention_num_buckets=32, relative_attention_max_distance=128))
     yield "t5_gated_silu", t.T5ForConditionalGeneration, t.T5Config(**dict(t5, feed_forward_proj="gated-silu", num_decoder_layers=None,
                                                                            relative_attention_num_buckets=10))
+    yield "t5_far", t.T5ForConditionalGeneration, t.T5Config(**dict(t5, relative_attention_num_buckets=32, relative_attention_max_distance=128))
+    yield "t5_labels", t.T5ForSequenceClassification, t.T5Config(**names, **t5)
 
 
 # What published models of the kind say of how texts are made.
 GENERATION = {"bart": dict(forced_bos_token_id=0), "mbart": dict(forced_bos_token_id=7), "marian": dict(bad_words_ids=[[52]]),
               "m2m_100": dict(forced_bos_token_id=9), "bart_scaled": dict(suppress_tokens=[5, 9, 17], begin_suppress_tokens=[21])}
+
+
+def write_t5_gguf(model, path):
+    config, state = model.config, model.state_dict()
+    writer = gguf.GGUFWriter(path, "t5")
+    writer.add_name("tiny random t5")
+    writer.add_embedding_length(config.d_model)
+    writer.add_feed_forward_length(config.d_ff)
+    writer.add_block_count(config.num_layers)
+    writer.add_decoder_block_count(config.num_decoder_layers)
+    writer.add_head_count(config.num_heads)
+    writer.add_key_length(config.d_kv)
+    writer.add_value_length(config.d_kv)
+    writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+    writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+    writer.add_decoder_start_token_id(config.decoder_start_token_id)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.T5, max(config.num_layers, config.num_decoder_layers))
+    for name, value in state.items():
+        if name.endswith("embed_tokens.weight") or (name == "lm_head.weight" and config.scale_decoder_outputs):
+            continue  # the shared table
+        writer.add_tensor(names.get_name(name, (".weight",)), value.detach().to(torch.float32).contiguous().numpy())
+    write_out(writer)
 
 
 def make(target, seed, kind, config):
@@ -222,6 +247,8 @@ def make(target, seed, kind, config):
                                   use_cache=False)
             tensors["generated"] = made[0].to(torch.int32)
     model.save_pretrained(target / "model")
+    if target.name in ("t5_gated", "t5_far"):  # a GGUF does not say the furthest distance: it is 128
+        write_t5_gguf(model, target / "model.gguf")
     tensors = {key: (value if value.dtype == torch.int32 else value.to(torch.float32)).contiguous().clone() for key, value in tensors.items()}
     for key, value in inputs.items():
         tensors[key] = value[0].to(torch.int32)

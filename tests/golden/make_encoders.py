@@ -2,13 +2,15 @@
 """Tiny random encoders and what Hugging Face transformers computes with them, as make_models.py does for decoders.
 
     tests/golden/encoders/<name>/model/               config.json, model.safetensors (float32)
+    tests/golden/encoders/bert_gguf/model.gguf        the same weights
     tests/golden/encoders/<name>/expected.safetensors input_ids, token_types (int32); one float32 tensor for each hook name;
                                                       readout.pooled [rows, width], readout.labels [rows, labels]
-Models of which only the readout is new have no hooks. Needs torch, transformers >= 5 and safetensors.
+Models of which only the readout is new have no hooks. Needs torch, transformers >= 5, safetensors and gguf.
 """
 import argparse
 import pathlib
 
+import gguf
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -130,6 +132,35 @@ def randomise(model, generator):
             value.data = noise * (0.5 if "embeddings." in name else 1.4 / value.shape[-1] ** 0.5)
 
 
+def BareBert(config):
+    return transformers.BertModel(config, add_pooling_layer=False)
+
+
+def write_bert_gguf(model, path):
+    config, state = model.config, model.state_dict()
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_name("tiny random bert")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_layer_norm_eps(config.layer_norm_eps)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.CLS)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, config.num_hidden_layers)
+    for name, value in state.items():
+        writer.add_tensor(names.get_name(name, (".weight", ".bias")), value.detach().to(torch.float32).contiguous().numpy())
+    write_out(writer)
+
+
+def write_out(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def models():
     """name, class, config, layers of the base model or None (the readout alone), index of pooled vectors in the result"""
     t = transformers
@@ -161,6 +192,10 @@ def models():
     yield "electra_discriminator", t.ElectraForPreTraining, t.ElectraConfig(**dict(electra, embedding_size=28)), bert_layers
     yield "electra_labels", t.ElectraForSequenceClassification, t.ElectraConfig(**names, **electra), None
     yield "electra_token_labels", t.ElectraForTokenClassification, t.ElectraConfig(**names, **electra), None
+    yield "t5_token_labels", t.T5ForTokenClassification, t.T5Config(
+        vocab_size=53, d_model=20, d_kv=6, d_ff=28, num_layers=2, num_heads=5, relative_attention_num_buckets=8,
+        relative_attention_max_distance=9, **names), None
+    yield "bert_gguf", BareBert, t.BertConfig(**bert), bert_layers
 
 
 def readout_of(result):
@@ -235,6 +270,8 @@ def make(target, seed, kind, config, layers):
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target / "model")
     (target / "model" / "generation_config.json").unlink(missing_ok=True)
+    if target.name == "bert_gguf":
+        write_bert_gguf(model, target / "model.gguf")
     tensors["input_ids"] = inputs["input_ids"][0].to(torch.int32)
     if "token_type_ids" in inputs:
         tensors["token_types"] = inputs["token_type_ids"][0].to(torch.int32)
