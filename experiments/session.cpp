@@ -137,6 +137,7 @@ InputText Session::read(const TextOptions& options) const {
 std::vector<InputText> Session::read_all(const TextOptions& options) const {
   require_one_source(options);
   if (!options.ids.empty()) {
+    if (!options.pair.empty()) throw Error({"--pair", "a text before it", "--ids", "give both texts' ids with --ids"}, Fault::usage);
     InputText input;
     for (const int id : options.ids) input.tokens.push_back({id, 0, 0});
     input.bos_rule = bos_of_ids;
@@ -148,7 +149,8 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
   std::vector<InputText> inputs;
   for (std::string& text : texts_of(options)) {
     try {
-      inputs.push_back(encode_text(*model_.tokenizer, std::move(text), options.bos));
+      inputs.push_back(options.pair.empty() ? encode_text(*model_.tokenizer, std::move(text), options.bos)
+                                            : encode_pair(*model_.tokenizer, std::move(text), options));
     } catch (const Error& error) {
       if (!options.many()) throw;
       throw Error({"text " + std::to_string(inputs.size()) + " (counted from 0)", "a text that can be encoded", error.what(), ""}, error.fault());
@@ -194,10 +196,12 @@ void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, co
 }
 
 void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks,
-                        std::uint32_t first) {
+                        const BatchPlace& place) {
+  const std::uint32_t first = place.first;
   std::vector<Segment> segments;
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     Segment segment{.sequence = first + static_cast<std::uint32_t>(s), .ids = sequences[s]};
+    if (!place.types.empty()) segment.types = place.types[s];
     if (model_.spec.causal()) segment.cache = &empty_cache(s);
     if (has_encoder()) {
       segment.memory = &memories_.at(s);
@@ -253,6 +257,14 @@ void require_context(const Model& model, std::span<const InputText> inputs) {
                  "at most " + std::to_string(context) + " tokens (the model's context)",
                  std::to_string(inputs[i].tokens.size()), "shorten the text"});
   }
+}
+
+std::vector<std::int32_t> types_of(const Model& model, const InputText& input) {
+  const bool reads_types = model.spec.token_types > 0 || model.spec.blocks.front().attention.relative;
+  std::vector<std::int32_t> types;
+  if (!reads_types || input.bos_rule == bos_of_ids) return types;
+  for (const Token& token : input.tokens) types.push_back(token.type);
+  return types;
 }
 
 std::vector<TokenId> ids_of(std::span<const Token> tokens) {

@@ -35,6 +35,13 @@ void declare_common(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 
+/// What the sequences of a batch are called, and the types of their tokens.
+struct BatchPlace {
+  BatchPlace(std::uint32_t first_sequence = 0, std::span<const std::vector<std::int32_t>> token_types = {}) : first(first_sequence), types(token_types) {}
+  std::uint32_t first;
+  std::span<const std::vector<std::int32_t>> types;  ///< of each sequence, empty where it has none; or none at all
+};
+
 /// A model with everything that runs it.
 class Session {
  public:
@@ -75,7 +82,7 @@ class Session {
   void run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t sequence = 0);
   /// Runs forward() over sequences that share a pass; sequence i is called `first + i` in RowRef. Under fast precision the
   /// last digits of a row depend on how many rows share its pass (kernels choose products by that), under exact they do not.
-  void run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks, std::uint32_t first = 0);
+  void run_batch(std::span<const std::vector<TokenId>> sequences, const TapPlan& taps, const ForwardSinks& sinks, const BatchPlace& place = {});
   /// Precision, kernel, cache type, instruction set, threads, seed, version: what makes a number repeatable.
   Json signature() const;
 
@@ -106,6 +113,8 @@ Run::Report progress_bar(bool quiet);
 /// @throws Error (usage) where the number is absurd
 std::size_t checked_threads(std::size_t threads);
 std::vector<TokenId> ids_of(std::span<const Token> tokens);
+/// Types of a text's tokens for a model that reads them; empty for other models, and for ids, which say none.
+std::vector<std::int32_t> types_of(const Model& model, const InputText& input);
 /// A token's text for people: invalid UTF-8 and control characters escaped.
 std::string printable(std::string_view bytes);
 

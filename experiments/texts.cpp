@@ -54,6 +54,10 @@ void declare_decoder_ids(CLI::App& app, TextOptions& options) {
                                        "token ids in the decoder of an encoder-decoder, the start included: 2,0,5");
 }
 
+void declare_pair(CLI::App& app, TextOptions& options) {
+  app.add_option("--pair", options.pair, "a second text, put behind each as the tokenizer declares");
+}
+
 void declare_texts(CLI::App& app, TextOptions& options) {
   declare_text(app, options);
   app.add_option("--lines", options.lines, "a file of one text a line (- for the standard input)");
@@ -103,10 +107,21 @@ InputText encode_text(const Tokenizer& tokenizer, std::string text, const std::s
   return input;
 }
 
+InputText encode_pair(const Tokenizer& tokenizer, std::string text, const TextOptions& options) {
+  if (options.bos != "auto") throw Error({"--pair", "--bos auto", "--bos " + options.bos, ""}, Fault::usage);
+  InputText input;
+  input.tokens = tokenizer.encode_pair(text, options.pair, {});
+  input.text = std::move(text);
+  input.pair = options.pair;
+  input.bos_rule = "auto";
+  return input;
+}
+
 std::string data_sha256(std::span<const InputText> inputs) {
   std::string all;
   for (const InputText& input : inputs) {
     std::string data = input.text;
+    if (!input.pair.empty()) data += "\n" + input.pair;
     if (data.empty() && input.bos_rule == bos_of_ids) {
       for (const Token& token : input.tokens) data += (data.empty() ? "" : ",") + std::to_string(token.id);
     }

@@ -20,6 +20,7 @@ struct TextOptions {
   std::string file;
   std::vector<int> ids;
   std::vector<int> decoder_ids;  ///< of an encoder-decoder: what stands in the decoder
+  std::string pair;              ///< a second text, put behind each as the tokenizer declares
   std::string bos = "auto";
   std::string lines;          ///< a file of one text a line
   std::string jsonl, field;   ///< a file of JSON objects, one a line, and the member that is the text
@@ -33,6 +34,8 @@ struct TextOptions {
 void declare_text(CLI::App& app, TextOptions& options);
 /// --decoder-ids, of commands that run a decoder beside an encoder.
 void declare_decoder_ids(CLI::App& app, TextOptions& options);
+/// --pair, of commands for models that read two texts.
+void declare_pair(CLI::App& app, TextOptions& options);
 /// --text, --file, --ids, --bos and --lines, --jsonl with --field, --csv with --column.
 void declare_texts(CLI::App& app, TextOptions& options);
 
@@ -47,6 +50,7 @@ constexpr std::string_view bos_of_ids = "ids as given";
 
 struct InputText {
   std::string text;           ///< empty where ids were given
+  std::string pair{};         ///< a second text, where there is one
   std::vector<Token> tokens;  ///< with a BOS where asked for
   bool bos_added = false;     ///< the first token is a BOS
   std::string bos_rule;       ///< "auto", "yes (the tokenizer adds none)", ...
@@ -55,6 +59,9 @@ struct InputText {
 /// @param bos  "auto" (what the tokenizer declares), "yes" or "no"
 /// @throws Error (usage) for another word, or "yes" where the tokenizer has no BOS
 InputText encode_text(const Tokenizer& tokenizer, std::string text, const std::string& bos);
+
+/// Two texts, with the type of each token. @throws Error as encode_text; --bos has nothing to say here
+InputText encode_pair(const Tokenizer& tokenizer, std::string text, const TextOptions& options);
 
 /// What a signature says of its data: the SHA-256 of the text's bytes, of its ids "1,2,3" where it has no text. Several
 /// inputs: of the lines of theirs.

@@ -207,7 +207,7 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
 void FileRecorder::plan_attention(const AttentionPlace& place) {
   const AttentionSpec& spec = attention_at(source_.model.spec, place);
   const std::string group = attention_group(place);
-  const PatternRule rule = source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(place.block));
+  const PatternRule rule = rule_of(place.block);
   ScoreRule terms;
   if (place.role == AttentionRole::self) {
     terms.by_distance = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);

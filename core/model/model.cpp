@@ -315,6 +315,10 @@ void load_head(Loader& loader, Model& model) {
   loader.load(Role::head, -1, spec.vocabulary, spec.head_width());
   const WeightKey head{Role::head, -1, false, spec.stack};
   if (model.weights.find(head)) return;
+  const Json& tied = model.checkpoint->metadata["tie_word_embeddings"];
+  if (tied.is_bool() && !tied.boolean()) {
+    throw Error({model.path.string() + ": head", "a tensor of its own (tie_word_embeddings is false)", "nothing", "the file is no complete model"});
+  }
   const Weight& embedding = model.weights.at({Role::token_embedding, -1, false, spec.stack});
   if (embedding.cols != spec.head_width()) {
     throw Error({model.path.string() + ": head", "a matrix of its own, for rows of " + std::to_string(spec.head_width()), "none", "the file is no complete model"});

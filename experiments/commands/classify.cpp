@@ -47,8 +47,10 @@ std::vector<Json> classify(Session& session, std::span<const InputText> inputs) 
   const bool every = readout.rows == ReadoutRows::every;
   std::vector<Json> results;
   std::vector<std::vector<TokenId>> sequences;
+  std::vector<std::vector<std::int32_t>> types;
   for (const InputText& input : inputs) {
     sequences.push_back(ids_of(input.tokens));
+    types.push_back(types_of(session.model(), input));
     results.push_back(every ? Json::object().set("tokens", Json::array()) : Json::object());
   }
   std::vector<Json> tokens(inputs.size(), Json::array());
@@ -71,7 +73,7 @@ std::vector<Json> classify(Session& session, std::span<const InputText> inputs) 
       session.encode_batch(batch, {}, {}, static_cast<std::uint32_t>(begin));
       for (std::vector<TokenId>& ids : said) ids = shifted_right(session.model(), ids);
     }
-    session.run_batch(said, {}, sinks, static_cast<std::uint32_t>(begin));
+    session.run_batch(said, {}, sinks, {static_cast<std::uint32_t>(begin), std::span(types).subspan(begin, end - begin)});
     session.run().step("classify", end, sequences.size());
     begin = end;
   }
@@ -140,6 +142,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
+  declare_pair(app, options->text);
   return [options] { run(*options); };
 }
 

@@ -77,10 +77,12 @@ class GapMask {
 };
 
 /// Rows of a second stream predict the gaps, which neither stream sees.
-void run_queries(Session& session, std::span<const TokenId> ids, std::span<const std::uint32_t> gaps, const ForwardSinks& sinks) {
+void run_queries(Session& session, const InputText& input, std::span<const std::uint32_t> gaps, const ForwardSinks& sinks) {
+  const std::vector<TokenId> ids = ids_of(input.tokens);
+  const std::vector<std::int32_t> types = types_of(session.model(), input);
   if (gaps.size() == ids.size()) throw Error({"--text", "at least one token that is no gap", "none", ""}, Fault::usage);
   const GapMask mask(ids.size(), gaps);
-  const Segment segment{.ids = ids, .allowed = mask.view(), .targets = gaps};
+  const Segment segment{.ids = ids, .types = types, .allowed = mask.view(), .targets = gaps};
   session.run_segments({&segment, 1}, {}, sinks);
 }
 
@@ -96,8 +98,9 @@ Json fill(Session& session, const Options& options, const InputText& input, Toke
     }
   };
   const std::vector<TokenId> ids = ids_of(input.tokens);
-  if (session.model().spec.query_stream) run_queries(session, ids, gaps, sinks);
-  else session.run_sequence(ids, {}, sinks);
+  const std::vector<std::int32_t> types = types_of(session.model(), input);
+  if (session.model().spec.query_stream) run_queries(session, input, gaps, sinks);
+  else session.run_batch({&ids, 1}, {}, sinks, {0, {&types, 1}});
   return Json::object().set("masks", masks);
 }
 
@@ -156,6 +159,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
+  declare_pair(app, options->text);
   app.add_option("--top", options->top, "so many of the likeliest tokens for each gap")->check(whole_number(1));
   app.add_option("--mask-id", options->mask_id, "the token that stands for a gap (the tokenizer's mask)");
   return [options] { run(*options); };
