@@ -107,12 +107,13 @@ template <class Numbers, class Scores>
 class NarrowPiece {
  public:
   NarrowPiece(const Piece& piece, const Buffers& buffers, const Rows& sums, const Scores& make_scores)
-      : piece_(piece), buffers_(buffers), sums_(sums), make_scores_(make_scores), rows_(piece.rows()), dim_(piece.problem->k.head_dim) {}
+      : piece_(piece), buffers_(buffers), sums_(sums), make_scores_(make_scores), rows_(piece.rows()), dim_(piece.problem->k.head_dim),
+        has_terms_(buffers.terms.bias || buffers.terms.allowed) {}
 
   template <bool stats>
   HWY_INLINE void add_block(Range keys) const {
     make_scores_.template of_block<Numbers>(piece_, keys, buffers_);
-    load_narrow_terms(piece_, keys.begin, buffers_);
+    if (has_terms_) load_narrow_terms(piece_, keys.begin, buffers_);
     for (std::size_t row = 0; row < rows_; ++row) softmax_row<stats>(row, keys);
     in_strips(rows_, [&]<std::size_t count>(std::size_t row) HWY_ATTR { values<count>(row, keys); });
   }
@@ -121,6 +122,7 @@ class NarrowPiece {
   float* score(std::size_t row) const { return buffers_.scores + row * key_block; }
 
   /// Scores to scaled, biased, capped and masked scores; returns the largest.
+  template <bool with_terms>
   HWY_INLINE float finish_scores(std::size_t row, Range keys) const {
     const Lanes f;
     const hn::RebindToUnsigned<Lanes> words;
@@ -129,7 +131,7 @@ class NarrowPiece {
     Vector top = hn::Set(f, minus_infinity);
     for (std::size_t j = 0; j < keys.end - keys.begin; j += lanes) {
       Vector number = hn::Mul(hn::LoadU(f, score(row) + j), hn::Set(f, rule.scale));
-      if (terms.bias) number = hn::Add(number, hn::LoadU(f, terms.bias + row * key_block + j));
+      if (with_terms && terms.bias) number = hn::Add(number, hn::LoadU(f, terms.bias + row * key_block + j));
       if (rule.soft_cap > 0.0f) {
         const Vector cap = hn::Set(f, rule.soft_cap);
         number = hn::Mul(cap, hn::Tanh(f, hn::Div(number, cap)));
@@ -137,7 +139,7 @@ class NarrowPiece {
       const Vector key = hn::Iota(f, static_cast<float>(keys.begin + j));  // exact below 2^24
       const auto inside = hn::And(hn::Ge(key, hn::Set(f, buffers_.begin[row])), hn::Lt(key, hn::Set(f, buffers_.end[row])));
       number = hn::IfThenElse(hn::Or(inside, hn::Lt(key, hn::Set(f, buffers_.sinks[row]))), number, hn::Set(f, minus_infinity));
-      if (terms.allowed) {
+      if (with_terms && terms.allowed) {
         const auto hidden = hn::RebindMask(f, hn::Eq(hn::LoadU(words, terms.allowed + j), hn::Zero(words)));
         number = hn::IfThenElse(hidden, hn::Set(f, minus_infinity), number);
       }
@@ -151,7 +153,8 @@ class NarrowPiece {
   template <bool stats>
   HWY_INLINE void softmax_row(std::size_t row, Range keys) const {
     const Lanes f;
-    const float top = std::max(sums_.top[row], finish_scores(row, keys)), base = top == minus_infinity ? 0.0f : top;
+    const float top_here = has_terms_ ? finish_scores<true>(row, keys) : finish_scores<false>(row, keys);
+    const float top = std::max(sums_.top[row], top_here), base = top == minus_infinity ? 0.0f : top;
     const float keep = hn::GetLane(exp_of_negative(hn::Set(f, sums_.top[row] - base)));
     if (keep != 1.0f) scale_row(sums_.out + row * dim_, dim_, keep);
     Vector sum = hn::Zero(f), scores = hn::Zero(f), distances = hn::Zero(f);
@@ -224,6 +227,7 @@ class NarrowPiece {
   const Rows& sums_;
   const Scores& make_scores_;
   std::size_t rows_, dim_;
+  bool has_terms_;
 };
 
 template <class Numbers, class Scores>

@@ -31,11 +31,14 @@ TEST_P(AttentionConformance, ARowWithoutVisibleKeysIsZero) {
   EXPECT_GT(done, all_choices().size() / 2);
 }
 
-TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
+/// Without and with what a score may hold besides the product, but for terms that meet the query: such models go in one piece.
+const Terms no_terms{}, biases{.distances = 61, .first = -40, .slope = true, .allowed = true};
+
+void splits_change_nothing(const Terms& terms) {
   const Shape other{.heads = 4, .kv_heads = 4, .head_dim = 48, .q_len = 33, .kv_len = 90};
   for (const Choice& choice : all_choices()) {
     SCOPED_TRACE(testing::PrintToString(choice));
-    Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 150, .kv_len = 150, .score = {.window = 70}};
+    Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 150, .kv_len = 150, .score = {.window = 70}, .terms = terms};
     if (Data data(shape); !does(choice, data.problem(choice))) shape.score.window = 0;
     Data whole(shape), split(shape), batched(shape), company(other);
     const AttentionProblem problem = whole.problem(choice);
@@ -62,8 +65,13 @@ TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
   }
 }
 
-TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
-  const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 1200};
+TEST_P(AttentionConformance, SplitsThreadsAndCompanyDoNotChangeABit) {
+  splits_change_nothing(no_terms);
+  splits_change_nothing(biases);
+}
+
+void single_queries_change_nothing(const Terms& terms) {
+  const Shape shape{.heads = 6, .kv_heads = 2, .head_dim = 20, .q_len = 30, .kv_len = 1200, .terms = terms};
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     if (!kernel->split_invariant) continue;
     const Choice choice = chosen(std::string(kernel->name) + ":" + std::string(kernel->example));
@@ -79,6 +87,11 @@ TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
     EXPECT_EQ(single.out, whole.out);
     EXPECT_EQ(single.normalizer, whole.normalizer);
   }
+}
+
+TEST_P(AttentionConformance, OneQueryAmongManyKeysHasTheSameBits) {
+  single_queries_change_nothing(no_terms);
+  single_queries_change_nothing(biases);
 }
 
 /// Quantised caches whose heads end inside a block take one way through a kernel, so that their bits do not depend on splits
@@ -113,6 +126,36 @@ TEST(Attention, KernelsSayWhyTheyDoNotReadAQuantisedCache) {
     const Choice choice = chosen(spelled);
     Data data({.heads = 2, .kv_heads = 1, .head_dim = 8, .q_len = 2, .kv_len = 4, .kv = DType::q8_0});
     EXPECT_EQ(choice.kernel->refuses(data.problem(choice), choice.options), "a cache of f32 or f16 (--kv f32, --kv f16)") << spelled;
+  }
+}
+
+/// What a kernel does not know it refuses, and what fits to no problem nobody takes.
+TEST(Attention, KernelsSayWhyTheyDoNotKnowAScore) {
+  const Shape plain{.heads = 2, .kv_heads = 1, .head_dim = 8, .q_len = 2, .kv_len = 4};
+  Shape biased = plain, met = plain;
+  biased.terms = biases;
+  met.terms = {.positions = 9};
+  for (const char* spelled : {"linear", "performer:features=8"}) {
+    const Choice choice = chosen(spelled);
+    Data data(biased);
+    EXPECT_EQ(choice.kernel->refuses(data.problem(choice), choice.options), "scores without a bias by distance") << spelled;
+  }
+  for (const char* spelled : {"top_k:k=2", "linear", "flash"}) {  // flash knows them for heads with keys of their own
+    const Choice choice = chosen(spelled);
+    Data data(met);
+    EXPECT_NE(choice.kernel->refuses(data.problem(choice), choice.options), "") << spelled;
+  }
+  for (const char* spelled : {"reference", "flash", "gemm", "online_softmax", "top_k:k=2", "sliding_window:window=3"}) {
+    const Choice choice = chosen(spelled);
+    Data data(biased);
+    const AttentionProblem good = data.problem(choice);
+    EXPECT_EQ(choice.kernel->refuses(good, choice.options), "") << spelled;
+    AttentionProblem bad = good;
+    bad.score.allowed.rows = 1;
+    EXPECT_NE(choice.kernel->refuses(bad, choice.options), "") << spelled;
+    bad = good;
+    bad.score.by_distance.slope = bad.score.by_distance.slope.first(1);
+    EXPECT_NE(choice.kernel->refuses(bad, choice.options), "") << spelled;
   }
 }
 
