@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "probes/recording_layout_internal.h"
+
 namespace vitrine {
 namespace {
 
@@ -89,6 +91,7 @@ void read_terms_of_head(const CheckedFile& file, const TermsPlace& place, Record
   head.segment = file.read<float>(group + "/segment", {{0, h, 0}, {2, 1, dim}});
   head.segment_bias = of_head("/segment_bias");
   head.segments = file.read<std::int32_t>("/tokens/segment", {{place.rows.begin}, {place.rows.count}});
+  if (std::ranges::find(head.segments, no_segment) != head.segments.end()) return;  // a text without any
   content.segment = {head.segment.data(), {2, 1, dim}};
   content.segment_bias = {head.segment_bias.data(), {1, dim}};
   content.query_segment = content.key_segment = head.segments;

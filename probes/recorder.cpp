@@ -53,6 +53,7 @@ class FileRecorder : public Recorder {
 
   Access access(const ProbePoint& point) const override { return targets_.contains(point) ? Access::read : Access::none; }
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
+  void see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) override;
   void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
   void end_sequence() override;
   void finish() override;
@@ -77,6 +78,8 @@ class FileRecorder : public Recorder {
     }
   };
   void plan_tokens(TokenTable& table, std::string_view prefix);
+  void plan_relative();
+  void append_rule_rows(std::span<const RowRef> rows, const ScoreRule& rule);
   void append_tokens(TokenTable& table, std::span<const Token> tokens);
   TokenTable& table_of(const ProbePoint& point) { return has_encoder_rows(point) ? encoder_ : text_; }
   void plan_logits();
@@ -105,6 +108,12 @@ class FileRecorder : public Recorder {
   std::vector<std::unique_ptr<RowBuffer>> buffers_;
   std::map<ProbePoint, std::vector<Target>> targets_;
   RowBuffer *log_probability_ = nullptr, *top_id_ = nullptr, *top_value_ = nullptr, *log_sum_ = nullptr;
+  RowBuffer *segment_ = nullptr, *allowed_ = nullptr;  // of a model whose distances meet the queries
+  struct Known {
+    std::size_t positions = 0;
+    bool segments = false;
+  };
+  std::map<AttentionPlace, Known> known_;  // what of them is in the file
   TokenTable text_, encoder_;
   std::vector<std::vector<TokenId>> ids_;          // of sequences in progress and done
   std::map<std::pair<AttentionPlace, int>, std::vector<double>> sums_;  // (attention, statistic) -> [heads]
@@ -122,6 +131,7 @@ FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options
   if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();
   if (options_.attention != AttentionStorage::none) {
+    plan_relative();
     for (const AttentionPlace& place : attention_places(source_.model.spec)) plan_attention(place);
   }
   for (const ProbePoint& point : options_.points) plan_activation(point);
@@ -204,15 +214,31 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
   return point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
+/// What scores take from each token where the distance meets the query.
+void FileRecorder::plan_relative() {
+  const ModelSpec& spec = source_.model.spec;
+  if (!spec.blocks.front().attention.relative) return;
+  segment_ = &add_rows("/tokens/segment", DType::i32);
+  text_.buffers.push_back(segment_);
+  if (!spec.query_stream) return;
+  allowed_ = &add({.name = "/tokens/allowed", .type = DType::i64, .width = BitView::words_of(options_.longest_sequence)});
+  text_.buffers.push_back(allowed_);
+}
+
 void FileRecorder::plan_attention(const AttentionPlace& place) {
   const AttentionSpec& spec = attention_at(source_.model.spec, place);
   const std::string group = attention_group(place);
   const PatternRule rule = rule_of(place.block);
-  ScoreRule terms;
+  RecordingFile::Module module{place, &spec, rule, {}};
   if (place.role == AttentionRole::self) {
-    terms.by_distance = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);
+    module.bias = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);
   }
-  file_.plan_attention({place, &spec, rule, terms});
+  if (spec.relative) {
+    VITRINE_CHECK(options_.longest_sequence > 0);
+    module.reach = options_.longest_sequence - 1;
+    if (spec.relative->furthest > 0) module.reach = std::min(module.reach, spec.relative->furthest);
+  }
+  file_.plan_attention(module);
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
     const ProbePoint point = place.point(site);
     feed(point, add({.name = group + name, .type = type_of(point), .heads = heads, .width = spec.head_dim}));
@@ -294,6 +320,32 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
     is_square(point.site) ? append_square(*target.buffer, point.site, values) : append(*target.buffer, part);
   }
   failed_ = false;
+}
+
+void FileRecorder::see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) {
+  const Stopwatch watch(seconds_);
+  if (!segment_ || failed_ || point.stream != Stream::content) return;
+  failed_ = true;  // until this call has ended well
+  if (point.block == 0) append_rule_rows(rows, rule);
+  const ContentByDistance& content = rule.content;
+  Known& known = known_[place_of(point)];
+  if (content.r.extent(0) > known.positions || (content.has_segments() && !known.segments)) {
+    known = {std::max(known.positions, content.r.extent(0)), known.segments || content.has_segments()};
+    writer_.call([&] { file_.write_positions(place_of(point), content); });
+  }
+  failed_ = false;
+}
+
+void FileRecorder::append_rule_rows(std::span<const RowRef> rows, const ScoreRule& rule) {
+  const ContentByDistance& content = rule.content;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const std::int32_t segment = content.has_segments() ? content.query_segment[r] : no_segment;
+    segment_->append_raw(bytes_of<std::int32_t>({&segment, 1}));
+    if (!allowed_) continue;
+    std::vector<std::uint64_t> words(allowed_->dataset().width(), ~std::uint64_t{0});
+    for (std::size_t word = 0; word < words.size() && !rule.allowed.empty(); ++word) words[word] = rule.allowed.word(r, word * 64);
+    allowed_->append_raw(bytes_of<std::uint64_t>(words));
+  }
 }
 
 void FileRecorder::see_logits(std::span<const RowRef> rows, TensorView<float, 3> values) {

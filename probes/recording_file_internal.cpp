@@ -69,7 +69,13 @@ void RecordingFile::fill_all(const RecorderSource& source, const Json& provenanc
   }
   for (const Module& module : modules_) {
     write_attention_attributes(file_, module.place, *module.spec, module.rule);
-    write_score_terms(file_, attention_group(module.place), module.terms, where_);
+    const std::string group = attention_group(module.place);
+    write_distance_bias(file_, group, module.bias, where_);
+    if (!module.spec->relative) continue;
+    create_positions(file_, group, {module.reach, module.spec->heads, module.spec->head_dim}, where_);
+    if (!names_.contains("/tokens/allowed")) continue;
+    const h5::Handle object(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), H5Gclose);
+    h5::write_attribute(object, "allowed", std::uint64_t{1});
   }
   create_committed();
   if (!modules_.empty()) create_summaries();
@@ -81,7 +87,7 @@ void RecordingFile::fill_all(const RecorderSource& source, const Json& provenanc
 
 /// The oldest one that says all there is.
 std::uint64_t RecordingFile::version() const {
-  const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.terms.by_distance.empty(); };
+  const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.bias.empty() && !module.spec->relative; };
   return std::ranges::all_of(modules_, plain) ? plain_recording_version : recording_version;
 }
 
@@ -134,6 +140,11 @@ void RecordingFile::commit(const Rows& rows) {
   if (has_encoder_) write(encoder_committed_, rows.encoder);  // first: a decoder's rows need theirs
   write(committed_, rows.text);
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+}
+
+void RecordingFile::write_positions(const AttentionPlace& place, const ContentByDistance& content) {
+  const auto module = std::ranges::find(modules_, place, &Module::place);
+  vitrine::write_positions(file_, attention_group(place), {module->reach, module->spec->heads, module->spec->head_dim}, content, where_);
 }
 
 void RecordingFile::reopen(RowDataset& dataset, unsigned flags) {

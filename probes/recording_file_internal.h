@@ -25,7 +25,8 @@ class RecordingFile {
     AttentionPlace place;
     const AttentionSpec* spec;
     PatternRule rule;
-    ScoreRule terms;  ///< by_distance alone is looked at; what it looks at must stay
+    DistanceBias bias;      ///< what it looks at must stay
+    std::size_t reach = 0;  ///< of positions that the query meets, where the model has them
   };
   void plan_attention(const Module& module) { modules_.push_back(module); }
   void plan_link(const std::string& name, const std::string& existing);
@@ -42,6 +43,8 @@ class RecordingFile {
     std::uint64_t text = 0, encoder = 0;
   };
   void commit(const Rows& rows);
+  /// The positions that an attention's queries meet, as far as they are known now.
+  void write_positions(const AttentionPlace& place, const ContentByDistance& content);
   /// RowDataset::promote with everything around it: SWMR forbids new datasets, so it ends for a moment; readers that
   /// follow the file open it anew (FORMAT.md).
   std::vector<std::byte> promote(RowDataset& dataset, std::size_t rows);

@@ -1,11 +1,13 @@
 #include "probes/recording_layout_internal.h"
 
+#include "core/base/error.h"
+
 namespace vitrine {
 namespace {
 
 /// The numbers of a view, dense.
 template <std::size_t Rank>
-void write_view(hid_t file, const std::string& name, TensorView<const float, Rank> view, std::string_view where) {
+std::vector<float> dense(TensorView<const float, Rank> view) {
   std::vector<float> numbers;
   numbers.reserve(view.size());
   const auto add = [&](const float* row, std::size_t step, std::size_t count) {
@@ -18,7 +20,10 @@ void write_view(hid_t file, const std::string& name, TensorView<const float, Ran
   } else {
     for (std::size_t i = 0; i < view.extent(0); ++i) add(&view(i, 0), view.stride(1), view.extent(1));
   }
-  const std::vector<hsize_t> shape(view.shape().begin(), view.shape().end());
+  return numbers;
+}
+
+void write_all(hid_t file, const std::string& name, const std::vector<hsize_t>& shape, std::span<const float> numbers, std::string_view where) {
   h5::create_numbers(file, name, shape, where);
   h5::write_numbers(file, name, 0, numbers, where);
 }
@@ -131,27 +136,34 @@ void write_attention_attributes(hid_t file, const AttentionPlace& place, const A
   }
 }
 
-void write_score_terms(hid_t file, const std::string& group, const ScoreRule& score, std::string_view where) {
+void write_distance_bias(hid_t file, const std::string& group, const DistanceBias& bias, std::string_view where) {
   const h5::Handle object(H5Gopen2(file, group.c_str(), H5P_DEFAULT), H5Gclose);
-  const DistanceBias& bias = score.by_distance;
   if (!bias.table.empty()) {
     h5::write_attribute(object, "distance_first", static_cast<std::int64_t>(bias.first));
-    write_view(file, group + "/distance_bias", bias.table, where);
+    write_all(file, group + "/distance_bias", {bias.table.extent(0), bias.table.extent(1)}, dense(bias.table), where);
   }
-  if (!bias.slope.empty()) {
-    const hsize_t heads[] = {bias.slope.size()};
-    h5::create_numbers(file, group + "/distance_slope", heads, where);
-    h5::write_numbers(file, group + "/distance_slope", 0, bias.slope, where);
-  }
-  const ContentByDistance& content = score.content;
-  if (content.empty()) return;
-  h5::write_attribute(object, "positions_first", static_cast<std::int64_t>(content.first));
-  write_view(file, group + "/positions", content.r, where);
-  write_view(file, group + "/key_bias", content.key_bias, where);
-  write_view(file, group + "/positions_bias", content.distance_bias, where);
+  if (!bias.slope.empty()) write_all(file, group + "/distance_slope", {bias.slope.size()}, bias.slope, where);
+}
+
+void create_positions(hid_t file, const std::string& group, const PositionsShape& shape, std::string_view where) {
+  const h5::Handle object(H5Gopen2(file, group.c_str(), H5P_DEFAULT), H5Gclose);
+  h5::write_attribute(object, "positions_first", -static_cast<std::int64_t>(shape.reach));
+  const hsize_t positions[] = {2 * shape.reach + 1, shape.heads, shape.head_dim}, biases[] = {shape.heads, shape.head_dim},
+                segments[] = {2, shape.heads, shape.head_dim};
+  h5::create_numbers(file, group + "/positions", positions, where);
+  h5::create_numbers(file, group + "/segment", segments, where);
+  for (const char* name : {"/key_bias", "/positions_bias", "/segment_bias"}) h5::create_numbers(file, group + name, biases, where);
+}
+
+void write_positions(hid_t file, const std::string& group, const PositionsShape& shape, const ContentByDistance& content, std::string_view where) {
+  const std::ptrdiff_t first = content.first + static_cast<std::ptrdiff_t>(shape.reach);
+  VITRINE_CHECK(first >= 0 && static_cast<std::size_t>(first) + content.r.extent(0) <= 2 * shape.reach + 1);
+  h5::write_numbers(file, group + "/positions", static_cast<hsize_t>(first), dense(content.r), where);
+  h5::write_numbers(file, group + "/key_bias", 0, dense(content.key_bias), where);
+  h5::write_numbers(file, group + "/positions_bias", 0, dense(content.distance_bias), where);
   if (!content.has_segments()) return;
-  write_view(file, group + "/segment", content.segment, where);
-  write_view(file, group + "/segment_bias", content.segment_bias, where);
+  h5::write_numbers(file, group + "/segment", 0, dense(content.segment), where);
+  h5::write_numbers(file, group + "/segment_bias", 0, dense(content.segment_bias), where);
 }
 
 std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {

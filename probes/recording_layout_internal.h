@@ -52,9 +52,17 @@ std::vector<ResidualLink> residual_links(const ModelSpec& spec);
 
 void write_root_attributes(hid_t file, const RecorderSource& source, const Json& provenance, std::uint64_t version);
 void write_attention_attributes(hid_t file, const AttentionPlace& place, const AttentionSpec& spec, const PatternRule& rule);
-/// What a score holds besides the product (FORMAT.md): biases by distance; positions that the query meets, whose numbers are
-/// written when they are known.
-void write_score_terms(hid_t file, const std::string& group, const ScoreRule& score, std::string_view where);
+/// What a score holds besides the product (FORMAT.md).
+void write_distance_bias(hid_t file, const std::string& group, const DistanceBias& bias, std::string_view where);
+/// Datasets of positions that the query meets, up to `reach` on both sides; their numbers are written when they are known.
+struct PositionsShape {
+  std::size_t reach = 0, heads = 0, head_dim = 0;
+};
+void create_positions(hid_t file, const std::string& group, const PositionsShape& shape, std::string_view where);
+/// @param content  whose distances lie inside the reach
+void write_positions(hid_t file, const std::string& group, const PositionsShape& shape, const ContentByDistance& content, std::string_view where);
+/// The segment of tokens of a text that has none.
+constexpr std::int32_t no_segment = -1;
 /// DIMENSION_LABELS, as h5py shows them in `dataset.dims[0].label`.
 void write_axis_labels(hid_t dataset, const std::vector<const char*>& labels, std::string_view where);
 /// The names of the axes of a dataset of rows; none for borders and bytes, which are no rows of tokens.

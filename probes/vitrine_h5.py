@@ -10,6 +10,7 @@
 Conventions: positions are axis 0 everywhere; sequences lie one behind the other, run.borders marks them.
 """
 import json
+import re
 
 import h5py
 import numpy as np
@@ -65,26 +66,44 @@ class Run:
             raise ValueError(f"{path}: expected format version 1 or 2, found {self.file.attrs['format_version']}")
         self.finished = bool(self.file.attrs["finished"])
         self.provenance = json.loads(self.file.attrs["provenance"])
-        self.rows = int(self.file["sequences/committed"][0])  # rows behind it do not exist
-        borders = self.file["sequences/offset"][:].astype(int)
-        begun = len(borders) - 1 if self.finished else int(np.searchsorted(borders, self.rows, "left"))  # before the last row
-        self.borders = np.minimum(borders[: begun + 1], self.rows)
+        self.rows, self.borders = self._table("")
+        self.encoder_rows, self.encoder_borders = self._table("encoder/") if "encoder" in self.file else (0, None)
+
+    def _table(self, prefix):
+        """Committed rows and borders of the sequences; rows behind them do not exist."""
+        rows = int(self.file[f"{prefix}sequences/committed"][0])
+        borders = self.file[f"{prefix}sequences/offset"][:].astype(int)
+        begun = len(borders) - 1 if self.finished else int(np.searchsorted(borders, rows, "left"))  # before the last row
+        return rows, np.minimum(borders[: begun + 1], rows)
 
     def names(self):
         """Every activation of the file."""
         return sorted(self.file["activations"]) + (["logits"] if "logits" in self.file else [])
 
-    def _span(self, sequence):
-        return int(self.borders[sequence]), int(self.borders[sequence + 1])
+    def _span(self, sequence, encoder=False):
+        borders = self.encoder_borders if encoder else self.borders
+        return int(borders[sequence]), int(borders[sequence + 1])
+
+    def _of_encoder(self, name):
+        """Whether an activation's rows are the encoder's."""
+        return name.startswith("encoder.") or name.endswith((".cross_attn.hook_k", ".cross_attn.hook_v", ".cross_attn.hook_rot_k"))
+
+    def _module(self, layer):
+        """A name below /attention: given, or that of a layer's attention to its own text."""
+        return layer if isinstance(layer, str) else f"blocks.{layer}.attn" if self.encoder_borders is None else f"decoder.blocks.{layer}.attn"
+
+    def _spans(self, module, sequence):
+        """Rows of a module's queries and of its keys."""
+        return self._span(sequence, module.startswith("encoder.")), self._span(sequence, module.startswith("encoder.") or module.endswith(".cross_attn"))
 
     def __getitem__(self, name):
         """An activation by its hook name, all sequences, as float32."""
         where = name if name == "logits" else f"activations/{name}"
-        return self.file[where][: self.rows].astype(np.float32)
+        return self.file[where][: self.encoder_rows if self._of_encoder(name) else self.rows].astype(np.float32)
 
     def sequence(self, name, sequence=0):
         """Rows of one sequence of an activation."""
-        begin, end = self._span(sequence)
+        begin, end = self._span(sequence, self._of_encoder(name))
         where = name if name == "logits" else f"activations/{name}"
         return self.file[where][begin:end].astype(np.float32)
 
@@ -104,18 +123,20 @@ class Run:
         ]
 
     def modules(self):
-        """Names below /attention in block order."""
-        return sorted(self.file["attention"], key=lambda name: int(name.split(".")[1])) if "attention" in self.file else []
+        """Names below /attention in the order of the forward pass."""
+        order = lambda name: (not name.startswith("encoder."), int(re.search(r"blocks\.(\d+)\.", name).group(1)), name.endswith("cross_attn"))
+        return sorted(self.file["attention"], key=order) if "attention" in self.file else []
 
     def scores(self, layer, head, sequence=0, rows=None, keys=None):
-        """A tile of the scores before the softmax, [query, key]; -inf where masked."""
-        group = self.file[f"attention/blocks.{layer}.attn"]
+        """A tile of the scores before the softmax, [query, key]; -inf where masked. `layer` may be a name of modules()."""
+        module = self._module(layer)
+        group = self.file[f"attention/{module}"]
         rule = dict(group.attrs)
-        begin, end = self._span(sequence)
-        rows, keys = rows or (0, end - begin), keys or (0, end - begin)
+        (begin, end), (first_key, last_key) = self._spans(module, sequence)
+        rows, keys = rows or (0, end - begin), keys or (0, last_key - first_key)
         shared = int(rule["heads"]) // int(rule["kv_heads"])
         q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float64)
-        k = group["k"][begin + keys[0] : begin + keys[1], head // shared].astype(np.float64)
+        k = group["k"][first_key + keys[0] : first_key + keys[1], head // shared].astype(np.float64)
         if "key_bias" in group:
             q = (q.astype(np.float32) + group["key_bias"][head]).astype(np.float64)
         if rule.get("rule_bf16", 0):
@@ -141,7 +162,7 @@ class Run:
         if rule["rule_window"]:
             visible &= (distance < rule["rule_window"]) | (key < rule["rule_sinks"])
         if rule["rule"] == 4:
-            visible &= _blocks(rule, rows, end - begin)[:, keys[0] : keys[1]]
+            visible &= _blocks(rule, rows, last_key - first_key)[:, keys[0] : keys[1]]
         if rule.get("allowed", 0):
             bits = self.file["tokens/allowed"][begin + rows[0] : begin + rows[1]].astype("<u8").view(np.uint8)
             visible &= np.unpackbits(bits, axis=1, bitorder="little")[:, keys[0] : keys[1]].astype(bool)
@@ -158,8 +179,8 @@ class Run:
         places = _nearest(np.arange(*keys)[None, :] - np.arange(*rows)[:, None], group.attrs["positions_first"], len(positions))
         products = (q + group["positions_bias"][head]).astype(np.float64) @ positions.T
         terms = np.take_along_axis(products, places, axis=1)
-        if "segment" in group:
-            segments = self.file["tokens/segment"]
+        segments = self.file["tokens/segment"] if "segment" in group else None
+        if segments is not None and (segments[begin + rows[0] : begin + rows[1]] >= 0).all():  # -1: a text without segments
             other = segments[begin + rows[0] : begin + rows[1]][:, None] != segments[begin + keys[0] : begin + keys[1]][None, :]
             each = (q + group["segment_bias"][head]).astype(np.float64) @ group["segment"][:, head].astype(np.float64).T
             terms = terms + np.where(other, each[:, 1:2], each[:, 0:1])
@@ -168,9 +189,10 @@ class Run:
     def pattern(self, layer, head, sequence=0, rows=None, keys=None):
         """A tile of the attention weights, [query, key], rebuilt from the factors."""
         scores = self.scores(layer, head, sequence, rows, keys)
-        begin, end = self._span(sequence)
+        module = self._module(layer)
+        begin, end = self._spans(module, sequence)[0]
         rows = rows or (0, end - begin)
-        group = self.file[f"attention/blocks.{layer}.attn"]
+        group = self.file[f"attention/{module}"]
         normalizer = group["normalizer"][begin + rows[0] : begin + rows[1], head].astype(np.float64)[:, None]
         with np.errstate(invalid="ignore"):
             return np.where(np.isneginf(normalizer), 0.0, np.exp(scores - normalizer)).astype(np.float32)
@@ -180,8 +202,9 @@ class Run:
         table = []
         for name in self.modules():
             group = self.file[f"attention/{name}"]
-            columns = {s: group[s][: self.rows].mean(axis=0, dtype=np.float64) for s in ("entropy", "distance", "first_key")}
-            layer = int(name.split(".")[1])
-            table += [{"layer": layer, "head": head, **{s: float(v[head]) for s, v in columns.items()}}
+            rows = self.encoder_rows if name.startswith("encoder.") else self.rows
+            columns = {s: group[s][:rows].mean(axis=0, dtype=np.float64) for s in ("entropy", "distance", "first_key")}
+            layer = int(re.search(r"blocks\.(\d+)\.", name).group(1))
+            table += [{"module": name, "layer": layer, "head": head, **{s: float(v[head]) for s, v in columns.items()}}
                       for head in range(int(group.attrs["heads"]))]
         return table

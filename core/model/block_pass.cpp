@@ -348,6 +348,9 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     problem.score.allowed = asked.allowed;
     if (!content.empty()) add_content(content, asked.content, problem.score);
     if (role == AttentionRole::self) problem.score.by_distance = distance_bias(spec_, context_.model.weights, index);
+    if (!content.empty() && context_.taps.wants(at(index, Site::rot_q))) {
+      context_.taps.show_rule(at(index, Site::rot_q), std::span(rows_.rows).subspan(row, count), problem.score);
+    }
     if (wants_normalizer) problem.normalizer = log_sums.slice(row, count);
     if (wants_threshold) problem.threshold = thresholds.slice(row, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(row, 0)), {count, spec.heads}};

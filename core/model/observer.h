@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/model/probe_point.h"
+#include "core/model/score_rule.h"
 #include "core/tensor/tensor_view.h"
 
 namespace vitrine {
@@ -33,6 +34,11 @@ class Observer {
   /// @param rows    [rows]
   /// @param values  [rows, heads, width], strided; dies with the call
   virtual void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) = 0;
+
+  /// What the scores of a block's attention are made of besides queries and keys, where they depend on the text: once for the
+  /// rows of each sequence, before their factors are multiplied. What the rule looks at dies with the call.
+  /// @param point  its rotated queries
+  virtual void see_rule(const ProbePoint& /*point*/, std::span<const RowRef> /*rows*/, const ScoreRule& /*rule*/) {}
 };
 
 /// For each point who wants it; a point that nobody wants costs one bit test.
@@ -55,6 +61,7 @@ class TapPlan {
   }
   /// Shows the values to every observer of the point, in pieces of at most 512 rows.
   void show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const;
+  void show_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) const;
 
  private:
   /// Self attention and all else, cross attention, the query stream; the encoder last.

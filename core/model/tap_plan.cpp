@@ -32,4 +32,10 @@ void TapPlan::show(const ProbePoint& point, std::span<const RowRef> rows, Tensor
   }
 }
 
+void TapPlan::show_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) const {
+  for (Observer* observer : observers_) {
+    if (observer->access(point) != Access::none) observer->see_rule(point, rows, rule);
+  }
+}
+
 }  // namespace vitrine

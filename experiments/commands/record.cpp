@@ -40,7 +40,26 @@ std::string command_line() {
   return words;
 }
 
-RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs) {
+using Sequences = std::vector<std::vector<TokenId>>;
+
+/// What goes through the model, or through the decoder beside the texts that its encoder reads.
+Sequences sequences_of(const Session& session, const Options& options, std::span<const InputText> inputs) {
+  Sequences sequences;
+  const std::vector<int>& said = options.text.decoder_ids;
+  if (!session.has_encoder() && !said.empty()) throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
+  for (const InputText& input : inputs) {
+    if (!session.has_encoder()) {
+      sequences.push_back(ids_of(input.tokens));
+    } else if (said.empty()) {
+      sequences.push_back(shifted_right(session.model(), {}));
+    } else {
+      sequences.emplace_back(said.begin(), said.end());
+    }
+  }
+  return sequences;
+}
+
+RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
   RecorderOptions result;
   result.path = options.output;
   result.attention = choice<AttentionStorage>("--attention", options.attention,
@@ -51,12 +70,13 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
                                     {"bf16", StoreType::bf16}});
   choice<int>("--compress", options.compress, {{"none", 0}});
   result.points = select_points(session.model().spec, options.points);
-  for (std::size_t block = 0; result.attention == AttentionStorage::dense && block < session.model().spec.blocks.size(); ++block) {
-    result.points.push_back({.block = static_cast<int>(block), .site = Site::pattern});
+  for (const ProbePoint& point : all_points(session.model().spec)) {
+    const bool map = point.site == Site::pattern && point.stream == Stream::content;
+    if (map && result.attention == AttentionStorage::dense) result.points.push_back(point);
   }
-  for (const InputText& input : inputs) {
-    result.longest_sequence = std::max(result.longest_sequence, input.tokens.size());
-    result.expected_rows += input.tokens.size();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    result.longest_sequence = std::max({result.longest_sequence, inputs[i].tokens.size(), sequences[i].size()});
+    result.expected_rows += sequences[i].size();
   }
   result.kv_format = session.kv_format();
   result.provenance = session.signature();
@@ -102,16 +122,33 @@ Json result_of(const Recorder& recorder, const Options& options, double seconds)
   return json.set("datasets", datasets);
 }
 
+/// Tokens of which no text is known.
+std::vector<Token> plain_tokens(std::span<const TokenId> ids) {
+  std::vector<Token> tokens;
+  for (const TokenId id : ids) tokens.push_back({id, 0, 0});
+  return tokens;
+}
+
 /// Every text is a sequence of the one recording, an empty one too.
-void record(Session& session, Recorder& recorder, std::span<const InputText> inputs) {
+void record(Session& session, Recorder& recorder, std::span<const InputText> inputs, const Sequences& sequences) {
   Observer* observers[] = {&recorder};
   const TapPlan taps(session.model().spec, observers);
-  std::vector<std::vector<TokenId>> sequences;
-  for (const InputText& input : inputs) sequences.push_back(ids_of(input.tokens));
+  const bool beside = session.has_encoder();
+  Sequences texts;
+  std::vector<std::vector<std::int32_t>> types;
+  for (const InputText& input : inputs) {
+    texts.push_back(ids_of(input.tokens));
+    types.push_back(beside ? std::vector<std::int32_t>() : types_of(session.model(), input));
+  }
   std::size_t begin = 0;
-  for (const std::size_t end : batch_ends(sequences)) {
-    for (std::size_t s = begin; s < end; ++s) recorder.begin_sequence(inputs[s].tokens);
-    session.run_batch(std::span(sequences).subspan(begin, end - begin), taps, {}, static_cast<std::uint32_t>(begin));
+  for (const std::size_t end : batch_ends(texts)) {
+    const std::size_t count = end - begin;
+    for (std::size_t s = begin; s < end; ++s) {
+      beside ? recorder.begin_sequence(plain_tokens(sequences[s]), inputs[s].tokens) : recorder.begin_sequence(inputs[s].tokens);
+    }
+    const auto first = static_cast<std::uint32_t>(begin);
+    if (beside) session.encode_batch(std::span(texts).subspan(begin, count), taps, {}, first);
+    session.run_batch(std::span(sequences).subspan(begin, count), taps, {}, {first, std::span(types).subspan(begin, count)});
     recorder.end_sequence();
     session.run().step("record", end, sequences.size());
     begin = end;
@@ -135,10 +172,11 @@ void run(const Options& options) {
   require_context(session.model(), inputs);
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
-  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs));
+  const Sequences sequences = sequences_of(session, options, inputs);
+  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs, sequences));
   const auto start = std::chrono::steady_clock::now();
   try {
-    record(session, *recorder, inputs);
+    record(session, *recorder, inputs, sequences);
   } catch (const Cancelled&) {
     std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.output.c_str());
     throw;
@@ -161,6 +199,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
+  declare_decoder_ids(app, options->text);
   app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
   app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");

@@ -44,6 +44,14 @@ struct TinyModel {
     const ForwardContext context{model, *ops, kernel, workspace, progress, taps};
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       Segment segment{.sequence = static_cast<std::uint32_t>(s), .ids = sequences[s], .types = {}};
+      if (s < types.size()) segment.types = types[s];
+      if (s < allowed.size()) segment.allowed = allowed[s];
+      KvCache memory(model.spec, kv_format, AttentionRole::cross);
+      if (s < sources.size()) {
+        const Segment source{.sequence = segment.sequence, .ids = sources[s], .memory = &memory};
+        encode(context, {&source, 1}, {});
+        segment.memory = &memory;
+      }
       KvCache cache(model.spec, kv_format);
       if (model.spec.causal()) segment.cache = &cache;
       forward(context, {&segment, 1}, {});
@@ -56,6 +64,9 @@ struct TinyModel {
   Model model;
   Workspace workspace;
   Run progress;
+  std::vector<std::vector<TokenId>> sources{};  ///< of an encoder-decoder, one for each sequence
+  std::vector<std::vector<std::int32_t>> types{};
+  std::vector<BitView> allowed{};
 };
 
 inline std::vector<Token> tokens_of(std::span<const TokenId> ids) {
@@ -69,7 +80,9 @@ inline std::unique_ptr<Recorder> record(TinyModel& tiny, std::span<const std::ve
                                         RecorderOptions options, Observer* also = nullptr) {
   const KvFormat kv_format = options.kv_format;
   auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, std::move(options));
-  for (const auto& ids : sequences) recorder->begin_sequence(tokens_of(ids));
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    recorder->begin_sequence(tokens_of(sequences[s]), s < tiny.sources.size() ? tokens_of(tiny.sources[s]) : std::vector<Token>());
+  }
   std::vector<Observer*> observers{recorder.get()};
   if (also) observers.push_back(also);
   tiny.run(sequences, observers, kv_format);

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
+#include "probes/analysis.h"
 #include "probes/recording.h"
 #include "probes/recording_layout_internal.h"
 #include "tests/probes/recorded_run.h"
@@ -86,10 +87,68 @@ TEST(RecordedTerms, FilesWithoutThemKeepTheOlderVersion) {
   EXPECT_EQ(version_of(file.path), 1u);
 }
 
+/// Self attention of both stacks, and cross attention, whose queries and keys are of texts of other lengths.
+TEST(RecordedTerms, AnEncoderDecoderHasTwoTexts) {
+  for (const char* name : {"encoder_decoders/bart", "encoder_decoders/t5"}) {
+    SCOPED_TRACE(name);
+    TinyModel tiny(name);
+    tiny.sources = {{3, 17, 2, 5, 5, 21, 9, 17, 2, 30, 2}, {9, 9, 1, 22, 14, 8, 8, 8, 5, 4, 3, 2, 9, 1, 1, 2}};
+    const std::vector<std::vector<TokenId>> said{{2, 5, 9, 12}, {2, 7, 7, 7, 1, 6, 9}};
+    const ScratchFile file("encoder");
+    Keeper keeper;
+    RecorderOptions options = options_for(tiny, file.path);
+    options.longest_sequence = 16;
+    record(tiny, said, options, &keeper)->finish();
+    EXPECT_EQ(version_of(file.path), 2u);
+    const auto recording = Recording::open(file.path);
+    ASSERT_TRUE(recording->has_encoder());
+    EXPECT_EQ(recording->token_ids(1, Recording::Side::encoder), tiny.sources[1]);
+    EXPECT_EQ(recording->token_ids(1), said[1]);
+    EXPECT_LT(largest_difference(*recording, keeper), 1e-5);
+    const std::size_t blocks = tiny.model.spec.blocks.size();
+    EXPECT_EQ(recording->modules().size(), tiny.model.spec.encoder.front().blocks.size() + 2 * blocks);
+    EXPECT_EQ(own_modules(*recording).size(), blocks);
+    std::size_t across = 0;
+    for (const Recording::Module& module : recording->modules()) across += module.queries != module.keys ? 1 : 0;
+    EXPECT_EQ(across, blocks);
+    for (const Recording::Dataset& dataset : recording->activations()) {
+      const std::string hook = dataset.name == "/logits" ? "logits" : dataset.name.substr(13);
+      EXPECT_EQ(recording->activation(dataset, {0, dataset.shape[0]}), keeper.seen.at(hook)) << hook;
+    }
+    vitrine::Run progress;
+    for (const HeadRow& row : head_table(*recording, tiny.pool, progress)) {
+      if (row.module.find("cross_attn") == std::string::npos) continue;
+      for (std::size_t s = 0; s < row.scores.size(); ++s) {
+        EXPECT_EQ(row.scores[s].has_value(), !all_head_scores()[s]->within_text) << all_head_scores()[s]->name;
+      }
+    }
+  }
+}
+
+/// Distances that meet the query; texts with segments and without, the second one longer; an order of tokens.
+TEST(RecordedTerms, XlnetsMapsComeBack) {
+  TinyModel tiny("encoders/xlnet");
+  const std::vector<std::vector<TokenId>> texts{{3, 17, 4, 5, 5, 21}, {9, 9, 1, 22, 14, 9, 9, 1, 22, 14, 11, 3}};
+  tiny.types = {{0, 0, 1, 1, 1, 0}, {}};
+  const std::vector<std::uint64_t> order{0b000000, 0b000101, 0b000001, 0b010111, 0b000111, 0b011111};
+  tiny.allowed = {{order.data(), 6, 6, 1, 0}, {}};
+  const ScratchFile file("xlnet");
+  Keeper keeper;
+  RecorderOptions options = options_for(tiny, file.path);
+  options.longest_sequence = 12;
+  record(tiny, texts, options, &keeper)->finish();
+  const auto recording = Recording::open(file.path);
+  EXPECT_EQ(recording->modules().front().positions, 23u);
+  EXPECT_TRUE(recording->modules().front().allowed);
+  EXPECT_LT(largest_difference(*recording, keeper), 1e-5);
+  EXPECT_FALSE(recording->head(recording->modules().front(), 0, 0)->factors.score.content.segment.empty());
+  EXPECT_TRUE(recording->head(recording->modules().front(), 0, 1)->factors.score.content.segment.empty());
+}
+
 /// A recording of a bidirectional model, to whose first attention terms in which the distance meets the query are added.
 class WithPositions {
  public:
-  static constexpr std::size_t positions = 9;
+  static constexpr std::size_t positions = 11;
 
   explicit WithPositions(const std::string& name) : file_(name), tiny_("bert") {
     RecorderOptions options = options_for(tiny_, file_.path);
@@ -116,7 +175,9 @@ class WithPositions {
   /// Adds what there is, then lets `change` damage it.
   void write(const std::function<void(hid_t)>& change = {}) {
     const h5::Handle file(H5Fopen(file_.path.c_str(), H5F_ACC_RDWR, h5::access_properties()), H5Fclose);
-    write_score_terms(file, group, rule(), "test");
+    const PositionsShape shape{5, heads_, dim_};
+    create_positions(file, group, shape, "test");
+    write_positions(file, group, shape, rule().content, "test");
     add("/tokens/segment", H5T_STD_I32LE, H5T_NATIVE_INT32, {rows()}, segments.data(), file);
     add("/tokens/allowed", H5T_STD_U64LE, H5T_NATIVE_UINT64, {rows(), 1}, allowed.data(), file);
     const h5::Handle object(H5Gopen2(file, group, H5P_DEFAULT), H5Gclose);

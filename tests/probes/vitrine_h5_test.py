@@ -73,4 +73,18 @@ for kernel in ("flash", "top_k:k=3", "sliding_window:window=4"):
     run = vitrine_h5.Run(other)
     assert run.file.attrs["format_version"] == 2 and "distance_slope" in run.file["attention/blocks.0.attn"]
     assert check_heads(run) > 0
+
+golden = pathlib.Path(__file__).resolve().parents[1] / "golden"
+for model, flags in (("encoders/xlnet", []), ("encoder_decoders/t5", ["--decoder-ids", "0,5,9,12"]), ("encoder_decoders/bart", ["--decoder-ids", "2,5,9"])):
+    other = folder / "h5_sides_test.h5"
+    subprocess.run([vitrine, "record", str(golden / model / "model"), "--ids", "3,17,4,5,9,2,11", "--precision", "exact", "--points", "v,z", "-o", str(other)] + flags,
+                   check=True, capture_output=True)
+    run, sides = vitrine_h5.Run(other), set()
+    for name in run.modules():
+        v, z = run[f"{name}.hook_v"], run[f"{name}.hook_z"]
+        for head in range(z.shape[1]):
+            pattern = run.pattern(name, head)
+            sides.add(pattern.shape)
+            assert np.allclose(pattern @ v[:, head], z[:, head], atol=1e-5), (model, name, head)
+    assert len(sides) == (3 if flags else 1) and len(run.head_table()) == sum(run.file["attention"][n].attrs["heads"] for n in run.modules())
 print(f"{checked} heads, {len(run.names())} activations agree")
