@@ -3,41 +3,22 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <filesystem>
-#include <limits>
-#include <map>
-#include <ostream>
 #include <string>
 #include <vector>
 
-#include "core/checkpoint/checkpoint.h"
 #include "core/decode/generation_defaults.h"
 #include "core/model/forward.h"
 #include "core/model/model.h"
-#include "core/model/observer.h"
-#include "core/model/probe_point.h"
 #include "kernels/kernels.h"
+#include "tests/golden/golden_values.h"
 
 namespace vitrine {
 namespace {
 
-constexpr double tolerance = 1e-5;
-constexpr double least_cosine = 0.999999;
-
-using Values = std::map<std::string, std::vector<float>>;
-
-struct Case {
-  std::filesystem::path folder;
-  std::string model;  // below the folder
-  std::string kernel;
-};
-void PrintTo(const Case& tested, std::ostream* stream) { *stream << tested.folder.filename().string() << "/" << tested.model << " with " << tested.kernel; }
-
 /// Every folder of a model, with every kernel that computes exact attention.
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<GoldenCase> cases() {
+  std::vector<GoldenCase> all;
   for (const char* group : {"encoders", "encoder_decoders"}) {
     const auto folder = std::filesystem::path(VITRINE_TEST_DATA) / "golden" / group;
     if (!std::filesystem::is_directory(folder)) continue;
@@ -47,41 +28,6 @@ std::vector<Case> cases() {
     }
   }
   return all;
-}
-
-/// Every point that the model has, maps too, rows appended in their order.
-class Collector : public Observer {
- public:
-  Access access(const ProbePoint&) const override { return Access::read; }
-  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
-    EXPECT_EQ(rows.size(), values.extent(0)) << point_name(point);
-    EXPECT_EQ(parse_point(point_name(point)).value_or(ProbePoint{}).site, point.site) << point_name(point);
-    auto& target = seen[point_name(point)];
-    for (std::size_t row = 0; row < values.extent(0); ++row) {
-      for (std::size_t head = 0; head < values.extent(1); ++head) {
-        for (std::size_t column = 0; column < values.extent(2); ++column) target.push_back(values(row, head, column));
-      }
-    }
-  }
-  Values seen;
-};
-
-struct Expected {
-  std::map<std::string, std::vector<std::int32_t>> inputs;
-  Values values;
-};
-
-Expected read_expected(const std::filesystem::path& path) {
-  Expected expected;
-  for (const NamedTensor& tensor : open_checkpoint(path).tensors) {
-    const std::size_t count = tensor.weight.rows * tensor.weight.cols;
-    const auto copy_to = [&](auto& target) {
-      target.resize(count);
-      std::memcpy(target.data(), tensor.weight.data, count * 4);
-    };
-    tensor.weight.type == DType::f32 ? copy_to(expected.values[tensor.name]) : copy_to(expected.inputs[tensor.name]);
-  }
-  return expected;
 }
 
 /// Numbers that are 0 or 1 as bits, [count, count].
@@ -102,7 +48,7 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   const KernelChoice kernel = choose_attention_kernel(kernel_name);
   Workspace workspace;
   Run run;
-  Collector collector;
+  Collector collector(Access::read);
   Observer* observers[] = {&collector};
   const TapPlan taps(model.spec, observers);
   const ForwardContext context{model, *ops, kernel, workspace, run, taps};
@@ -116,7 +62,7 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
     pooled.insert(pooled.end(), readout.pooled.begin(), readout.pooled.end());
     labels.insert(labels.end(), readout.labels.begin(), readout.labels.end());
   };
-  Segment segment{.ids = expected.inputs.at("input_ids")};
+  Segment segment{.ids = expected.ids()};
   if (expected.inputs.contains("token_types")) segment.types = expected.inputs.at("token_types");
   std::vector<std::uint64_t> words;
   if (expected.inputs.contains("allowed")) segment.allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size(), words);
@@ -136,27 +82,6 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
     EXPECT_TRUE(collector.seen.contains(point_name(point))) << point_name(point) << " was never shown";
   }
   return std::move(collector.seen);
-}
-
-/// Relative error (Frobenius, finite entries) and cosine; places of -inf must coincide.
-void expect_close(const std::string& name, const std::vector<float>& found, const std::vector<float>& expected) {
-  ASSERT_EQ(found.size(), expected.size()) << name;
-  double difference = 0, found_square = 0, expected_square = 0, product = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const double a = found[i], b = expected[i];
-    if (std::isinf(b) || std::isinf(a)) {
-      ASSERT_EQ(a, b) << name << " at " << i;
-      continue;
-    }
-    ASSERT_FALSE(std::isnan(a)) << name << " at " << i;
-    difference += (a - b) * (a - b);
-    found_square += a * a;
-    expected_square += b * b;
-    product += a * b;
-  }
-  ASSERT_GT(expected_square, 0) << name;
-  EXPECT_LE(std::sqrt(difference / expected_square), tolerance) << name;
-  EXPECT_GE(product / std::sqrt(found_square * expected_square), least_cosine) << name;
 }
 
 /// What a decoder makes of a source, greedily, as its generation_config.json says; the start before it, and how it ends.
@@ -183,10 +108,10 @@ std::vector<TokenId> generated(const std::filesystem::path& path, std::span<cons
   return ids;
 }
 
-class GoldenEncoders : public testing::TestWithParam<Case> {};
+class GoldenEncoders : public testing::TestWithParam<GoldenCase> {};
 
 TEST_P(GoldenEncoders, EqualTransformers) {
-  const Expected expected = read_expected(GetParam().folder / "expected.safetensors");
+  const Expected expected = read_expected(GetParam().folder);
   const Values seen = observe(GetParam().folder / GetParam().model, GetParam().kernel, expected);
   for (const auto& [name, values] : expected.values) {
     ASSERT_TRUE(seen.contains(name)) << name << " is none of this program's points";
@@ -201,22 +126,22 @@ TEST_P(GoldenEncoders, EqualTransformers) {
   }
 }
 
-class GoldenTexts : public testing::TestWithParam<Case> {};
+class GoldenTexts : public testing::TestWithParam<GoldenCase> {};
 
 TEST_P(GoldenTexts, EqualTransformers) {
-  const Expected expected = read_expected(GetParam().folder / "expected.safetensors");
+  const Expected expected = read_expected(GetParam().folder);
   std::vector<TokenId> reference = expected.inputs.at("generated");
   const std::size_t most = 12;
   const auto path = GetParam().folder / GetParam().model;
   const std::vector<TokenId> stop = read_generation_defaults(load_model(path)).stop;
   if (std::ranges::find(stop, reference.back()) != stop.end()) reference.pop_back();  // the end is no part of ours
-  EXPECT_EQ(generated(path, expected.inputs.at("input_ids"), most), reference);
+  EXPECT_EQ(generated(path, expected.ids(), most), reference);
 }
 
-std::vector<Case> those_that_make_texts() {
-  std::vector<Case> some = cases();
-  std::erase_if(some, [](const Case& tested) {
-    return tested.kernel != "flash" || !read_expected(tested.folder / "expected.safetensors").inputs.contains("generated");
+std::vector<GoldenCase> those_that_make_texts() {
+  std::vector<GoldenCase> some = cases();
+  std::erase_if(some, [](const GoldenCase& tested) {
+    return tested.kernel != "flash" || !read_expected(tested.folder).inputs.contains("generated");
   });
   return some;
 }
