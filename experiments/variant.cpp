@@ -56,8 +56,7 @@ void AttentionCapture::see(const ProbePoint& point, std::span<const RowRef>, Ten
   }
   const bool queries = point.site == Site::rot_q;
   if (!queries && point.site != Site::rot_k) return;
-  const KvFormat format = queries ? KvFormat(DType::f32, kv_format_.hadamard) : kv_format_;
-  round_as_multiplied(format, rule_.in_layer(static_cast<std::size_t>(point.block)), ops_, {target.data() + before, values.shape()});
+  round_as_multiplied(queries ? kv_format_.queries() : kv_format_, rule_.in_layer(static_cast<std::size_t>(point.block)), ops_, {target.data() + before, values.shape()});
 }
 
 std::vector<float> AttentionCapture::map(std::size_t block, std::size_t head, std::size_t tokens) const {

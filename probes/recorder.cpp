@@ -88,10 +88,10 @@ class FileRecorder : public Recorder {
   RowBuffer& add(RowDataset::Shape shape);
   RowBuffer& add_rows(std::string name, DType type) { return add({.name = std::move(name), .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
-  bool is_cached(const ProbePoint& point) const;
-  bool is_rounded(const ProbePoint& point) const;
+  KvFormat cache_of(const AttentionPlace& place) const;
+  KvFormat rounding_of(const ProbePoint& point) const;
   PatternRule kernel_rule(int block) const;
-  PatternRule rule_of(int block) const;  ///< by which maps come from what is stored
+  PatternRule rule_of(const AttentionPlace& place) const;  ///< by which maps come from what is stored
   DType type_of(const ProbePoint& point) const;
   void append(RowBuffer& buffer, TensorView<const float, 3> values);
   void append_square(RowBuffer& buffer, Site site, TensorView<const float, 3> values);
@@ -177,25 +177,26 @@ void FileRecorder::plan_logits() {
   targets_[{.stack = source_.model.spec.stack, .site = Site::logits}].push_back({nullptr});
 }
 
-/// Whether attention reads the point's values from a cache.
-bool FileRecorder::is_cached(const ProbePoint& point) const {
-  if (point.stack == Stack::encoder) return false;
-  return source_.model.spec.causal() && (point.site == Site::rot_k || point.site == Site::v);
+/// How keys and values lie that an attention reads; f32 where it has no cache.
+KvFormat FileRecorder::cache_of(const AttentionPlace& place) const {
+  const bool cached = place.stack != Stack::encoder && source_.model.spec.causal();
+  return cached ? options_.kv_format : KvFormat();
 }
 
-/// Whether attention multiplies other numbers than the point shows: those that a cache gives back, queries that turn with keys.
-/// What is stored in the cache's own type rounds itself.
-bool FileRecorder::is_rounded(const ProbePoint& point) const {
-  if (is_cached(point)) return options_.kv_format.type != DType::f32 && type_of(point) != options_.kv_format.type;
-  return point.site == Site::rot_q && source_.model.spec.causal() && options_.kv_format.hadamard;
+/// What attention makes of the point's numbers before it multiplies them. What is stored in the cache's own type rounds itself.
+KvFormat FileRecorder::rounding_of(const ProbePoint& point) const {
+  const KvFormat cache = cache_of(place_of(point));
+  if (point.site == Site::rot_q) return cache.queries();
+  const bool held = point.site == Site::rot_k || point.site == Site::v;
+  return held && type_of(point) != cache.type ? cache : KvFormat();
 }
 
 PatternRule FileRecorder::kernel_rule(int block) const {
   return source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
 }
 
-PatternRule FileRecorder::rule_of(int block) const {
-  return rule_of_factors(kernel_rule(block), source_.model.spec.causal() ? options_.kv_format : KvFormat());
+PatternRule FileRecorder::rule_of(const AttentionPlace& place) const {
+  return rule_of_factors(kernel_rule(place.block), cache_of(place));
 }
 
 /// Factors as multiplied keep the type they were multiplied in; f16 is checked while it is written.
@@ -207,10 +208,10 @@ DType FileRecorder::type_of(const ProbePoint& point) const {
     case StoreType::automatic: break;
   }
   if (source_.ops.precision() == Precision::exact) return DType::f32;
+  const AttentionPlace place = place_of(point);
   // What codes stand for needs more digits than a half has.
-  if (is_cached(point)) return options_.kv_format.type == DType::f16 ? DType::f16 : DType::f32;
-  if (point.site == Site::rot_k || point.site == Site::v) return DType::f32;
-  if (point.site == Site::rot_q) return rule_of(point.block).bf16_factors ? DType::bf16 : DType::f32;
+  if (point.site == Site::rot_k || point.site == Site::v) return cache_of(place).type == DType::f16 ? DType::f16 : DType::f32;
+  if (point.site == Site::rot_q) return rule_of(place).bf16_factors ? DType::bf16 : DType::f32;
   return point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
@@ -228,7 +229,7 @@ void FileRecorder::plan_relative() {
 void FileRecorder::plan_attention(const AttentionPlace& place) {
   const AttentionSpec& spec = attention_at(source_.model.spec, place);
   const std::string group = attention_group(place);
-  const PatternRule rule = rule_of(place.block);
+  const PatternRule rule = rule_of(place);
   RecordingFile::Module module{place, &spec, rule, {}};
   if (place.role == AttentionRole::self) {
     module.bias = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);
@@ -296,10 +297,9 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
   if (!first_point_) first_point_ = point;
   if (point == *first_point_) commit_when_due();
   std::vector<float> multiplied;
-  if (is_rounded(point)) {
+  if (const KvFormat rounding = rounding_of(point); rounding != KvFormat()) {
     values = copy_of(values, multiplied);
-    const KvFormat format = is_cached(point) ? options_.kv_format : KvFormat(DType::f32, true);
-    round_as_multiplied(format, kernel_rule(point.block), source_.ops, values);
+    round_as_multiplied(rounding, kernel_rule(point.block), source_.ops, values);
   }
   for (const Target& target : found->second) {
     if (target.buffer == nullptr) {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/half.h"
 #include "core/model/attention.h"
 
 namespace vitrine {
@@ -71,21 +70,14 @@ std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format) {
 
 namespace {
 
-void through_cache(const KvFormat& format, Ops& ops, TensorView<float, 3> values) {
-  const std::size_t rows = values.extent(0), dim = values.extent(2), bytes = row_bytes(format.type, kv_head_numbers(format.type, dim));
+/// To the numbers of another type and back.
+void through_type(DType type, Ops& ops, TensorView<float, 3> values) {
+  const std::size_t rows = values.extent(0), dim = values.extent(2), bytes = row_bytes(type, kv_head_numbers(type, dim));
   std::vector<std::byte> stored(rows * bytes);
   for (std::size_t h = 0; h < values.extent(1); ++h) {
-    ops.store({&values(0, h, 0), {rows, dim}, {values.stride(0), 1}}, format.type, stored.data(), bytes);
-    const KvView view{.type = format.type, .rows = stored.data(), .row_bytes = static_cast<std::ptrdiff_t>(bytes), .kv_len = rows, .kv_heads = 1, .head_dim = dim};
+    ops.store({&values(0, h, 0), {rows, dim}, {values.stride(0), 1}}, type, stored.data(), bytes);
+    const KvView view{.type = type, .rows = stored.data(), .row_bytes = static_cast<std::ptrdiff_t>(bytes), .kv_len = rows, .kv_heads = 1, .head_dim = dim};
     for (std::size_t r = 0; r < rows; ++r) view.expand(r, 0, &values(r, h, 0));
-  }
-}
-
-void round_to_bf16(TensorView<float, 3> values) {
-  for (std::size_t r = 0; r < values.extent(0); ++r) {
-    for (std::size_t h = 0; h < values.extent(1); ++h) {
-      for (std::size_t d = 0; d < values.extent(2); ++d) values(r, h, d) = f32_from_bf16(bf16_from_f32(values(r, h, d)));
-    }
   }
 }
 
@@ -93,9 +85,9 @@ void round_to_bf16(TensorView<float, 3> values) {
 
 void round_as_multiplied(const KvFormat& format, const PatternRule& rule, Ops& ops, TensorView<float, 3> values) {
   if (format.hadamard) ops.hadamard(values, values);
-  if (format.type != DType::f32) through_cache(format, ops, values);
+  if (format.type != DType::f32) through_type(format.type, ops, values);
   if (!format.hadamard) return;
-  if (rule.bf16_factors) round_to_bf16(values);
+  if (rule.bf16_factors) through_type(DType::bf16, ops, values);
   ops.hadamard(values, values);
 }
 

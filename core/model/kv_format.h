@@ -18,6 +18,8 @@ struct KvFormat {
   DType type;     ///< f32, f16, q8_0 (`int8`) or q4_1 (`int4`); docs/decisions/0005-quantised-kv-caches.md says why these
   bool hadamard;  ///< of q8_0 and q4_1
 
+  /// Of the queries that meet such keys: not rounded, turned as they are.
+  KvFormat queries() const { return {DType::f32, hadamard}; }
   bool quantized() const { return dtype_info(type).quantized; }
   bool operator==(const KvFormat&) const = default;
 };
@@ -37,7 +39,7 @@ std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format);
 /// Rows of a Hadamard block: the largest power of two that divides the head size (64 of 64, 16 of 80).
 constexpr std::size_t hadamard_size(std::size_t head_dim) { return head_dim & (~head_dim + 1); }
 
-/// Keys or values (or, with a format of f32, queries) to the numbers that attention multiplies when they come back from such a
+/// Keys or values (with format.queries() queries) to the numbers that attention multiplies when they come back from such a
 /// cache, turned back where it turns them; in place. Where the cache turns heads and the rule rounds to bfloat16, that is done
 /// to the turned numbers, as the kernel does it. @param values  [rows, heads, head_dim], head_dim dense
 void round_as_multiplied(const KvFormat& format, const PatternRule& rule, Ops& ops, TensorView<float, 3> values);

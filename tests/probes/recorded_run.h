@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -130,6 +131,25 @@ inline double largest_difference(const Recording& recording, const Keeper& keepe
           double sum = 0.0;
           for (std::size_t j = 0; j < keys; ++j) sum += map[i / dim * keys + j] * v[((first_key + j) * module.kv_heads + kv_head) * dim + i % dim];
           largest = std::max(largest, std::fabs(sum - z[((begin + i / dim) * module.heads + h) * dim + i % dim]));
+        }
+      }
+    }
+  }
+  return largest;
+}
+
+/// How far a row of a map rebuilt from the factors of the file is from the sum of one.
+inline double largest_error_of_row_sums(const Recording& recording) {
+  double largest = 0.0;
+  for (const Recording::Module& module : recording.modules()) {
+    for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
+      const std::size_t count = recording.rows_of(sequence, module.queries).count, keys = recording.rows_of(sequence, module.keys).count;
+      for (std::size_t h = 0; h < module.heads; ++h) {
+        std::vector<float> map(count * keys);
+        pattern_tile(recording.head(module, h, sequence)->factors, 0, 0, {map.data(), {count, keys}});
+        for (std::size_t i = 0; i < count; ++i) {
+          const auto row = std::span(map).subspan(i * keys, keys);
+          largest = std::max(largest, std::fabs(std::accumulate(row.begin(), row.end(), 0.0) - 1.0));
         }
       }
     }
