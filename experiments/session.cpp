@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
-#include "core/decode/generation_defaults.h"
+#include "core/model/kernel_check.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
@@ -43,26 +43,11 @@ void require_cache(const Model& model, const KvFormat& format) {
   throw Error({"--kv " + kv_format_name(format), "a causal model, which has a cache", model.spec.architecture, ""}, Fault::usage);
 }
 
-/// A kernel that cannot do the model's attention is refused before anything is written or computed.
-void require_kernel(const KernelChoice& choice, const Model& model, const KvFormat& format, Precision precision) {
-  if (precision == Precision::exact && choice.kernel->rule(choice.options).bf16_factors) {
-    throw Error({"--kernel " + choice.spelled, "a kernel of f32 products under --precision exact", "one of bfloat16", "use --precision fast, or flash"},
-                Fault::usage);
-  }
-  const DType type = model.spec.causal() ? format.type : DType::f32;
-  for (const BlockSpec& block : model.spec.blocks) {
-    const AttentionSpec& spec = block.attention;
-    std::vector<float> query(spec.heads * spec.head_dim), out(query.size());
-    const std::vector<std::byte> row(spec.kv_heads * row_bytes(type, kv_head_numbers(type, spec.head_dim)));
-    const KvView keys{.type = type, .rows = row.data(), .row_bytes = static_cast<std::ptrdiff_t>(row.size()),
-                      .head_bytes = static_cast<std::ptrdiff_t>(row.size() / spec.kv_heads), .kv_len = 1, .kv_heads = spec.kv_heads, .head_dim = spec.head_dim};
-    AttentionProblem problem{.q = {query.data(), {1, spec.heads, spec.head_dim}}, .k = keys, .v = keys, .out = {out.data(), {1, spec.heads, spec.head_dim}}};
-    problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
-    const std::string reason = choice.kernel->refuses(problem, choice.options);
-    if (reason.empty()) continue;
-    throw Error({"--kernel " + choice.spelled, reason, "a " + model.spec.architecture + " model with keys in " + kv_format_name(type),
-                 "see `vitrine list kernels`"}, Fault::usage);
-  }
+/// A kernel that rounds has no place in exact arithmetic.
+void require_exact_kernel(const KernelChoice& choice) {
+  if (!choice.kernel->rule(choice.options).bf16_factors) return;
+  throw Error({"--kernel " + choice.spelled, "a kernel of f32 products under --precision exact", "one of bfloat16", "use --precision fast, or flash"},
+              Fault::usage);
 }
 
 void set_format(CommonOptions& options, const std::string& word, const std::string& known) {
@@ -121,7 +106,8 @@ Session::Session(const CommonOptions& options)
   if (!tuned.complaint.empty()) std::fprintf(stderr, "vitrine: %s\n", tuned.complaint.c_str());
   kernel_ = std::move(tuned.choice);
   kernel_reason_ = std::move(tuned.reason);
-  require_kernel(kernel_, model_, kv_format_, precision_);
+  if (precision_ == Precision::exact) require_exact_kernel(kernel_);
+  require_kernel(kernel_, model_, kv_format_);  // before anything is computed or written
   ops_ = make_cpu_ops(precision_, *pool_);
   running = &run_;
   std::signal(SIGINT, on_interrupt);
@@ -136,6 +122,7 @@ InputText Session::read(const TextOptions& options) const {
 
 std::vector<InputText> Session::read_all(const TextOptions& options) const {
   require_one_source(options);
+  if (!has_encoder() && !options.decoder_ids.empty()) throw Error({"--decoder-ids", "an encoder-decoder", model_.spec.architecture, ""}, Fault::usage);
   if (!options.ids.empty()) {
     if (!options.pair.empty()) throw Error({"--pair", "a text before it", "--ids", "give both texts' ids with --ids"}, Fault::usage);
     InputText input;
@@ -239,10 +226,15 @@ std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequen
   return ends;
 }
 
-std::vector<TokenId> shifted_right(const Model& model, std::span<const TokenId> ids) {
-  const std::optional<TokenId> start = read_generation_defaults(model).start;
+const GenerationDefaults& Session::generation_defaults() const {
+  if (!generation_defaults_) generation_defaults_ = read_generation_defaults(model_);
+  return *generation_defaults_;
+}
+
+std::vector<TokenId> Session::shifted_right(std::span<const TokenId> ids) const {
+  const std::optional<TokenId> start = generation_defaults().start;
   if (!start) {
-    throw Error({model.path.string() + ": decoder_start_token_id", "the token that texts start with", "none", "give --decoder-ids"}, Fault::usage);
+    throw Error({model_.path.string() + ": decoder_start_token_id", "the token that texts start with", "none", "give --decoder-ids"}, Fault::usage);
   }
   std::vector<TokenId> shifted{*start};
   if (!ids.empty()) shifted.insert(shifted.end(), ids.begin(), ids.end() - 1);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "core/decode/generation_defaults.h"
 #include "core/model/forward.h"
 #include "core/model/resident.h"
 #include "experiments/texts.h"
@@ -62,6 +63,11 @@ class Session {
   InputText read(const TextOptions& options) const;
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
+  /// What the model's files say of making texts; read when it is first asked for.
+  const GenerationDefaults& generation_defaults() const;
+  /// The sequence that a decoder starts with where it is to say the source's own tokens: start, then all but the last.
+  /// @throws Error (usage) where the model does not say what texts start with
+  std::vector<TokenId> shifted_right(std::span<const TokenId> ids) const;
   /// For a run that decodes many tokens (core/model/resident.h).
   void make_resident() { vitrine::make_resident(model_, *pool_); }
   KvCache new_cache() const { return KvCache(model_.spec, kv_format_); }
@@ -99,13 +105,11 @@ class Session {
   std::deque<KvCache> caches_, memories_;  // whose places in memory stay
   std::vector<std::vector<TokenId>> sources_;  // of the memories
   Run run_;
+  mutable std::optional<GenerationDefaults> generation_defaults_;
 };
 
 /// Cuts sequences into batches of at most 512 rows (a longer sequence stands alone): the end of each batch.
 std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequences);
-/// The sequence that a decoder starts with where it is to say the source's own tokens: start, then all but the last.
-/// @throws Error (usage) where the model does not say what texts start with
-std::vector<TokenId> shifted_right(const Model& model, std::span<const TokenId> ids);
 /// @throws Error naming the first text that the model's context does not hold (of an encoder-decoder: the encoder's)
 void require_context(const Model& model, std::span<const InputText> inputs);
 /// Progress on stderr; none when that is no terminal or `quiet`.

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/model/block_slots_internal.h"
 #include "core/model/distance_bias.h"
+#include "core/model/kernel_check.h"
 
 namespace vitrine {
 
@@ -337,7 +338,9 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     thresholds = matrix(threshold, spec.heads);
     std::fill_n(thresholds.data(), thresholds.size(), -std::numeric_limits<float>::infinity());
   }
-  const ContentByDistance content = role == AttentionRole::self ? content_by_distance(index) : ContentByDistance{};
+  const bool own = role == AttentionRole::self;
+  const ContentByDistance content = own ? content_by_distance(index) : ContentByDistance{};
+  const DistanceBias bias = own ? distance_bias(spec_, context_.model.weights, index) : DistanceBias{};
   std::size_t row = 0;
   for (AttentionProblem& problem : problems) {
     const std::size_t count = problem.q.extent(0);
@@ -347,7 +350,7 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     problem.score = {.scale = spec.scale, .soft_cap = spec.soft_cap, .mask = spec.mask, .window = spec.window};
     problem.score.allowed = asked.allowed;
     if (!content.empty()) add_content(content, asked.content, problem.score);
-    if (role == AttentionRole::self) problem.score.by_distance = distance_bias(spec_, context_.model.weights, index);
+    problem.score.by_distance = bias;
     if (!content.empty() && context_.taps.wants(at(index, Site::rot_q))) {
       context_.taps.show_rule(at(index, Site::rot_q), std::span(rows_.rows).subspan(row, count), problem.score);
     }
@@ -355,11 +358,7 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
     if (wants_threshold) problem.threshold = thresholds.slice(row, count);
     if (wants_stats) problem.stats = {reinterpret_cast<RowStats*>(&sums(row, 0)), {count, spec.heads}};
     row += count;
-    const std::string reason = context_.kernel.kernel->refuses(problem, context_.kernel.options);
-    if (!reason.empty()) {
-      throw Error({"--kernel " + context_.kernel.spelled, reason, "a " + context_.model.spec.architecture + " model with keys in " + std::string(dtype_info(problem.k.type).name),
-                   "see `vitrine list kernels`"}, Fault::usage);
-    }
+    require_kernel(context_.kernel, context_.model.spec, problem);
   }
   run_kernel(problems);
   show_maps({index, role}, problems);

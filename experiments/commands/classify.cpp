@@ -71,7 +71,7 @@ std::vector<Json> classify(Session& session, std::span<const InputText> inputs) 
     std::vector<std::vector<TokenId>> said(batch.begin(), batch.end());
     if (session.has_encoder()) {
       session.encode_batch(batch, {}, {}, static_cast<std::uint32_t>(begin));
-      for (std::vector<TokenId>& ids : said) ids = shifted_right(session.model(), ids);
+      for (std::vector<TokenId>& ids : said) ids = session.shifted_right(ids);
     }
     session.run_batch(said, {}, sinks, {static_cast<std::uint32_t>(begin), std::span(types).subspan(begin, end - begin)});
     session.run().step("classify", end, sequences.size());

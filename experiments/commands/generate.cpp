@@ -52,14 +52,14 @@ GenerateOptions generation_options(const Options& options, const GenerationDefau
 }
 
 /// What the decoder begins with, and its source in the session's first memory.
-std::vector<TokenId> beside_source(Session& session, const Options& options, const InputText& source, const GenerationDefaults& defaults) {
-  for (const std::string& setting : defaults.unused) {
+std::vector<TokenId> beside_source(Session& session, const Options& options, const InputText& source) {
+  for (const std::string& setting : session.generation_defaults().unused) {
     if (!options.common.quiet) std::fprintf(stderr, "vitrine: the model asks for %s, which is not followed\n", setting.c_str());
   }
   require_context(session.model(), {&source, 1});
   const std::vector<TokenId> ids = ids_of(source.tokens);
   session.encode_batch({&ids, 1}, {}, {});
-  return options.text.decoder_ids.empty() ? shifted_right(session.model(), {}) : options.text.decoder_ids;
+  return options.text.decoder_ids.empty() ? session.shifted_right({}) : options.text.decoder_ids;
 }
 
 void run(const Options& options) {
@@ -76,9 +76,8 @@ void run(const Options& options) {
     if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
     input.tokens.push_back({*tokenizer->special().bos, 0, 0});
   }
-  const GenerationDefaults defaults = read_generation_defaults(session.model());
-  if (!session.has_encoder() && !options.text.decoder_ids.empty()) throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
-  const std::vector<TokenId> prompt = session.has_encoder() ? beside_source(session, options, input, defaults) : ids_of(input.tokens);
+  const GenerationDefaults& defaults = session.generation_defaults();
+  const std::vector<TokenId> prompt = session.has_encoder() ? beside_source(session, options, input) : ids_of(input.tokens);
   KvCache cache = session.new_cache();
   const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
   const TapPlan taps;

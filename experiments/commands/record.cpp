@@ -46,12 +46,11 @@ using Sequences = std::vector<std::vector<TokenId>>;
 Sequences sequences_of(const Session& session, const Options& options, std::span<const InputText> inputs) {
   Sequences sequences;
   const std::vector<int>& said = options.text.decoder_ids;
-  if (!session.has_encoder() && !said.empty()) throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
   for (const InputText& input : inputs) {
     if (!session.has_encoder()) {
       sequences.push_back(ids_of(input.tokens));
     } else if (said.empty()) {
-      sequences.push_back(shifted_right(session.model(), {}));
+      sequences.push_back(session.shifted_right({}));
     } else {
       sequences.emplace_back(said.begin(), said.end());
     }

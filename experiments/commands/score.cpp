@@ -125,16 +125,13 @@ void add_targets(const Session& session, const Options& options, Item& item) {
   }
   for (const std::string& continuation : options.continuations) {
     InputText target = encode_text(*session.model().tokenizer, continuation, "auto");
-    target.tokens.insert(target.tokens.begin(), {shifted_right(session.model(), {}).front(), 0, 0});
+    target.tokens.insert(target.tokens.begin(), {session.shifted_right({}).front(), 0, 0});
     item.joined.push_back(std::move(target));
   }
 }
 
 std::vector<Item> items_of(const Session& session, const Options& options) {
   std::vector<Item> items;
-  if (!session.has_encoder() && !options.text.decoder_ids.empty()) {
-    throw Error({"--decoder-ids", "an encoder-decoder", session.model().spec.architecture, ""}, Fault::usage);
-  }
   for (InputText& input : session.read_all(options.text)) {
     items.push_back({.input = std::move(input), .joined = {}, .said = {}, .scores = {}, .joined_scores = {}});
     Item& item = items.back();

@@ -18,7 +18,6 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::string pair;
   std::size_t most = 0, repeat = 0;
   bool no_special = false;
 };
@@ -77,14 +76,14 @@ void print_speed(const Tokenizer& tokenizer, const std::string& text, const Opti
 std::vector<Token> encode(const Tokenizer& tokenizer, std::string text, const Options& options) {
   EncodeOptions how{.max_tokens = options.most};
   if (options.no_special) how.add_special = how.parse_special = false;
-  if (!options.pair.empty()) return tokenizer.encode_pair(text, options.pair, how);
+  if (!options.text.pair.empty()) return tokenizer.encode_pair(text, options.text.pair, how);
   if (options.no_special || options.most > 0) return tokenizer.encode(text, how);
   return encode_text(tokenizer, std::move(text), options.text.bos).tokens;
 }
 
 void run(const Options& options) {
   require_one_source(options.text);
-  const bool arranged = !options.pair.empty() || options.most > 0;
+  const bool arranged = !options.text.pair.empty() || options.most > 0;
   if (arranged && options.text.bos != "auto") throw Error({"--pair and --max-tokens", "--bos auto", "--bos " + options.text.bos, ""}, Fault::usage);
   if (options.no_special && options.text.bos == "yes") throw Error({"--no-special", "--bos auto or no", "--bos yes", ""}, Fault::usage);
   const auto tokenizer = open_tokenizer(options.common.model);
@@ -121,7 +120,7 @@ std::function<void()> declare(CLI::App& app) {
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
   app.add_flag("--no-special", options->no_special, "add nothing and take special tokens in the text as plain text");
-  app.add_option("--pair", options->pair, "a second text, put behind each as the tokenizer declares");
+  declare_pair(app, options->text);
   app.add_option("--max-tokens", options->most, "at most so many with those added; the longer of two texts loses its end first")
       ->check(whole_number(1, 1'000'000'000));
   app.add_option("--repeat", options->repeat, "encode all so many times and print how long it took")->check(whole_number(1, 1'000'000));
