@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -31,6 +33,18 @@ struct GoldenCase {
   std::string model;  // below the folder
   std::string kernel;
 };
+
+/// Folders of models below tests/golden/<group>, in a fixed order; scripts/parity-architectures names a place of others.
+inline std::vector<std::filesystem::path> golden_folders(const std::string& group) {
+  const char* others = std::getenv("VITRINE_GOLDEN");
+  const auto folder = (others ? std::filesystem::path(others) : std::filesystem::path(VITRINE_TEST_DATA) / "golden") / group;
+  std::vector<std::filesystem::path> found;
+  if (others && !std::filesystem::is_directory(folder)) return found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) found.push_back(entry.path());
+  std::ranges::sort(found);
+  return found;
+}
+
 inline void PrintTo(const GoldenCase& tested, std::ostream* stream) {
   *stream << tested.folder.filename().string() << "/" << tested.model << " with " << tested.kernel;
 }

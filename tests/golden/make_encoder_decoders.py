@@ -220,7 +220,7 @@ def make(target, seed, kind, config):
     model = kind(config).eval()
     for key, value in GENERATION.get(target.name, {}).items():
         setattr(model.generation_config, key, value)
-    if target.name == "t5_gated":  # as T5 1.1 has it: a head of its own
+    if hasattr(model, "lm_head") and getattr(config, "scale_decoder_outputs", True) is False:  # as T5 1.1 has it: a head of its own
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     randomise(model, generator)
     untied = not config.tie_word_embeddings or getattr(config, "scale_decoder_outputs", True) is False
