@@ -34,6 +34,7 @@ std::string name_of(const testing::TestParamInfo<GoldenCase>& tested) {
 
 struct Manner {
   std::size_t threads = 2, piece = 0;  // tokens given at once; 0 = all
+  bool company = false;                // between two other sequences
   Access maps = Access::none;
 };
 
@@ -46,12 +47,14 @@ Values observe(const Model& model, std::string_view kernel_name, std::span<const
   Collector collector(manner.maps);
   Observer* observers[] = {&collector};
   const TapPlan taps(model.spec, observers);
-  KvCache cache(model.spec, DType::f32);
+  KvCache cache(model.spec, DType::f32), before(model.spec, DType::f32), after(model.spec, DType::f32);
   ForwardSinks sinks{.logit_rows = LogitRows::all, .logits = [](std::span<const RowRef>, TensorView<float, 2>) {}};
   const std::size_t piece = manner.piece == 0 ? ids.size() : manner.piece;
   for (std::size_t done = 0; done < ids.size(); done += piece) {
-    const Segment segments[] = {{.sequence = 0, .ids = ids.subspan(done, std::min(piece, ids.size() - done)), .cache = &cache}};
-    forward({model, *ops, kernel, workspace, run, taps}, segments, sinks);
+    const Segment segments[] = {{.sequence = 1, .ids = ids.last(std::min<std::size_t>(3, ids.size())), .cache = &before},
+                                {.sequence = 0, .ids = ids.subspan(done, std::min(piece, ids.size() - done)), .cache = &cache},
+                                {.sequence = 2, .ids = ids.first(1), .cache = &after}};
+    forward({model, *ops, kernel, workspace, run, taps}, manner.company ? std::span(segments) : std::span(segments).subspan(1, 1), sinks);
   }
   for (const ProbePoint& point : all_points(model.spec)) {
     if (manner.maps == Access::none && is_square(point.site)) continue;
@@ -81,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Decoders, testing::ValuesIn(cases({"reference",
 
 class Pieces : public testing::TestWithParam<GoldenCase> {};
 
-// Token by token, in pieces, by one thread: the same bits.
+// Token by token, in pieces, by one thread, between others: the same bits.
 TEST_P(Pieces, DoNotMatter) {
   const GoldenCase& tested = GetParam();
   const Expected expected = read_expected(tested.folder);
@@ -91,6 +94,7 @@ TEST_P(Pieces, DoNotMatter) {
   });
   const Values whole = observe(model, tested.kernel, expected.ids(), {});
   EXPECT_EQ(observe(model, tested.kernel, expected.ids(), {.threads = 1}), whole);
+  EXPECT_EQ(observe(model, tested.kernel, expected.ids(), {.company = true}), whole);
   for (const std::size_t piece : {std::size_t{1}, std::size_t{5}}) {
     if (by_length) {
       EXPECT_THROW(observe(model, tested.kernel, expected.ids(), {.piece = piece}), Error);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/decode/generation_defaults.h"
@@ -39,8 +40,40 @@ BitView bits_of(const std::vector<std::int32_t>& numbers, std::size_t count, std
   return {.words = words.data(), .rows = count, .columns = count, .row_words = row_words};
 }
 
-Values observe(const std::filesystem::path& path, const std::string& kernel_name, const Expected& expected) {
-  const Model model = load_model(path);
+/// A sequence of a batch, and what its segment points at.
+struct Member {
+  Member(const Model& model, const Expected& expected, std::uint32_t sequence)
+      : cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross) {
+    segment.sequence = sequence;
+    segment.ids = expected.ids();
+    if (expected.inputs.contains("token_types")) segment.types = expected.inputs.at("token_types");
+    if (expected.inputs.contains("allowed")) segment.allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size(), words);
+    if (expected.inputs.contains("targets")) targets.assign(expected.inputs.at("targets").begin(), expected.inputs.at("targets").end());
+    segment.targets = targets;
+    if (model.spec.encoder.empty()) return;
+    segment.memory = &memory;
+    said = expected.inputs.at("decoder_input_ids");
+  }
+  Member(const Member&) = delete;
+  Member& operator=(const Member&) = delete;
+
+  KvCache cache, memory;
+  std::vector<std::uint64_t> words;
+  std::vector<std::uint32_t> targets;
+  std::span<const TokenId> said;  // by a decoder
+  Segment segment;
+};
+
+/// The same inputs, but only the last `count` tokens of each text, in the order in which they are written.
+Expected end_of(Expected inputs, std::size_t count) {
+  for (auto& [name, numbers] : inputs.inputs) numbers.erase(numbers.begin(), numbers.end() - static_cast<std::ptrdiff_t>(std::min(count, numbers.size())));
+  inputs.inputs.erase("allowed");
+  if (const auto targets = inputs.inputs.find("targets"); targets != inputs.inputs.end()) targets->second = {0, static_cast<std::int32_t>(count) - 1};
+  return inputs;
+}
+
+/// Points of the member that is sequence 0.
+Values observe(const Model& model, const std::string& kernel_name, std::span<Member* const> members) {
   ThreadPool pool(2, initialize_worker);
   const auto ops = make_cpu_ops(Precision::exact, pool);
   const KernelChoice kernel = choose_attention_kernel(kernel_name);
@@ -50,33 +83,28 @@ Values observe(const std::filesystem::path& path, const std::string& kernel_name
   Observer* observers[] = {&collector};
   const TapPlan taps(model.spec, observers);
   const ForwardContext context{model, *ops, kernel, workspace, run, taps};
-  KvCache cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross);
   ForwardSinks sinks;
   sinks.logit_rows = LogitRows::all;
   sinks.logits = [](std::span<const RowRef>, TensorView<float, 2>) {};
   sinks.readout = [&](const Readout& readout) {
+    if (readout.sequence != 0) return;
     auto& pooled = collector.seen["readout.pooled"];
     auto& labels = collector.seen["readout.labels"];
     pooled.insert(pooled.end(), readout.pooled.begin(), readout.pooled.end());
     labels.insert(labels.end(), readout.labels.begin(), readout.labels.end());
   };
-  Segment segment{.ids = expected.ids()};
-  if (expected.inputs.contains("token_types")) segment.types = expected.inputs.at("token_types");
-  std::vector<std::uint64_t> words;
-  if (expected.inputs.contains("allowed")) segment.allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size(), words);
-  std::vector<std::uint32_t> targets;
-  if (expected.inputs.contains("targets")) targets.assign(expected.inputs.at("targets").begin(), expected.inputs.at("targets").end());
-  segment.targets = targets;
+  std::vector<Segment> segments;
+  for (const Member* member : members) segments.push_back(member->segment);
   if (!model.spec.encoder.empty()) {
-    segment.memory = &memory;
-    encode(context, {&segment, 1}, {});
-    segment.source = segment.ids;
-    segment.ids = expected.inputs.at("decoder_input_ids");
+    encode(context, segments, {});
+    for (std::size_t m = 0; m < members.size(); ++m) {
+      segments[m].source = std::exchange(segments[m].ids, members[m]->said);
+      segments[m].cache = &members[m]->cache;
+    }
   }
-  if (model.spec.causal()) segment.cache = &cache;
-  forward(context, {&segment, 1}, sinks);
+  forward(context, segments, sinks);
   for (const ProbePoint& point : all_points(model.spec)) {
-    if (point.stream == Stream::query && targets.empty()) continue;
+    if (point.stream == Stream::query && std::ranges::all_of(members, [](const Member* member) { return member->targets.empty(); })) continue;
     EXPECT_TRUE(collector.seen.contains(point_name(point))) << point_name(point) << " was never shown";
   }
   return std::move(collector.seen);
@@ -110,7 +138,10 @@ class GoldenEncoders : public testing::TestWithParam<GoldenCase> {};
 
 TEST_P(GoldenEncoders, EqualTransformers) {
   const Expected expected = read_expected(GetParam().folder);
-  const Values seen = observe(GetParam().folder / GetParam().model, GetParam().kernel, expected);
+  const Model model = load_model(GetParam().folder / GetParam().model);
+  Member only(model, expected, 0);
+  Member* members[] = {&only};
+  const Values seen = observe(model, GetParam().kernel, members);
   for (const auto& [name, values] : expected.values) {
     ASSERT_TRUE(seen.contains(name)) << name << " is none of this program's points";
     expect_close(name, seen.at(name), values);
@@ -122,6 +153,15 @@ TEST_P(GoldenEncoders, EqualTransformers) {
       EXPECT_TRUE(expected.values.contains(name)) << name << " is shown, but transformers' value of it is not in the golden file";
     }
   }
+}
+
+/// A batch with shorter sequences around it does not change a bit.
+TEST_P(GoldenEncoders, CompanyDoesNotMatter) {
+  const Expected expected = read_expected(GetParam().folder), shorter = end_of(expected, 5), shortest = end_of(expected, 1);
+  const Model model = load_model(GetParam().folder / GetParam().model);
+  Member alone(model, expected, 0), between(model, expected, 0), before(model, shorter, 1), after(model, shortest, 2);
+  Member *one[] = {&alone}, *three[] = {&before, &between, &after};
+  EXPECT_EQ(observe(model, GetParam().kernel, three), observe(model, GetParam().kernel, one));
 }
 
 class GoldenTexts : public testing::TestWithParam<GoldenCase> {};
