@@ -59,11 +59,12 @@ std::size_t kv_head_numbers(DType type, std::size_t head_dim) {
   return (head_dim + block - 1) / block * block;
 }
 
-std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format) {
+std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format, AttentionRole role) {
   std::size_t bytes = 0;
+  if (!spec.causal()) return bytes;
   for (const BlockSpec& block : spec.blocks) {
-    const AttentionSpec& attention = block.attention;
-    if (spec.causal()) bytes += 2 * attention.kv_heads * row_bytes(format.type, kv_head_numbers(format.type, attention.head_dim));
+    const AttentionSpec* attention = role == AttentionRole::self ? &block.attention : block.cross ? &*block.cross : nullptr;
+    if (attention) bytes += 2 * attention->kv_heads * row_bytes(format.type, kv_head_numbers(format.type, attention->head_dim));
   }
   return bytes;
 }

@@ -33,8 +33,8 @@ void require_kv_format(const ModelSpec& spec, const KvFormat& format);
 
 /// Numbers of a head's row as it is stored: head_dim, or more where that ends inside a block.
 std::size_t kv_head_numbers(DType type, std::size_t head_dim);
-/// Keys and values of all blocks for one token; 0 for a model without a cache.
-std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format);
+/// Keys and values of all blocks for one token, or for one of the source under cross attention; 0 for a model without a cache.
+std::size_t kv_bytes_per_token(const ModelSpec& spec, const KvFormat& format, AttentionRole role = AttentionRole::self);
 
 /// Rows of a Hadamard block: the largest power of two that divides the head size (64 of 64, 16 of 80).
 constexpr std::size_t hadamard_size(std::size_t head_dim) { return head_dim & (~head_dim + 1); }

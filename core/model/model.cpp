@@ -12,6 +12,7 @@
 #include "core/model/architecture.h"
 #include "core/model/distance_bias.h"
 #include "core/model/tokenizer_of.h"
+#include "core/model/unused_tensors.h"
 
 namespace vitrine {
 namespace {
@@ -100,8 +101,9 @@ Weight cut(Weight weight, const TensorRule& rule, bool bias) {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, const Architecture& architecture, const ModelSpec& spec, WeightStore& store)
-      : checkpoint_(checkpoint), architecture_(architecture), spec_(spec), store_(store) {}
+  /// @param used  gets the names of the tensors that weights are made of
+  Loader(const Architecture& architecture, Model& model, const ModelSpec& spec, TensorNames& used)
+      : checkpoint_(*model.checkpoint), architecture_(architecture), spec_(spec), store_(model.weights), used_(used) {}
 
   /// Finds, checks and packs a weight of [rows, cols] and, where the file has it, its bias.
   void load(Role role, int block, std::size_t rows, std::size_t cols) {
@@ -147,6 +149,7 @@ class Loader {
       if (rule.optional || (key.bias && !rule.needed_bias)) return;
       throw Error({where, shape_text(rows, cols), "nothing", "the file is no complete model"});
     }
+    used_.insert(rule.name);
     if (dtype_info(tensor->weight.type).expand == nullptr) {
       throw Error({where, "a type of weights", std::string(dtype_info(tensor->weight.type).name), ""});
     }
@@ -201,6 +204,7 @@ class Loader {
   const Architecture& architecture_;
   const ModelSpec& spec_;
   WeightStore& store_;
+  TensorNames& used_;
   std::map<std::string, Weight> turned_;  // a fused matrix is turned once for q, k and v
 };
 
@@ -327,10 +331,10 @@ void load_head(Loader& loader, Model& model) {
 }
 
 /// @param spec  model.spec or its encoder
-void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec) {
+void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec, TensorNames& used) {
   refuse_more_blocks(architecture, model, spec);
   read_vocabulary(architecture, model, spec);
-  Loader loader(*model.checkpoint, architecture, spec, model.weights);
+  Loader loader(architecture, model, spec, used);
   const std::size_t token_width = spec.token_width(), position_width = spec.projection_first ? spec.width : token_width;
   loader.load(Role::token_embedding, -1, spec.vocabulary, token_width);
   if (spec.learned_positions && spec.position_table == PositionTable::file) {
@@ -349,11 +353,18 @@ void load_stack(const Architecture& architecture, Model& model, ModelSpec& spec)
 }
 
 void load_weights(const Architecture& architecture, Model& model) {
-  for (ModelSpec& encoder : model.spec.encoder) load_stack(architecture, model, encoder);
-  load_stack(architecture, model, model.spec);
-  if (!model.spec.has_head) return;
-  Loader loader(*model.checkpoint, architecture, model.spec, model.weights);
-  load_head(loader, model);
+  TensorNames used;
+  for (ModelSpec& encoder : model.spec.encoder) load_stack(architecture, model, encoder, used);
+  load_stack(architecture, model, model.spec, used);
+  if (model.spec.has_head) {
+    Loader loader(architecture, model, model.spec, used);
+    load_head(loader, model);
+  }
+  model.unused = unused_tensors(*model.checkpoint, used);
+  for (const std::string& name : used) {
+    const Weight& weight = model.checkpoint->find(name)->weight;
+    model.parameters += weight.rows * weight.cols;
+  }
 }
 
 /// A token behind the embedding's rows would have no numbers. Special ones may stand there: Gemma 3's tokenizer knows an image

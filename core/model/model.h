@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/spec.h"
@@ -19,6 +20,8 @@ struct Model {
   std::filesystem::path path;
   std::string format;
   std::shared_ptr<const Checkpoint> checkpoint;
+  std::size_t parameters = 0;       ///< numbers of the file's tensors that weights are made of
+  std::vector<std::string> unused;  ///< tensors of the file that are no part of this model, such as heads of another task
 };
 
 /// Opens, recognises, describes and checks every tensor's shape. @throws Error with one clear line

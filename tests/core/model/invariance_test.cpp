@@ -204,6 +204,9 @@ TEST(KvFormats, BytesOfATokenCountWholeBlocks) {
   EXPECT_EQ(kv_bytes_per_token(spec, DType::f16), 2u * 2 * 3 * 160);
   EXPECT_EQ(kv_bytes_per_token(spec, DType::q8_0), 2u * 2 * 3 * 3 * 34);  // 80 numbers are three blocks
   EXPECT_EQ(kv_bytes_per_token(spec, {DType::q4_1, true}), 2u * 2 * 3 * 3 * 20);
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::f16, AttentionRole::cross), 0u);
+  spec.blocks[1].cross = spec.blocks[1].attention;
+  EXPECT_EQ(kv_bytes_per_token(spec, DType::f16, AttentionRole::cross), 2u * 3 * 160);
   spec.blocks[1].attention.head_dim = 33;
   EXPECT_THROW(require_kv_format(spec, {DType::q4_1, true}), Error);
   EXPECT_NO_THROW(require_kv_format(spec, DType::q4_1));
