@@ -8,6 +8,7 @@
 
 #include "bench/energy.h"
 #include "bench/machine.h"
+#include "core/base/stopwatch.h"
 #include "kernels/kernels.h"
 
 namespace vitrine {
@@ -21,7 +22,7 @@ const EnergyMeter& energy_meter() {
 double seconds_of(const std::function<void()>& call) {
   const auto start = std::chrono::steady_clock::now();
   call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return seconds_since(start);
 }
 
 double median(std::vector<double> values) {

@@ -6,16 +6,13 @@
 #include <random>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
 
 namespace vitrine {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::string matrix_name(const WeightKey& key) { return "block " + std::to_string(key.block) + " " + std::string(role_name(key.role)); }
 

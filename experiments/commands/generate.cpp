@@ -6,8 +6,11 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <span>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/scoring.h"
@@ -22,10 +25,6 @@ struct Options {
   float temperature = 0.0f, top_p = 1.0f;
   bool chat = false;
 };
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 const Strategy* strategy_named(std::string_view name) {
   for (const Strategy* strategy : all_strategies()) {
@@ -62,10 +61,48 @@ std::vector<TokenId> beside_source(Session& session, const Options& options, con
   return options.text.decoder_ids.empty() ? session.shifted_right({}) : options.text.decoder_ids;
 }
 
-void run(const Options& options) {
-  Session session(options.common);
+/// The text as it comes, never half a character; ids where the model has no tokenizer.
+class Telling {
+ public:
+  /// @param prompt  what stands before: a space that belongs to the first token is said unless the text begins with it
+  Telling(const Tokenizer* tokenizer, std::span<const TokenId> prompt, bool aloud) : tokenizer_(tokenizer), aloud_(aloud) {
+    if (!tokenizer) return;
+    stream_.emplace(*tokenizer);
+    for (const TokenId id : prompt.last(std::min<std::size_t>(prompt.size(), 8))) stream_->push(id);
+  }
+  void add(const GeneratedToken& token) {
+    say(tokenizer_ ? stream_->push(token.id) : std::to_string(token.id) + " ");
+    const std::string piece = tokenizer_ ? tokenizer_->piece(token.id) : std::to_string(token.id);
+    tokens_.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
+  }
+  void finish() {
+    if (stream_) say(stream_->finish());
+  }
+  const std::string& text() const { return text_; }
+  const Json& tokens() const { return tokens_; }
+
+ private:
+  void say(const std::string& words) {
+    text_ += words;
+    if (!aloud_) return;
+    std::fwrite(words.data(), 1, words.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  const Tokenizer* tokenizer_;
+  bool aloud_;
+  std::optional<TokenStream> stream_;
+  std::string text_;
+  Json tokens_ = Json::array();
+};
+
+struct Prompt {
+  std::vector<TokenId> ids;       // before the first new token
+  std::size_t source_tokens = 0;  // of an encoder-decoder
+};
+
+Prompt prompt_of(Session& session, const Options& options) {
   const Tokenizer* tokenizer = session.model().tokenizer.get();
-  require_next_token_model(session.model());
   TextOptions text = options.text;
   if (options.chat && tokenizer && text.text) {
     const ChatMessage message{"user", *text.text};
@@ -76,44 +113,39 @@ void run(const Options& options) {
     if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
     input.tokens.push_back({*tokenizer->special().bos, 0, 0});
   }
-  const GenerationDefaults& defaults = session.generation_defaults();
-  const std::vector<TokenId> prompt = session.has_encoder() ? beside_source(session, options, input) : ids_of(input.tokens);
+  if (session.has_encoder()) return {beside_source(session, options, input), input.tokens.size()};
+  return {ids_of(input.tokens)};
+}
+
+void run(const Options& options) {
+  Session session(options.common);
+  const Tokenizer* tokenizer = session.model().tokenizer.get();
+  require_next_token_model(session.model());
+  const Prompt prompt = prompt_of(session, options);
   KvCache cache = session.new_cache();
   const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
   const TapPlan taps;
   const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
   const auto start = std::chrono::steady_clock::now();
   double first_token = 0.0;
-  Json list = Json::array();
-  std::string whole;
-  // Where nothing but special tokens stands before the text, it begins without the space that a SentencePiece prefix makes.
-  const bool opens = tokenizer && std::ranges::all_of(input.tokens, [&](const Token& token) { return tokenizer->is_special(token.id); });
+  Telling telling(tokenizer, prompt.ids, !options.common.json);
   const auto on_token = [&](const GeneratedToken& token) {
     if (first_token == 0.0) {
       first_token = seconds_since(start);
       if (options.max_tokens >= worth_making_resident) session.make_resident();
     }
-    const std::string piece = tokenizer ? tokenizer->piece(token.id) : std::to_string(token.id) + " ";
-    const std::string shown = opens && list.items().empty() ? tokenizer->decode({&token.id, 1}) : piece;
-    whole += shown;
-    list.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
-    if (!options.common.json) {
-      std::fwrite(shown.data(), 1, shown.size(), stdout);
-      std::fflush(stdout);
-    }
+    telling.add(token);
   };
-  const std::size_t made =
-      generate(context, caches, prompt, generation_options(options, defaults, tokenizer), on_token).size();
-  const double total = seconds_since(start), decode = total - first_token;
+  const std::size_t made = generate(context, caches, prompt.ids, generation_options(options, session.generation_defaults(), tokenizer), on_token).size();
+  telling.finish();
+  const double decode = seconds_since(start) - first_token;
+  if (!options.common.json) return static_cast<void>(std::puts(""));
   Json timings;
-  timings.set("prompt_tokens", static_cast<std::uint64_t>(input.tokens.size())).set("prefill_seconds", first_token);
+  timings.set("prompt_tokens", static_cast<std::uint64_t>(prompt.ids.size())).set("prefill_seconds", first_token);
+  if (session.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(prompt.source_tokens));
   timings.set("decode_tokens_per_second", made > 1 && decode > 0 ? Json(static_cast<double>(made - 1) / decode) : Json());
-  if (options.common.json) {
-    std::puts(Json::object().set("text", whole).set("tokens", list).set("timings", timings)
-                  .set("signature", session.signature()).dump(2).c_str());
-  } else {
-    std::puts("");
-  }
+  std::puts(Json::object().set("text", telling.text()).set("tokens", telling.tokens()).set("timings", timings)
+                .set("signature", session.signature()).dump(2).c_str());
 }
 
 std::function<void()> declare(CLI::App& app) {

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/output.h"
 #include "experiments/session.h"
@@ -181,7 +182,7 @@ void run(const Options& options) {
     throw;
   }
   recorder->finish();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = seconds_since(start);
   Json json = result_of(*recorder, options, seconds);
   if (options.common.csv) return print_csv(json["datasets"]);
   if (options.text.many()) json.set("sequences", rows_of(inputs));

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "core/model/tokenizer_of.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
@@ -58,7 +59,7 @@ void print_speed(const Tokenizer& tokenizer, const std::string& text, const Opti
   for (std::size_t i = 0; i < options.repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     tokens = tokenizer.encode(text, how).size();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    seconds.push_back(seconds_since(begin));
   }
   const double first = seconds.front();
   std::sort(seconds.begin(), seconds.end());

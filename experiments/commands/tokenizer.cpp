@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/stopwatch.h"
 #include "core/text/trainer.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
@@ -64,7 +65,7 @@ void train(const Options& options) {
   Run run(progress_bar(options.quiet));
   const auto begin = std::chrono::steady_clock::now();
   const Json tokenizer = trainer.train(text, {options.vocabulary, options.least_frequency}, run);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = seconds_since(begin);
   write(folder / "tokenizer.json", tokenizer);
   write(folder / "tokenizer_config.json", config_of(tokenizer));
   const Json& vocab = tokenizer["model"]["vocab"];
