@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/model/kernel_check.h"
 #include "experiments/number_range_internal.h"
+#include "experiments/output.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
 
@@ -268,6 +269,12 @@ std::vector<TokenId> ids_of(std::span<const Token> tokens) {
 std::string printable(std::string_view bytes) {
   const std::string safe = quoted(bytes, bytes.size());
   return safe.substr(1, safe.size() - 2);
+}
+
+void print_json(const Session& session, const TextOptions& options, std::span<const InputText> inputs, std::vector<Json> results) {
+  const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
+  const Json json = options.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
+  std::puts(json.dump(2).c_str());
 }
 
 }  // namespace vitrine

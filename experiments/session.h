@@ -122,4 +122,9 @@ std::vector<std::int32_t> types_of(const Model& model, const InputText& input);
 /// A token's text for people: invalid UTF-8 and control characters escaped.
 std::string printable(std::string_view bytes);
 
+/// What a command made of each text, to standard output: with the session's signature and a hash of the texts; of a single text
+/// alone, not in a list.
+/// @param results  one object a text
+void print_json(const Session& session, const TextOptions& options, std::span<const InputText> inputs, std::vector<Json> results);
+
 }  // namespace vitrine

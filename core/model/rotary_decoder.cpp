@@ -114,6 +114,14 @@ void unpermute_gguf(const Checkpoint& checkpoint, const ModelSpec& spec, const W
   rule.permuted_heads = key.role == Role::attn_q ? attention.heads : attention.kv_heads;
 }
 
+TensorRule llama_tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const WeightKey& key) {
+  const MetadataReader read(checkpoint);
+  const bool attention = read.flag_or({"attention_bias"}, false), mlp = read.flag_or({"mlp_bias"}, false);
+  TensorRule rule = rotary_decoder_tensor(checkpoint, spec, key, {.qkv = attention, .attn_out = attention, .mlp = mlp});
+  unpermute_gguf(checkpoint, spec, key, rule);
+  return rule;
+}
+
 std::vector<bool> sliding_layers(const MetadataReader& read, std::size_t blocks) {
   std::vector<bool> slides;
   for (const std::string& type : read.texts("layer_types", blocks)) {

@@ -38,6 +38,9 @@ TensorRule rotary_decoder_tensor(const Checkpoint& checkpoint, const ModelSpec& 
 /// Undoes the order in which GGUF's writers for Llama's own families put the rows of q and k.
 void unpermute_gguf(const Checkpoint& checkpoint, const ModelSpec& spec, const WeightKey& key, TensorRule& rule);
 
+/// The two above, with the biases that attention_bias and mlp_bias speak of (Llama, SmolLM 3).
+TensorRule llama_tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const WeightKey& key);
+
 /// For each layer whether it slides: layer_types where the metadata has them; empty where not.
 /// @throws Error where a type is none of full_attention and sliding_attention
 std::vector<bool> sliding_layers(const MetadataReader& read, std::size_t blocks);

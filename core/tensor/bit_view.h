@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace vitrine {
 
@@ -10,7 +11,7 @@ namespace vitrine {
 struct BitView {
   const std::uint64_t* words = nullptr;
   std::size_t rows = 0, columns = 0;
-  std::size_t row_words = 0;  ///< from one row to the next
+  std::size_t row_words = 0;  ///< from one row to the next; 0: all rows are the same
   std::size_t first_bit = 0;
 
   static constexpr std::size_t words_of(std::size_t columns) { return (columns + 63) / 64; }
@@ -44,6 +45,18 @@ struct BitView {
     part.columns = count;
     return part;
   }
+};
+
+/// Rows of bits of its own, zeros at first.
+class BitMatrix {
+ public:
+  BitMatrix(std::size_t rows, std::size_t columns) : rows_(rows), columns_(columns), words_(rows * BitView::words_of(columns), 0) {}
+  void set(std::size_t row, std::size_t column) { words_[row * BitView::words_of(columns_) + column / 64] |= std::uint64_t{1} << column % 64; }
+  BitView view() const { return {.words = words_.data(), .rows = rows_, .columns = columns_, .row_words = BitView::words_of(columns_)}; }
+
+ private:
+  std::size_t rows_, columns_;
+  std::vector<std::uint64_t> words_;
 };
 
 }  // namespace vitrine

@@ -128,9 +128,7 @@ void run(const Options& options) {
   require_context(session.model(), inputs);
   std::vector<Json> results = classify(session, inputs);
   if (options.common.json) {
-    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
-    const Json json = options.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
-    std::puts(json.dump(2).c_str());
+    print_json(session, options.text, inputs, std::move(results));
   } else if (options.common.csv) {
     std::fputs(csv_of(rows_of(results), std::vector<std::string>{"sequence", "position", "text", "label", "probability", "value"}).c_str(), stdout);
   } else {

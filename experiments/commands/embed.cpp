@@ -74,12 +74,7 @@ void run(const Options& options) {
   const auto embeddings = sequence_embeddings(session, sequences, request);
   std::vector<Json> results;
   for (std::size_t i = 0; i < embeddings.size(); ++i) results.push_back(result_of(options, request.pooling, embeddings[i], sequences[i].size()));
-  if (options.common.json) {
-    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
-    const Json json = many ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
-    std::puts(json.dump(2).c_str());
-    return;
-  }
+  if (options.common.json) return print_json(session, options.text, inputs, std::move(results));
   if (options.common.csv) return print_csv(results, spec.width);
   if (many) return print_table(results);
   for (const double value : embeddings.front()) std::printf("%.9g\n", value);

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -33,7 +34,7 @@ TokenId mask_of(const Session& session, const Options& options) {
   throw Error({options.common.model, "a tokenizer with a mask token", tokenizer ? "one without" : "none", "name the token with --mask-id"}, Fault::usage);
 }
 
-/// Where the gaps are. @throws Error (usage) where there is none, naming how one is written
+/// Where the gaps are, in order. @throws Error (usage) where there is none, naming how one is written
 std::vector<std::uint32_t> gaps_of(const Session& session, const InputText& input, TokenId mask) {
   std::vector<std::uint32_t> gaps;
   for (std::size_t i = 0; i < input.tokens.size(); ++i) {
@@ -58,31 +59,18 @@ Json candidates_of(Session& session, std::span<const float> logits, std::size_t 
   return list;
 }
 
-/// A text whose gaps nobody sees. Bits say which tokens are seen.
-class GapMask {
- public:
-  GapMask(std::size_t count, std::span<const std::uint32_t> gaps) : count_(count), words_(count * BitView::words_of(count), 0) {
-    const std::size_t row_words = BitView::words_of(count);
-    for (std::size_t row = 0; row < count; ++row) {
-      for (std::size_t key = 0; key < count; ++key) {
-        if (std::ranges::find(gaps, key) == gaps.end()) words_[row * row_words + key / 64] |= std::uint64_t{1} << key % 64;
-      }
-    }
-  }
-  BitView view() const { return {.words = words_.data(), .rows = count_, .columns = count_, .row_words = BitView::words_of(count_)}; }
-
- private:
-  std::size_t count_;
-  std::vector<std::uint64_t> words_;
-};
-
 /// Rows of a second stream predict the gaps, which neither stream sees.
-void run_queries(Session& session, const InputText& input, std::span<const std::uint32_t> gaps, const ForwardSinks& sinks) {
-  const std::vector<TokenId> ids = ids_of(input.tokens);
-  const std::vector<std::int32_t> types = types_of(session.model(), input);
-  if (gaps.size() == ids.size()) throw Error({"--text", "at least one token that is no gap", "none", ""}, Fault::usage);
-  const GapMask mask(ids.size(), gaps);
-  const Segment segment{.ids = ids, .types = types, .allowed = mask.view(), .targets = gaps};
+void run_queries(Session& session, Segment segment, std::span<const std::uint32_t> gaps, const ForwardSinks& sinks) {
+  const std::size_t count = segment.ids.size();
+  if (gaps.size() == count) throw Error({"--text", "at least one token that is no gap", "none", ""}, Fault::usage);
+  BitMatrix seen(1, count);
+  for (std::size_t key = 0; key < count; ++key) {
+    if (!std::ranges::binary_search(gaps, key)) seen.set(0, key);
+  }
+  segment.allowed = seen.view();
+  segment.allowed.rows = count;
+  segment.allowed.row_words = 0;  // every row sees the same
+  segment.targets = gaps;
   session.run_segments({&segment, 1}, {}, sinks);
 }
 
@@ -90,7 +78,7 @@ Json fill(Session& session, const Options& options, const InputText& input, Toke
   const std::vector<std::uint32_t> gaps = gaps_of(session, input, mask);
   Json masks = Json::array();
   ForwardSinks sinks{.logit_rows = LogitRows::wanted};
-  sinks.wants_logits = [&](const RowRef& row) { return std::ranges::find(gaps, row.position) != gaps.end(); };
+  sinks.wants_logits = [&](const RowRef& row) { return std::ranges::binary_search(gaps, row.position); };
   sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const Json candidates = candidates_of(session, {&logits(r, 0), logits.extent(1)}, options.top);
@@ -99,7 +87,7 @@ Json fill(Session& session, const Options& options, const InputText& input, Toke
   };
   const std::vector<TokenId> ids = ids_of(input.tokens);
   const std::vector<std::int32_t> types = types_of(session.model(), input);
-  if (session.model().spec.query_stream) run_queries(session, input, gaps, sinks);
+  if (session.model().spec.query_stream) run_queries(session, {.ids = ids, .types = types}, gaps, sinks);
   else session.run_batch({&ids, 1}, {}, sinks, {0, {&types, 1}});
   return Json::object().set("masks", masks);
 }
@@ -145,9 +133,7 @@ void run(const Options& options) {
   std::vector<Json> results;
   for (const InputText& input : inputs) results.push_back(fill(session, options, input, mask));
   if (options.common.json) {
-    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
-    const Json json = options.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
-    std::puts(json.dump(2).c_str());
+    print_json(session, options.text, inputs, std::move(results));
   } else if (options.common.csv) {
     std::fputs(csv_of(rows_of(results), std::vector<std::string>{"sequence", "position", "id", "text", "probability"}).c_str(), stdout);
   } else {

@@ -271,9 +271,7 @@ void run(const Options& options) {
   if (options.common.json) {
     std::vector<InputText> inputs;
     for (Item& item : items) inputs.push_back(std::move(item.input));
-    const Json signature = session.signature().set("data_sha256", data_sha256(inputs));
-    const Json json = options.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
-    std::puts(json.dump(2).c_str());
+    print_json(session, options.text, inputs, std::move(results));
   } else if (options.text.many() || !options.continuations.empty()) {
     print_rows(options, results);
   } else if (options.common.csv) {

@@ -30,24 +30,25 @@ std::vector<GoldenCase> cases() {
 }
 
 /// Numbers that are 0 or 1 as bits, [count, count].
-BitView bits_of(const std::vector<std::int32_t>& numbers, std::size_t count, std::vector<std::uint64_t>& words) {
-  const std::size_t row_words = BitView::words_of(count);
-  words.assign(count * row_words, 0);
+BitMatrix bits_of(std::span<const std::int32_t> numbers, std::size_t count) {
+  BitMatrix bits(numbers.size() / count, count);
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const std::size_t row = i / count, column = i % count;
-    if (numbers[i] != 0) words[row * row_words + column / 64] |= std::uint64_t{1} << column % 64;
+    if (numbers[i] != 0) bits.set(i / count, i % count);
   }
-  return {.words = words.data(), .rows = count, .columns = count, .row_words = row_words};
+  return bits;
 }
 
 /// A sequence of a batch, and what its segment points at.
 struct Member {
   Member(const Model& model, const Expected& expected, std::uint32_t sequence)
-      : cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross) {
+      : cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross), allowed(0, 0) {
     segment.sequence = sequence;
     segment.ids = expected.ids();
     if (expected.inputs.contains("token_types")) segment.types = expected.inputs.at("token_types");
-    if (expected.inputs.contains("allowed")) segment.allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size(), words);
+    if (expected.inputs.contains("allowed")) {
+      allowed = bits_of(expected.inputs.at("allowed"), segment.ids.size());
+      segment.allowed = allowed.view();
+    }
     if (expected.inputs.contains("targets")) targets.assign(expected.inputs.at("targets").begin(), expected.inputs.at("targets").end());
     segment.targets = targets;
     if (model.spec.encoder.empty()) return;
@@ -58,7 +59,7 @@ struct Member {
   Member& operator=(const Member&) = delete;
 
   KvCache cache, memory;
-  std::vector<std::uint64_t> words;
+  BitMatrix allowed;
   std::vector<std::uint32_t> targets;
   std::span<const TokenId> said;  // by a decoder
   Segment segment;

@@ -21,19 +21,11 @@ ModelSpec describe(const Checkpoint& checkpoint) {
   return spec;
 }
 
-TensorRule tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const WeightKey& key) {
-  const MetadataReader read(checkpoint);
-  const bool attention = read.flag_or({"attention_bias"}, false), mlp = read.flag_or({"mlp_bias"}, false);
-  TensorRule rule = rotary_decoder_tensor(checkpoint, spec, key, {.qkv = attention, .attn_out = attention, .mlp = mlp});
-  unpermute_gguf(checkpoint, spec, key, rule);
-  return rule;
-}
-
 }  // namespace
 
 const Architecture& architecture_smollm3() {
   static const Architecture architecture{"smollm3", "SmolLM 3: Llama without a rope in every fourth layer", "Bakouch et al. 2025, SmolLM3",
-                                         [](const Checkpoint& c) { return model_type(c) == "smollm3"; }, describe, tensor};
+                                         [](const Checkpoint& c) { return model_type(c) == "smollm3"; }, describe, llama_tensor};
   return architecture;
 }
 
