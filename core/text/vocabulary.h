@@ -103,6 +103,7 @@ struct NamedPreTokenizer {
   bool adds_bos = false;       ///< where the file does not say
   bool mask_takes_left = false;  ///< the mask token counts with the space before it
 };
+std::vector<std::string> pre_tokenizer_names();
 /// @throws Error that names the nearest and the known ones
 NamedPreTokenizer pre_tokenizer_named(const std::string& name, const std::string& where);
 

@@ -73,6 +73,23 @@ std::string cut(const char* name, std::string_view text) {
   return joined;
 }
 
+/// A character of a regular expression that an editor composed would make a range that ends before it begins.
+TEST(Stages, EveryNamedPreTokenizerCutsAndLosesNothing) {
+  const std::string text = "Don't  \u1f5f\u1f7d\u1fd3 42195 \uf900\uac00\u8c48 \u0e01\u0e33\r\n\t x_y?! \u00e9\u0301 \U00010410";
+  for (const std::string& name : pre_tokenizer_names()) {
+    AlignedText whole(text, 0);
+    CutText pieces{whole, {{0, text.size()}}};
+    std::size_t bytes = 0;
+    for (const auto& stage : make_pre_tokenizers(pre_tokenizer_named(name, "x").pre_tokenizer, "x")) stage->apply(pieces);
+    for (const TextRange& piece : pieces.pieces) {
+      if (name != "whitespace") EXPECT_EQ(piece.begin, bytes) << name;
+      EXPECT_GT(piece.end, piece.begin) << name;
+      bytes = piece.end;
+    }
+    EXPECT_EQ(bytes, whole.text().size()) << name;
+  }
+}
+
 TEST(Stages, NamedPreTokenizersCutByTheirPublishedRules) {
   EXPECT_EQ(cut("gpt-2", "I'll go  12345."), "I|'ll| go| | 12345|.|");
   EXPECT_EQ(cut("llama-bpe", "I'LL go  12345."), "I|'LL| go| | |123|45|.|");
@@ -84,6 +101,9 @@ TEST(Stages, NamedPreTokenizersCutByTheirPublishedRules) {
   EXPECT_EQ(cut("kimi-k2", "ab\u4e2d\u6587""cd"), "ab|\u4e2d\u6587|cd|");
   EXPECT_EQ(cut("superbpe", "a 1234567"), "a |1|234|567|");
   EXPECT_EQ(cut("afmoe", "12345"), "12|345|");
+  EXPECT_EQ(cut("afmoe", "\uf900\ufa6d\u1100a"), "\uf900\ufa6d\u1100|a|");
+  EXPECT_EQ(cut("afmoe", "\ue000a"), "\ue000a|");  // private use, between Hangul and U+F900
+  EXPECT_EQ(cut("deepseek-llm", "a \u1f7d\u1fd3\u1fdb\u1fbe b12\u4e00"), "a| |\u1f7d\u1fd3\u1fdb\u1fbe| b|1|2|\u4e00|");
   EXPECT_EQ(cut("bloom", "Hi, (all) you"), "Hi|, (|all|)| you|");
 }
 
