@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
 #include "kernels/simd/dot_x86.h"
+#include "kernels/simd/int8_x86.h"
 #include "kernels/simd/peak_x86.h"
 
 namespace vitrine {
@@ -68,6 +69,12 @@ ThreadPool& bench_pool() {
 
 bool bf16_in_use() { return wide() && has_bf16_dot(); }
 bool int8_in_use() { return wide() && has_int8_dot(); }
+
+std::vector<Precision> precisions() {
+  std::vector<Precision> known{Precision::fast, Precision::exact};
+  if (has_int8_products()) known.push_back(Precision::int8);
+  return known;
+}
 
 double multiply_adds_everywhere() { return everywhere(run_multiply_adds); }
 double bf16_dots_everywhere() { return everywhere(run_bf16_dots); }

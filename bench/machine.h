@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "core/base/thread_pool.h"
+#include "core/model/ops.h"
 
 namespace vitrine {
 
@@ -28,6 +30,8 @@ double bf16_dots_everywhere();
 double int8_dots_everywhere();
 double read_everywhere();
 bool bf16_in_use();
+/// Those that this machine and --simd know.
+std::vector<Precision> precisions();
 bool int8_in_use();
 
 }  // namespace vitrine

@@ -25,7 +25,13 @@ void on_interrupt(int) {
 Precision parse_precision(const std::string& word) {
   if (word == "fast") return Precision::fast;
   if (word == "exact") return Precision::exact;
-  throw Error({"--precision", "fast or exact", quoted(word), ""}, Fault::usage);
+  if (word == "int8") return Precision::int8;
+  throw Error({"--precision", "fast, exact or int8", quoted(word), ""}, Fault::usage);
+}
+
+void require_products(Precision precision) {
+  if (precision != Precision::int8 || has_int8_products()) return;
+  throw Error({"--precision int8", "a CPU with AVX-512 VNNI (and --simd AVX3)", simd_in_use(), "use --precision fast"}, Fault::usage);
 }
 
 KvFormat parse_kv(const std::string& word, Precision precision) {
@@ -77,7 +83,7 @@ std::size_t checked_threads(std::size_t threads) {
 
 void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
-  app.add_option("--precision", options.precision, "fast (default) or exact (f32 throughout)");
+  app.add_option("--precision", options.precision, "fast (default), exact (f32 throughout) or int8 (8-bit products of many rows outside queries, keys and heads)");
   app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
   app.add_option("--kv", options.kv, "key-value cache: f32 (default under exact), f16, int8 or int4; int8:hadamard and int4:hadamard turn heads first");
   app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
@@ -99,6 +105,7 @@ Session::Session(const CommonOptions& options)
       run_(progress_bar(options.quiet)) {
   checked_threads(options.threads);
   choose_simd(options.simd);
+  require_products(precision_);
   choose_attention_kernel(options.kernel);  // refuses a bad one before the model is opened
   model_ = load_model(options.model);
   require_cache(model_, kv_format_);

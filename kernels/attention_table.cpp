@@ -95,7 +95,7 @@ void refuse_other_options(std::string_view kernel, const KernelOptions& options,
 KernelChoice choose_attention_kernel(std::string_view spelled, Precision precision) {
   const std::size_t colon = spelled.find(':');
   std::string_view name = spelled.substr(0, colon);
-  if (name == "auto") name = precision == Precision::fast && has_bf16_products() ? "flash_bf16" : "flash";
+  if (name == "auto") name = precision != Precision::exact && has_bf16_products() ? "flash_bf16" : "flash";
   std::string known = "auto";
   for (const AttentionKernel* kernel : all_attention_kernels()) {
     known += ", " + std::string(kernel->name);

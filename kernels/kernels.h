@@ -64,6 +64,8 @@ void choose_simd(std::string_view target);
 std::string simd_in_use();
 /// Whether products of many rows are made in bfloat16 where precision allows it: the CPU can and --simd does not forbid it.
 bool has_bf16_products();
+/// The same for products in 8 bits (--precision int8).
+bool has_int8_products();
 
 /// The arithmetic on this CPU. `pool` must have been made with initialize_worker and outlive the result.
 std::unique_ptr<Ops> make_cpu_ops(Precision precision, ThreadPool& pool);

@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "kernels/kernels.h"
 #include "kernels/simd/dot_x86.h"
+#include "kernels/simd/int8_x86.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd.cpp"
@@ -64,6 +65,7 @@ void choose_simd(std::string_view target) {
 std::string simd_in_use() { return HWY_DYNAMIC_DISPATCH(own_name)(); }
 
 bool has_bf16_products() { return has_bf16_dot() && simd_in_use().starts_with("AVX3"); }
+bool has_int8_products() { return has_int8_dot() && simd_in_use().starts_with("AVX3"); }
 
 }  // namespace vitrine
 #endif

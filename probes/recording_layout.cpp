@@ -97,7 +97,7 @@ void write_root_attributes(hid_t file, const RecorderSource& source, const Json&
   number("width", spec.width);
   number("vocabulary", spec.vocabulary);
   number("context", spec.context);
-  h5::write_attribute(root, "precision", source.ops.precision() == Precision::exact ? "exact" : "fast");
+  h5::write_attribute(root, "precision", std::string(precision_name(source.ops.precision())));
   h5::write_attribute(root, "kernel", source.kernel.kernel->name);
   h5::write_attribute(root, "machine", source.ops.describe());
   h5::write_attribute(root, "provenance", provenance.dump());

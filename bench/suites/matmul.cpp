@@ -57,6 +57,7 @@ double relative_error(const Weight& weight, const std::vector<float>& x, const s
 
 /// Few rows are multiplied by 16-bit integers or straight from the weights under fast precision: bound by memory.
 Arithmetic arithmetic_of(const Row& row) {
+  if (row.precision == Precision::int8 && row.rows >= 64) return Arithmetic::int8;
   if (row.precision == Precision::exact || !bf16_in_use()) return Arithmetic::f32;
   return row.rows < 64 ? Arithmetic::mixed : Arithmetic::bf16;
 }
@@ -74,7 +75,7 @@ void product_row(benchmark::State& state, const Row& row) {
   };
   multiply(weights[0]);
   const double error = relative_error(weights[0], x, result, row.rows);
-  if (!(error <= (row.precision == Precision::exact ? 1e-6 : 5e-3))) return state.SkipWithError("wrong result");
+  if (!(error <= (row.precision == Precision::exact ? 1e-6 : row.precision == Precision::int8 ? 2e-2 : 5e-3))) return state.SkipWithError("wrong result");
   std::size_t next = 0;
   measure(state,
           {.operations = 2.0 * static_cast<double>(row.rows * in * out),
@@ -106,9 +107,8 @@ void register_rows(const SuiteOptions&) {
   }
   for (const DType type : weight_types()) {
     for (const std::size_t rows : {1u, 4u, 8u, 64u, 512u}) {
-      for (const Precision precision : {Precision::fast, Precision::exact}) {
-        const std::string name = "matmul/" + std::string(dtype_info(type).name) + "/rows_" + std::to_string(rows) +
-                                 (precision == Precision::fast ? "/fast" : "/exact");
+      for (const Precision precision : precisions()) {
+        const std::string name = "matmul/" + std::string(dtype_info(type).name) + "/rows_" + std::to_string(rows) + "/" + std::string(precision_name(precision));
         benchmark::RegisterBenchmark(name.c_str(), [row = Row{type, rows, precision}](benchmark::State& state) {
           product_row(state, row);
         })->UseRealTime();

@@ -30,9 +30,10 @@ struct Row {
 
 /// Nats from exact arithmetic from which on a row is wrong. Four bits a number cost more than rounding does
 /// (docs/decisions/0005-quantised-kv-caches.md).
-double most_nats(const RunnerChoice& choice) { return choice.kv && choice.kv->type == DType::q4_1 ? 0.25 : 0.01; }
+double most_nats(const RunnerChoice& choice) { return choice.kv && choice.kv->type == DType::q4_1 ? 0.25 : choice.precision == Precision::int8 ? 0.05 : 0.01; }
 
 Arithmetic arithmetic_of(Precision precision) {
+  if (precision == Precision::int8) return Arithmetic::int8;
   return precision == Precision::fast && bf16_in_use() ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
@@ -209,8 +210,8 @@ void register_choice(const SuiteOptions& options, const ModelPtr& loaded, const 
 void register_rows(const SuiteOptions& options) {
   for (const std::string& path : options.models) {
     const ModelPtr loaded = loaded_model(path);
-    for (const Precision precision : {Precision::fast, Precision::exact}) {
-      const std::string tail = precision == Precision::fast ? "/fast" : "/exact";
+    for (const Precision precision : precisions()) {
+      const std::string tail = "/" + std::string(precision_name(precision));
       if (options.kv.empty() || !loaded->predicts()) register_choice(options, loaded, {precision}, tail);
       for (const std::string& word : options.kv) {
         const KvFormat kv = parse_kv_format(word);

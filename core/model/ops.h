@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/base/thread_pool.h"
 #include "core/model/attention.h"
@@ -11,13 +12,21 @@
 
 namespace vitrine {
 
-enum class Precision { fast, exact };
+enum class Precision {
+  fast,   ///< bfloat16 products of many rows where the CPU has them, 16-bit whole numbers for few
+  exact,  ///< f32
+  int8,   ///< as fast, but 8-bit whole numbers for many rows of coarse products, one scale for every 32 numbers
+};
+constexpr std::string_view precision_name(Precision precision) {
+  return precision == Precision::fast ? "fast" : precision == Precision::exact ? "exact" : "int8";
+}
 
 /// A weight with its optional bias ([1, out] f32 numbers or null) and where its result goes.
 struct Product {
   const Weight* weight = nullptr;  ///< [out, in]
   const Weight* bias = nullptr;    ///< [1, out]
   TensorView<float, 2> out;        ///< [rows, out], rows may be strided
+  bool coarse = false;             ///< 8 bits will do under Precision::int8: no softmax is taken of what it makes
 };
 
 /// The arithmetic of the forward pass. core declares it, kernels define it, a tape may decorate it.

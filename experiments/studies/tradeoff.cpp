@@ -116,9 +116,9 @@ class Tradeoff {
     add({"exact, kernel reference, one thread", Precision::exact, "reference", DType::f32}, model, one_thread_, floor_);
     add({"exact, kernel online_softmax, KV F32", Precision::exact, "online_softmax", DType::f32}, model, pool_, floor_);
     add({"fast, kernel flash, KV F32", Precision::fast, "flash", DType::f32}, model, pool_, floor_);
-    if (has_bf16_products()) {
-      add({"fast, kernel flash_bf16, KV " + std::string(encoder_ ? "F32" : "F16"), Precision::fast, "flash_bf16", encoder_ ? DType::f32 : DType::f16}, model, pool_, floor_);
-    }
+    const KvFormat usual = encoder_ ? DType::f32 : DType::f16;
+    if (has_bf16_products()) add_usual(Precision::fast, usual, model);
+    if (has_int8_products()) add_usual(Precision::int8, usual, model);
     if (!encoder_) add_caches(model);
     add_weights(model);
   }
@@ -137,13 +137,20 @@ class Tradeoff {
     rows_.push_back(std::move(row));
   }
 
+  /// What a user gets who asks for the precision and the cache alone.
+  void add_usual(Precision precision, const KvFormat& format, const Model& model) {
+    const std::string kernel(choose_attention_kernel("auto", precision).kernel->name);
+    add({std::string(precision_name(precision)) + ", kernel " + kernel + ", KV " + kv_format_name(format), precision, kernel, format}, model, pool_, floor_);
+  }
+
   void add_caches(const Model& model) {
     bool turns = true;
     for (const BlockSpec& block : model.spec.blocks) turns = turns && hadamard_size(block.attention.head_dim) > 1;
-    for (const char* name : {"f16", "int8", "int8:hadamard", "int4", "int4:hadamard"}) {
+    add({"fast, kernel flash, KV F16", Precision::fast, "flash", DType::f16}, model, pool_, floor_);
+    for (const char* name : {"int8", "int8:hadamard", "int4", "int4:hadamard"}) {
       const KvFormat format = parse_kv_format(name);
       if (format.hadamard && !turns) continue;
-      add({"fast, kernel flash, KV " + kv_format_name(format), Precision::fast, "flash", format}, model, pool_, floor_);
+      add_usual(Precision::fast, format, model);
     }
     if (!turns) notes_.push_back("No rows for turned caches: the heads have an odd size.");
   }

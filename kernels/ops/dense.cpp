@@ -256,12 +256,16 @@ void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& targ
   expand_ragged(panel, target, bf16_from_f32);
 }
 
+void expand_rows(const WeightPanel& panel, std::size_t first, std::size_t rows, float* target) {
+  const std::size_t inner = padded_to_chunk(panel.inner), count = first < panel.count ? std::min(rows, panel.count - first) : 0;
+  expand_panel({panel.type, panel.rows + first * panel.row_bytes, panel.row_bytes, count, panel.inner}, DenseRows<float>{target, inner, count});
+  std::fill(target + count * inner, target + rows * inner, 0.0f);
+}
+
 void pack_panel(const WeightPanel& panel, std::uint16_t* target, float* scratch) {
   const std::size_t inner = padded_to_chunk(panel.inner);
   for (std::size_t row = 0; row < packed_columns; row += packed_rows) {
-    const std::size_t count = row < panel.count ? std::min(packed_rows, panel.count - row) : 0;
-    expand_panel({panel.type, panel.rows + row * panel.row_bytes, panel.row_bytes, count, panel.inner}, DenseRows<float>{scratch, inner, count});
-    std::fill(scratch + count * inner, scratch + packed_rows * inner, 0.0f);
+    expand_rows(panel, row, packed_rows, scratch);
     pack_rows(scratch, inner, inner, target + 2 * row);
   }
 }

@@ -51,6 +51,9 @@ void expand_panel(const WeightPanel& panel, const DenseRows<float>& target);
 /// The same rounded to bfloat16 (to nearest even).
 void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& target);
 
+/// Rows [first, first + rows) of a panel as f32 of the padded inner size; zeros where the panel has no such row.
+void expand_rows(const WeightPanel& panel, std::size_t first, std::size_t rows, float* target);
+
 /// A panel of at most packed_columns rows, rounded to bfloat16, in the order of a PackedProduct (kernels/simd/dot_x86.h),
 /// with zeros up to dense_chunk and to packed_columns.
 /// @param target   packed_columns * padded inner size

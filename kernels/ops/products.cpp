@@ -23,6 +23,19 @@ std::size_t direct_columns(std::size_t columns, std::size_t threads) {
   return std::max<std::size_t>(16, (columns / (pieces_per_thread * threads) + 15) / 16 * 16);
 }
 
+/// What the largest of 32 weights becomes in 8 bits. Levels of Q4_0 (-8 to 7) and Q5_0 (-16 to 15) stay whole numbers: rounded, they
+/// would all err on the same side.
+float full_scale(DType type) { return type == DType::q4_0 ? 8.0f * 15.0f : type == DType::q5_0 ? 16.0f * 7.0f : 127.0f; }
+
+template <class Row>
+void by_rows(ThreadPool& pool, std::size_t count, const Row& row) {
+  constexpr std::size_t rows_apiece = 16;
+  pool.run((count + rows_apiece - 1) / rows_apiece, [&](std::size_t piece, std::size_t) {
+    const std::size_t first = piece * rows_apiece;
+    for (std::size_t r = first; r < std::min(count, first + rows_apiece); ++r) row(r);
+  });
+}
+
 }  // namespace
 
 struct Products::Panel {
@@ -36,16 +49,27 @@ struct Products::Panel {
 struct Products::Worker {
   std::vector<float> panel;  // expanded
   std::vector<std::uint16_t> packed_panel;
+  std::vector<std::uint8_t> byte_panel;
+  std::vector<float> byte_scales;
 };
 
 Products::Products(Precision precision, ThreadPool& pool)
     : pool_(pool),
-      fast_(precision == Precision::fast),
+      fast_(precision != Precision::exact),
       bf16_(fast_ && has_bf16_products()),
+      int8_(precision == Precision::int8),
       workers_(std::make_unique<Worker[]>(pool.threads())) {}
 Products::~Products() = default;
 
-std::string_view Products::many_rows_arithmetic() const { return bf16_ ? "bf16" : "f32"; }
+Products::ManyRows Products::many_rows_of(std::span<const Product> products) const {
+  if (int8_ && std::ranges::all_of(products, &Product::coarse)) return ManyRows::int8;
+  return bf16_ ? ManyRows::bf16 : ManyRows::f32;
+}
+
+std::string_view Products::many_rows_arithmetic() const {
+  if (int8_) return bf16_ ? "int8 and bf16" : "int8 and f32";
+  return bf16_ ? "bf16" : "f32";
+}
 
 /// x itself where its rows end with a chunk, else a copy padded with zeros.
 DenseRows<const float> Products::padded(TensorView<const float, 2> x) {
@@ -68,7 +92,7 @@ const float* Products::bias_of(const Product& product, std::size_t index) {
   return biases_[index].data();
 }
 
-void Products::make_panels(std::span<const Product> products, std::size_t rows) {
+void Products::make_panels(std::span<const Product> products, std::size_t rows, ManyRows many) {
   panels_.clear();
   std::size_t columns = 0;
   for (const Product& product : products) columns += product.weight->rows;
@@ -76,7 +100,7 @@ void Products::make_panels(std::span<const Product> products, std::size_t rows) 
     const Weight& weight = *product.weight;
     const float* bias = bias_of(product, static_cast<std::size_t>(&product - products.data()));
     const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
-    const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : bf16_ ? packed_columns : panel_columns(weight.cols);
+    const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : many != ManyRows::f32 ? packed_columns : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
       panels_.push_back(
           {{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
@@ -125,11 +149,25 @@ void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Wo
 
 void Products::round_input(const DenseRows<const float>& x, std::size_t inner) {
   rounded_.resize(std::max(rounded_.size(), x.count * inner));
-  constexpr std::size_t rows_apiece = 16;
-  pool_.run((x.count + rows_apiece - 1) / rows_apiece, [&](std::size_t piece, std::size_t) {
-    const std::size_t row = piece * rows_apiece, count = std::min(rows_apiece, x.count - row);
-    for (std::size_t r = row; r < row + count; ++r) round_to_bf16(x.data + r * x.stride, inner, rounded_.data() + r * inner);
-  });
+  by_rows(pool_, x.count, [&](std::size_t r) { round_to_bf16(x.data + r * x.stride, inner, rounded_.data() + r * inner); });
+}
+
+void Products::round_input_int8(const DenseRows<const float>& x, std::size_t inner) {
+  bytes_.resize(x.count, inner);
+  by_rows(pool_, x.count, [&](std::size_t r) { bytes_.round(r, x.data + r * x.stride); });
+}
+
+void Products::run_int8(const Panel& panel, Worker& worker) {
+  const std::size_t inner = bytes_.inner();
+  worker.byte_panel.resize(std::max(worker.byte_panel.size(), int8_columns * inner));
+  worker.byte_scales.resize(std::max(worker.byte_scales.size(), int8_columns * inner / int8_chunk));
+  worker.panel.resize(std::max(worker.panel.size(), int8_pack_rows * inner));
+  const Int8Panel packed{worker.byte_panel.data(), worker.byte_scales.data()};
+  for (std::size_t row = 0; row < panel.weights.count; row += int8_pack_rows) {
+    expand_rows(panel.weights, row, int8_pack_rows, worker.panel.data());
+    pack_int8(worker.panel.data(), inner, row, packed, full_scale(panel.weights.type));
+  }
+  multiply_int8({bytes_, panel.first_row, panel.out.count, packed, panel.weights.count, panel.bias, panel.out.data, panel.out.stride});
 }
 
 void Products::run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker) {
@@ -146,9 +184,10 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
     VITRINE_CHECK(product.out.extent(0) == x.extent(0));
   }
   const DenseRows<const float> rows = padded(x);
-  make_panels(products, x.extent(0));
+  const ManyRows many = many_rows_of(products);
+  make_panels(products, x.extent(0), many);
   std::vector<Panel>& panels = panels_;
-  if (!bf16_ || x.extent(0) <= few_rows) {
+  if (many == ManyRows::f32 || x.extent(0) <= few_rows) {
     const auto wants_integers = [](const Product& product) { return has_int16_product(product.weight->type); };
     if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {
       integers_.round(rows, padded_to_chunk(x.extent(1)));
@@ -158,6 +197,10 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
   }
   share_last(panels);
   const std::size_t inner = padded_to_chunk(x.extent(1));
+  if (many == ManyRows::int8) {
+    round_input_int8(rows, inner);
+    return pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_int8(panels[i], workers_[worker]); });
+  }
   round_input(rows, inner);
   const DenseRows<const std::uint16_t> rounded{rounded_.data(), inner, x.extent(0)};
   pool_.run(panels.size(), [&](std::size_t i, std::size_t worker) { run_bf16(rounded, panels[i], workers_[worker]); });

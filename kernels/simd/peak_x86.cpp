@@ -15,7 +15,6 @@ volatile int sink;                  // keeps the loops alive
 
 }  // namespace
 
-bool has_int8_dot() { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"); }
 
 __attribute__((target("avx512f,avx512bw,avx512bf16"))) double run_bf16_dots(std::size_t rounds) {
   __m512 sums[chains];
@@ -55,7 +54,6 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) double run_int8_dots(std:
 
 namespace vitrine {
 
-bool has_int8_dot() { return false; }
 double run_bf16_dots(std::size_t) {
   VITRINE_CHECK(!"a CPU with bfloat16 products");
   return 0.0;

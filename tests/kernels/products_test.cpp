@@ -55,7 +55,7 @@ struct Result {
   double relative_error;  // against double sums of the same numbers
 };
 
-Result multiply(Precision precision, const Weight& weight, const std::vector<float>& x, std::size_t threads = 2) {
+Result multiply(Precision precision, const Weight& weight, const std::vector<float>& x, std::size_t threads = 2, bool coarse = true) {
   ThreadPool pool(threads, initialize_worker);
   const auto ops = make_cpu_ops(precision, pool);
   const std::size_t rows = x.size() / weight.cols;
@@ -63,7 +63,7 @@ Result multiply(Precision precision, const Weight& weight, const std::vector<flo
   for (std::size_t c = 0; c < weight.rows; ++c) bias.floats()[c] = 0.01f * static_cast<float>(c);
   const Weight bias_weight = make_weight(std::move(bias));
   Result result{std::vector<float>(rows * weight.rows, std::numeric_limits<float>::quiet_NaN()), 0.0};
-  const Product product{&weight, &bias_weight, {result.out.data(), {rows, weight.rows}}};
+  const Product product{&weight, &bias_weight, {result.out.data(), {rows, weight.rows}}, coarse};
   ops->multiply({x.data(), {rows, weight.cols}}, {&product, 1});
   const Tensor plain = expand(weight);
   double difference = 0.0, size = 0.0;
@@ -94,6 +94,88 @@ TEST_P(Products, EveryTypeAndRowCountAgreesWithDoubles) {
       EXPECT_LE(multiply(Precision::fast, weight, x).relative_error, rows <= 8 ? 1e-4 : 5e-3);
     }
   }
+}
+
+/// What 8 bits make of 32 numbers: scale * whole numbers.
+struct Rounded {
+  float scale = 0.0f;
+  int numbers[32] = {};
+};
+Rounded rounded(const float* x, std::size_t count, float full = 127.0f) {
+  Rounded chunk;
+  float largest = 0.0f;
+  for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
+  if (largest < 1e-30f) return chunk;
+  chunk.scale = largest / full;
+  const float inverse = full / largest;
+  for (std::size_t i = 0; i < count; ++i) chunk.numbers[i] = static_cast<int>(std::nearbyint(x[i] * inverse));
+  return chunk;
+}
+
+/// Relative distance of rows of 8-bit products from their definition in double.
+double distance_from_definition(const Weight& weight, const std::vector<float>& x, const std::vector<float>& out) {
+  const Tensor plain = expand(weight);
+  const float full = weight.type == DType::q4_0 ? 120.0f : weight.type == DType::q5_0 ? 112.0f : 127.0f;  // whole levels stay whole
+  double difference = 0.0, size = 0.0;
+  for (std::size_t r = 0; r < x.size() / weight.cols; ++r) {
+    for (std::size_t c = 0; c < weight.rows; ++c) {
+      double sum = static_cast<double>(0.01f * static_cast<float>(c));
+      for (std::size_t k = 0; k < weight.cols; k += 32) {
+        const std::size_t count = std::min<std::size_t>(32, weight.cols - k);
+        const Rounded a = rounded(x.data() + r * weight.cols + k, count), b = rounded(plain.floats().data() + c * weight.cols + k, count, full);
+        int products = 0;
+        for (std::size_t i = 0; i < count; ++i) products += a.numbers[i] * b.numbers[i];
+        sum += static_cast<double>(a.scale) * b.scale * products;
+      }
+      difference += std::pow(sum - out[r * weight.rows + c], 2);
+      size += sum * sum;
+    }
+  }
+  return std::sqrt(difference / size);
+}
+
+TEST_P(Products, EightBitsAreWhatTheyAreDefinedToBe) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+  for (const DType type : weight_types) {
+    for (const std::size_t columns : {1u, 16u, 31u, 33u, 64u, 70u}) {
+      const Weight weight = random_weight(type, columns, 768);
+      for (const std::size_t rows : {9u, 12u, 13u, 98u}) {
+        SCOPED_TRACE(testing::Message() << dtype_info(type).name << " " << columns << " x " << rows);
+        const std::vector<float> x = random_rows(rows * 768);
+        const std::vector<float> out = multiply(Precision::int8, weight, x).out;
+        EXPECT_LE(distance_from_definition(weight, x, out), 1e-6);
+        if (columns != 31) continue;
+        EXPECT_EQ(multiply(Precision::int8, weight, x, 3).out, out);
+      }
+    }
+  }
+  for (const std::size_t cols : {1u, 7u, 33u, 100u, 160u}) {
+    const Weight weight = random_weight(DType::f16, 19, cols);
+    const std::vector<float> x = random_rows(13 * cols);
+    EXPECT_LE(distance_from_definition(weight, x, multiply(Precision::int8, weight, x).out), 1e-6) << cols;
+  }
+}
+
+TEST_P(Products, EightBitsAreForCoarseProductsAndManyRows) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+  const Weight weight = random_weight(DType::q8_0, 37, 512);
+  for (const std::size_t rows : {1u, 8u, 33u}) {
+    const std::vector<float> x = random_rows(rows * 512), fast = multiply(Precision::fast, weight, x).out;
+    EXPECT_EQ(multiply(Precision::int8, weight, x, 2, false).out, fast) << rows;
+    EXPECT_EQ(multiply(Precision::int8, weight, x).out == fast, rows <= 8) << rows;
+  }
+}
+
+TEST_P(Products, EightBitsKeepWhatIsNoNumber) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x = random_rows(12 * 64);
+    x[3 * 64 + 40] = wrong;
+    const std::vector<float> out = multiply(Precision::int8, random_weight(DType::q8_0, 5, 64), x).out;
+    for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isfinite(out[i]), i / 5 != 3) << i;
+  }
+  const std::vector<float> tiny(12 * 64, 1e-38f), out = multiply(Precision::int8, random_weight(DType::q8_0, 5, 64), tiny).out;
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_FLOAT_EQ(out[i], 0.01f * static_cast<float>(i % 5));
 }
 
 TEST_P(Products, RaggedRowsAgreeWithDoubles) {
