@@ -47,13 +47,13 @@ def attention_tasks(arguments):
 
 def measure(players, tasks, rounds, tell):
     """Seconds of every task of every runner, {(task index, runner name): [...] or Gap}. Runners take turns."""
-    found = {(t, player.name): [] for t in range(len(tasks)) for player in players}
+    found = {(t, player.name): [] for t, task in enumerate(tasks) for player in players if player.plays(task)}
     for number in range(rounds + 1):
         turned = players[number % len(players):] + players[:number % len(players)]
         for t, task in enumerate(tasks):
             for player in turned:
                 key = (t, player.name)
-                if isinstance(found[key], runners.Gap):
+                if key not in found or isinstance(found[key], runners.Gap):
                     continue
                 try:
                     seconds = player.measure(task)
@@ -69,6 +69,8 @@ def results_of(label, players, tasks, found):
     results = []
     for t, task in enumerate(tasks):
         for player in players:
+            if (t, player.name) not in found:
+                continue
             numbers = found[(t, player.name)]
             result = {"model": label, "task": task, "runner": player.name, "version": player.version, "kl": player.kl(task)}
             result.update({"gap": str(numbers)} if isinstance(numbers, runners.Gap) else {"seconds": numbers})
@@ -78,7 +80,7 @@ def results_of(label, players, tasks, found):
 
 def players_of(model, arguments, tasks):
     ours = runners.Ours(arguments.program, model, arguments.threads, tasks)
-    sides = [runners.Side(ours, precision) for precision in ("fast", "exact")]
+    sides = [runners.Side(ours, name) for name in runners.OURS]
     peers = [runners.Worker(name, arguments.python, script, {"model": model or "", "threads": arguments.threads})
              for name, script in PEERS if model or name == "PyTorch"]
     if model:

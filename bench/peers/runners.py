@@ -10,17 +10,20 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from worker import DECODED, Gap  # noqa: E402
 
-OURS = ("vitrine fast", "vitrine exact")
+# Name: precision, type of the cache, and the tasks in which it is another program than `vitrine fast`.
+SIDES = {"vitrine fast": ("fast", "f16", ("prefill", "decode", "attention")), "vitrine exact": ("exact", "f32", ("prefill", "decode")),
+         "vitrine int8": ("int8", "f16", ("prefill",)), "vitrine fast, int8 cache": ("fast", "int8", ("decode",))}
+OURS = tuple(SIDES)
 HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Ours:
-    """vitrine-bench with --requests: one process for both precisions."""
+    """vitrine-bench with --requests: one process for all sides."""
 
     def __init__(self, program, model, threads, tasks):
         lengths = {kind: ",".join(str(t["tokens"]) for t in tasks if t["kind"] == kind) for kind in ("prefill", "decode")}
         command = [program, "--threads", str(threads), "--requests", "--benchmark_min_time=0.3"]
-        command += [model] if model else []
+        command += [model, "--kv", ",".join(sorted({kv for _, kv, _ in SIDES.values()}))] if model else []
         command += ["--prefill=" + lengths["prefill"]] if lengths["prefill"] else []
         command += ["--depths=" + lengths["decode"]] if lengths["decode"] else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -50,13 +53,14 @@ class Ours:
             raise Gap(rows[0].get("error_message", "vitrine-bench failed"))
         return rows[0]
 
-    def seconds(self, task, precision):
+    def seconds(self, task, side):
+        precision, kv, _ = SIDES[side]
         if task["kind"] == "attention":
             row = self.row(f"^attention/flash/causal_{task['tokens']}/real_time$")
         else:
             word = {"prefill": "prefill_", "decode": "decode_at_"}[task["kind"]]
-            row = self.row(f"^model/[^/]*/{word}{task['tokens']}/{precision}/real_time$")
-        self.kl[(task["kind"], task["tokens"], precision)] = row.get("KL_to_exact")
+            row = self.row(f"^model/[^/]*/{word}{task['tokens']}/{precision}/kv_{kv}/real_time$")
+        self.kl[(task["kind"], task["tokens"], side)] = row.get("KL_to_exact")
         return row["real_time"] * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[row["time_unit"]]
 
     def close(self):
@@ -65,19 +69,19 @@ class Ours:
 
 
 class Side:
-    """One precision of ours."""
+    """One way of ours."""
 
-    def __init__(self, ours, precision):
-        self.ours, self.precision = ours, precision
-        self.name, self.version = f"vitrine {precision}", ""
+    def __init__(self, ours, name):
+        self.ours, self.name, self.version = ours, name, ""
+
+    def plays(self, task):
+        return task["kind"] in SIDES[self.name][2]
 
     def measure(self, task):
-        if task["kind"] == "attention" and self.precision == "exact":
-            raise Gap("the same kernel as fast")
-        return self.ours.seconds(task, self.precision)
+        return self.ours.seconds(task, self.name)
 
     def kl(self, task):
-        return self.ours.kl.get((task["kind"], task["tokens"], self.precision))
+        return self.ours.kl.get((task["kind"], task["tokens"], self.name))
 
     def close(self):
         pass
@@ -122,6 +126,9 @@ class Worker:
             raise Gap(self.gap)
         return self.ask(task)["seconds"]
 
+    def plays(self, _task):
+        return True
+
     def kl(self, _task):
         return None
 
@@ -157,6 +164,9 @@ class IkLlama:
             raise Gap(f"{self.program} gave no result: {' '.join(str(error).split())[:120]}") from None
         self.version = "build " + str(row.get("build_commit", "?"))
         return (task["tokens"] if task["kind"] == "prefill" else 1) / row["avg_ts"]
+
+    def plays(self, _task):
+        return True
 
     def kl(self, _task):
         return None

@@ -37,6 +37,9 @@ class Fixed:
     def __init__(self, name, seconds):
         self.name, self.version, self.seconds, self.asked = name, "", list(seconds), []
 
+    def plays(self, task):
+        return task["kind"] != "attention"
+
     def measure(self, task):
         self.asked.append(task["tokens"])
         if not self.seconds:
@@ -131,10 +134,11 @@ class Test(unittest.TestCase):
         ours = runners.Ours(program, "m.gguf", 2, [PREFILL, DECODE])
         self.addCleanup(ours.close)
         self.addCleanup(ours.process.stdout.close)
-        side = runners.Side(ours, "fast")
+        side = runners.Side(ours, "vitrine fast")
         self.assertEqual(side.measure(PREFILL), 0.25)
         self.assertEqual(side.kl(PREFILL), 0.5)
-        with self.assertRaisesRegex(runners.Gap, "0 rows for .*decode_at_4096/fast"):
+        self.assertFalse(runners.Side(ours, "vitrine int8").plays(DECODE))
+        with self.assertRaisesRegex(runners.Gap, "0 rows for .*decode_at_4096/fast/kv_f16"):
             side.measure(DECODE)
         self.assertEqual(ours.context, {"date": "d"})
 
