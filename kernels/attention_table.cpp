@@ -7,6 +7,7 @@
 namespace vitrine {
 namespace {
 
+/// @throws Error (usage) where an option is given twice
 KernelOptions parse_options(std::string_view words) {
   KernelOptions options;
   while (!words.empty()) {
@@ -16,7 +17,8 @@ KernelOptions parse_options(std::string_view words) {
     if (equals == std::string_view::npos) {
       options.positional.emplace_back(word);
     } else {
-      options.named.emplace(word.substr(0, equals), word.substr(equals + 1));
+      const std::string name(word.substr(0, equals));
+      if (!options.named.emplace(name, word.substr(equals + 1)).second) throw Error({"--kernel: " + quoted(name), "once", "twice", ""}, Fault::usage);
     }
     words = comma == std::string_view::npos ? "" : words.substr(comma + 1);
   }

@@ -121,7 +121,7 @@ def report(results, context, arguments):
     head = [f"`bench/peers/compare.py {shlex.join(words)}`", "",
             f"{context.get('date', '')}; {cpu_name()}, {context.get('instruction_set', '')}, {arguments.threads} threads; "
             f"peak f32 {context.get('peak_f32', '?')}, bf16 {context.get('peak_bf16', 'none')}, int8 {context.get('peak_int8', 'none')} operations/s, "
-            f"reading {context.get('peak_read', '?')} bytes/s; {arguments.rounds} interleaved rounds.", "; ".join(versions) + ".", ""]
+            f"reading {context.get('peak_read', '?')} bytes/s; {arguments.rounds} interleaved rounds.", *(["; ".join(versions) + "."] if versions else []), "", ""]
     return "\n".join(head) + table.markdown(table.rows_of(results, runners.OURS), runners.OURS) + "\n"
 
 

@@ -74,6 +74,14 @@ void run_queries(Session& session, Segment segment, std::span<const std::uint32_
   session.run_segments({&segment, 1}, {}, sinks);
 }
 
+/// A decoder that is to say the source again, its own tokens being what it heard so far, predicts the gap's where it comes to it
+/// (BART's denoising).
+void run_denoising(Session& session, const std::vector<TokenId>& ids, const ForwardSinks& sinks) {
+  session.encode_batch({&ids, 1}, {}, {});
+  const std::vector<TokenId> said = session.shifted_right(ids);
+  session.run_batch({&said, 1}, {}, sinks);
+}
+
 Json fill(Session& session, const Options& options, const InputText& input, TokenId mask) {
   const std::vector<std::uint32_t> gaps = gaps_of(session, input, mask);
   Json masks = Json::array();
@@ -87,7 +95,8 @@ Json fill(Session& session, const Options& options, const InputText& input, Toke
   };
   const std::vector<TokenId> ids = ids_of(input.tokens);
   const std::vector<std::int32_t> types = types_of(session.model(), input);
-  if (session.model().spec.query_stream) run_queries(session, {.ids = ids, .types = types}, gaps, sinks);
+  if (session.has_encoder()) run_denoising(session, ids, sinks);
+  else if (session.model().spec.query_stream) run_queries(session, {.ids = ids, .types = types}, gaps, sinks);
   else session.run_batch({&ids, 1}, {}, sinks, {0, {&types, 1}});
   return Json::object().set("masks", masks);
 }
@@ -116,7 +125,7 @@ void print_table(std::span<const Json> rows) {
 }
 
 void require_masked_model(const Model& model) {
-  if (model.spec.has_head && !model.spec.causal()) return;
+  if (model.spec.has_head && (!model.spec.causal() || !model.spec.encoder.empty())) return;
   throw Error({model.path.string(), "a model with a masked-language-model head", model.spec.architecture + (model.spec.has_head ? ", which predicts next tokens" : " without one"), ""});
 }
 

@@ -1,14 +1,21 @@
+#include "core/base/error.h"
 #include "kernels/attention/feature_map_internal.h"
 
 namespace vitrine {
 namespace {
 
+constexpr std::size_t most_features = 65536;  // a thousand times a head's numbers: more than the map itself costs
+
 PatternRule rule(const KernelOptions& options) {
   static constexpr std::string_view known[] = {"features", "seed"};
   refuse_other_options("performer", options, known);
+  const std::size_t features = required_count("performer", options, "features");
+  if (features > most_features) {
+    throw Error({"--kernel performer:features", "at most " + std::to_string(most_features), std::to_string(features), ""}, Fault::usage);
+  }
   return {.kind = PatternKind::feature_map,
           .feature = FeatureKind::favor,
-          .features = required_count("performer", options, "features"),
+          .features = features,
           .seed = optional_count("performer", options, "seed", 1)};
 }
 

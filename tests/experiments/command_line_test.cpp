@@ -11,6 +11,7 @@
 
 #include "core/base/json.h"
 #include "experiments/tuning.h"
+#include "kernels/kernels.h"
 #include "probes/recording.h"
 #include "tests/experiments/tokenizing_model.h"
 
@@ -200,6 +201,21 @@ TEST_F(CommandLine, AKernelSaysInOneLineWhatItCannotDo) {
   expect_refused(score + "block_sparse:pattern=round", 2, "expected pattern=banded or pattern=bigbird, found 'round'");
   expect_refused(score + "block_sparse:pattern=banded", 2, "window=N, a whole number from 1, found none");
   expect_refused(score + "top_k", 2, "k=N, a whole number from 1, found none");
+  expect_refused(score + "top_k:k=4,k=5", 2, "'k': expected once, found twice");
+  expect_refused(score + "performer:features=100000000", 2, "expected at most 65536, found 100000000");
+}
+
+TEST_F(CommandLine, APrecisionIsInTheSignatureOrRefused) {
+  expect_refused("score " + model.path() + " --text a --precision best", 2, "expected fast, exact or int8, found 'best'");
+  expect_refused("score " + model.path() + " --text a --precision int8 --simd SCALAR", 2, "expected a CPU with AVX-512 VNNI");
+  for (const char* precision : {"fast", "exact", "int8"}) {
+    if (std::string_view(precision) == "int8" && !has_int8_products()) continue;
+    const Answer printed = run("score " + model.path() + " --json --quiet --text 'abc abc' --precision " + precision);
+    ASSERT_EQ(printed.code, 0) << precision;
+    const Json answer = parse_json(printed.out, "stdout");
+    EXPECT_EQ(answer["signature"]["precision"].string(), precision);
+    EXPECT_TRUE(std::isfinite(answer["sum"].number()));
+  }
 }
 
 TEST_F(CommandLine, AFullStandardOutputIsAFailure) {
