@@ -29,7 +29,7 @@ double read_cap(const MetadataReader& read, std::initializer_list<std::string_vi
     if (read.lists(key) && !read.has({key})) return 0.0;
   }
   const double cap = read.number_or(keys, fallback);
-  if (cap < 0.0 || cap > 1e9) read.refuse(*keys.begin(), "a number from 0 to 1e9", std::to_string(cap));
+  if (cap < 0.0 || cap > 1e9) read.refuse(*(keys.end() - 1), "a number from 0 to 1e9", std::to_string(cap));
   return cap;
 }
 

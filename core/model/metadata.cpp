@@ -31,6 +31,14 @@ const Json& MetadataReader::find(std::initializer_list<std::string_view> keys) c
   return none;
 }
 
+std::string_view MetadataReader::spelling(std::initializer_list<std::string_view> keys) const {
+  for (const std::string_view key : keys) {
+    if (!value(key).is_null()) return key;
+  }
+  const auto fits = std::ranges::find_if(keys, [&](std::string_view key) { return is_gguf() || (!key.starts_with('%') && key.find('.') == std::string_view::npos); });
+  return fits == keys.end() ? *keys.begin() : *fits;
+}
+
 bool MetadataReader::lists(std::string_view key) const {
   return root_.is_object() && std::ranges::any_of(root_.members(), [&](const auto& member) { return member.first == key; });
 }
@@ -45,9 +53,9 @@ void MetadataReader::refuse(std::string_view key, std::string_view expected, std
 std::size_t MetadataReader::count(std::initializer_list<std::string_view> keys, std::size_t limit) const {
   const Json& value = find(keys);
   const std::string expected = "a whole number from 1 to " + std::to_string(limit);
-  if (value.is_null()) refuse(*keys.begin(), expected, "nothing");
+  if (value.is_null()) refuse(spelling(keys), expected, "nothing");
   if (!value.is_integer() || value.integer() < 1 || static_cast<std::uint64_t>(value.integer()) > limit) {
-    refuse(*keys.begin(), expected, quoted(value.dump()));
+    refuse(spelling(keys), expected, quoted(value.dump()));
   }
   return static_cast<std::size_t>(value.integer());
 }
@@ -59,21 +67,21 @@ std::size_t MetadataReader::count_or(std::initializer_list<std::string_view> key
 double MetadataReader::number_or(std::initializer_list<std::string_view> keys, double fallback) const {
   const Json& value = find(keys);
   if (value.is_null()) return fallback;
-  if (!value.is_number() || !std::isfinite(value.number())) refuse(*keys.begin(), "a finite number", quoted(value.dump()));
+  if (!value.is_number() || !std::isfinite(value.number())) refuse(spelling(keys), "a finite number", quoted(value.dump()));
   return value.number();
 }
 
 bool MetadataReader::flag_or(std::initializer_list<std::string_view> keys, bool fallback) const {
   const Json& value = find(keys);
   if (value.is_null()) return fallback;
-  if (!value.is_bool()) refuse(*keys.begin(), "true or false", quoted(value.dump()));
+  if (!value.is_bool()) refuse(spelling(keys), "true or false", quoted(value.dump()));
   return value.boolean();
 }
 
 std::string MetadataReader::text_or(std::initializer_list<std::string_view> keys, std::string_view fallback) const {
   const Json& value = find(keys);
   if (value.is_null()) return std::string(fallback);
-  if (!value.is_string()) refuse(*keys.begin(), "a text", quoted(value.dump()));
+  if (!value.is_string()) refuse(spelling(keys), "a text", quoted(value.dump()));
   return value.string();
 }
 

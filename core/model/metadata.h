@@ -43,6 +43,8 @@ class MetadataReader {
 
  private:
   const Json& find(std::initializer_list<std::string_view> keys) const;
+  /// The spelling that this file has, or would have.
+  std::string_view spelling(std::initializer_list<std::string_view> keys) const;
   const Json::Array* list(std::string_view key, std::size_t length) const;
   const Checkpoint& checkpoint_;
   const Json& root_;

@@ -1,5 +1,6 @@
 #include "core/model/rotary_decoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -75,10 +76,13 @@ ModelSpec describe_rotary_decoder(const MetadataReader& read, const RotaryDefaul
   spec.architecture = defaults.architecture;
   spec.name = read.text_or({"general.name", "_name_or_path"}, defaults.architecture);
   spec.width = read.count({"%.embedding_length", "hidden_size"});
-  spec.context = read.count({"%.context_length", "max_position_embeddings"});
+  const auto count_or = [&](std::initializer_list<std::string_view> keys, std::size_t fallback, std::size_t limit = 1u << 24) {
+    return read.is_gguf() || fallback == 0 || read.has(keys) ? read.count(keys, limit) : fallback;
+  };
+  spec.context = count_or({"%.context_length", "max_position_embeddings"}, defaults.context);
   BlockSpec block;
   AttentionSpec& attention = block.attention;
-  attention.heads = read.count({"%.attention.head_count", "num_attention_heads"}, 4096);
+  attention.heads = count_or({"%.attention.head_count", "num_attention_heads"}, defaults.heads, 4096);
   const bool says_nothing = !read.is_gguf() && !read.lists("num_key_value_heads") && defaults.kv_heads > 0;
   attention.kv_heads = read.count_or({"%.attention.head_count_kv", "num_key_value_heads"}, says_nothing ? defaults.kv_heads : attention.heads);
   const bool default_head = !read.is_gguf() && !read.lists("head_dim") && defaults.head_dim > 0;
@@ -92,6 +96,10 @@ ModelSpec describe_rotary_decoder(const MetadataReader& read, const RotaryDefaul
   attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
   describe_rope(read, RopeDefaults{.theta = defaults.theta, .layer_type = defaults.layer_type, .old_longrope = defaults.old_longrope}, attention);
   attention.rope = RopeKind::half;
+  if (!read.is_gguf() && !defaults.old_longrope && attention.rope_dim != attention.head_dim) {
+    read.refuse("partial_rotary_factor", "1: the whole of a head rotates in " + std::string(defaults.architecture), std::to_string(attention.rope_dim) + " of " +
+                std::to_string(attention.head_dim) + " numbers");
+  }
   block.mlp = {read.count({"%.feed_forward_length", "intermediate_size"}), true, read.activation(defaults.activation_key, defaults.activation)};
   block.norm_epsilon = static_cast<float>(read.number_or({"%.attention.layer_norm_rms_epsilon", "rms_norm_eps"}, defaults.epsilon));
   spec.blocks.assign(read.count({"%.block_count", "num_hidden_layers"}, 1024), block);
@@ -157,8 +165,9 @@ void set_optional_windows(const MetadataReader& read, std::size_t default_first,
 }
 
 void set_experts(const MetadataReader& read, ModelSpec& spec) {
-  const std::size_t experts = read.count({"%.expert_count", "num_local_experts"}, 4096);
-  const std::size_t chosen = read.count({"%.expert_used_count", "num_experts_per_tok"}, experts);
+  const bool said = read.is_gguf() || read.has({"num_local_experts"}), chooses = read.is_gguf() || read.has({"num_experts_per_tok"});
+  const std::size_t experts = said ? read.count({"%.expert_count", "num_local_experts"}, 4096) : 8;
+  const std::size_t chosen = chooses ? read.count({"%.expert_used_count", "num_experts_per_tok"}, experts) : std::min<std::size_t>(2, experts);
   for (BlockSpec& block : spec.blocks) {
     block.mlp.experts = experts;
     block.mlp.experts_per_row = chosen;

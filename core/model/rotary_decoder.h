@@ -17,12 +17,14 @@ struct RotaryDefaults {
   std::string_view architecture;
   double theta = 10000.0;
   double epsilon = 1e-6;
+  std::size_t context = 0;   ///< 0: it must say
+  std::size_t heads = 0;     ///< 0: it must say
   std::size_t kv_heads = 0;  ///< 0: as many as heads
   std::size_t head_dim = 0;  ///< 0: width / heads
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
   std::string_view layer_type{};  ///< whose rope parameters, where they are kept by layer type
-  bool old_longrope = false;      ///< "yarn" and "su" mean longrope (Phi 3), and a part of a head may rotate
+  bool old_longrope = false;      ///< "yarn" and "su" mean longrope (Phi 3), and a part of a head may rotate; of the others all does
 };
 
 /// Sizes, norms, activation, rope, scale 1 / sqrt(head_dim), all blocks alike.

@@ -27,6 +27,7 @@ class Family {
     if (family == "t5") return t5();
     if (family == "albert" || family == "xlnet") return folded();
     if (family == "xlm-roberta" || family == "mbart" || family == "mbart50" || family == "nllb") return fairseq();
+    if (family == "camembert") return camembert();
     if (family == "m2m100" || family == "marian") return by_vocab();
     std::vector<TokenId> prefix;
     if (vocabulary_.special.bos) prefix.push_back(*vocabulary_.special.bos);
@@ -69,9 +70,8 @@ class Family {
 
   /// Sentinels lie behind the model's pieces, <extra_id_0> last.
   void t5() {
-    constexpr int sentinels = 100;
     if (!find("<extra_id_0>")) {
-      for (int i = sentinels - 1; i >= 0; --i) append_special("<extra_id_" + std::to_string(i) + ">");
+      for (std::size_t i = source_.sentinels; i-- > 0;) append_special("<extra_id_" + std::to_string(i) + ">");
     }
     vocabulary_.special.bos = std::nullopt;
     const TokenId eos = need("</s>");
@@ -98,8 +98,8 @@ class Family {
     vocabulary_.pair = albert ? std::vector{cls, first, sep, second, sep_behind} : std::vector{first, sep, second, sep_behind, cls_behind};
   }
 
-  /// fairseq's dictionary begins <s>, <pad>, </s>, <unk>; the model's own first three are <unk>, <s>, </s>.
-  void fairseq() {
+  /// Begins the vocabulary anew. @returns the model's own, whose first three tokens are <unk>, <s>, </s>
+  Vocabulary cleared() {
     const Vocabulary old = vocabulary_;
     if (old.tokens.size() < 3 || old.tokens[0] != "<unk>" || old.tokens[1] != "<s>" || old.tokens[2] != "</s>") {
       refuse("a model that begins <unk>, <s>, </s>", quoted(old.tokens[0]));
@@ -108,13 +108,50 @@ class Family {
     vocabulary_.kinds.clear();
     vocabulary_.scores.clear();
     vocabulary_.added.clear();
-    for (const char* name : {"<s>", "<pad>", "</s>"}) append_special(name);
-    append("<unk>", TokenKind::unknown);
-    for (std::size_t i = 3; i < old.tokens.size(); ++i) {
+    return old;
+  }
+
+  /// The model's own tokens from `first` on.
+  void append_from(const Vocabulary& old, std::size_t first) {
+    for (std::size_t i = first; i < old.tokens.size(); ++i) {
       const TokenId id = append(old.tokens[i], old.kinds[i]);
       vocabulary_.scores.back() = old.scores[i];
       if (old.kinds[i] == TokenKind::control) vocabulary_.added.push_back({.text = old.tokens[i], .id = id, .special = true});
     }
+  }
+
+  /// Four tokens before the model's own, whose <unk> is not used.
+  void camembert() {
+    const Vocabulary old = cleared();
+    append("<s>NOTUSED", TokenKind::control);
+    append_special("<pad>");
+    append("</s>NOTUSED", TokenKind::control);
+    append("<unk>", TokenKind::unknown);
+    append("<unk>NOTUSED", TokenKind::control);
+    append_from(old, 1);
+    SpecialTokens& special = vocabulary_.special;
+    special.bos = special.cls = need("<s>");
+    special.pad = 1;
+    special.eos = special.sep = need("</s>");
+    special.unk = 3;
+    special.mask = append_special("<mask>");
+    mask_takes_left("<mask>");
+    frame_pairs();
+  }
+
+  /// <s> text </s>, of two texts <s> first </s> </s> second </s>.
+  void frame_pairs() {
+    const TokenId first = *vocabulary_.special.bos, last = *vocabulary_.special.eos;
+    set_templates(vocabulary_, {first}, {last});
+    vocabulary_.pair = {{.token = first}, {.text = 0}, {.token = last}, {.token = last}, {.text = 1}, {.token = last}};
+  }
+
+  /// fairseq's dictionary begins <s>, <pad>, </s>, <unk>.
+  void fairseq() {
+    const Vocabulary old = cleared();
+    for (const char* name : {"<s>", "<pad>", "</s>"}) append_special(name);
+    append("<unk>", TokenKind::unknown);
+    append_from(old, 3);
     SpecialTokens& special = vocabulary_.special;
     special.bos = special.cls = 0;
     special.pad = 1;
@@ -127,11 +164,7 @@ class Family {
     for (std::string code; languages >> code;) append_special(code);
     special.mask = append_special("<mask>");
     mask_takes_left("<mask>");
-    if (family == "xlm-roberta") {
-      set_templates(vocabulary_, {0}, {2});
-      vocabulary_.pair = {{.token = 0}, {.text = 0}, {.token = 2}, {.token = 2}, {.text = 1}, {.token = 2}};
-      return;
-    }
+    if (family == "xlm-roberta") return frame_pairs();
     const TokenId language = need(source_.language.empty() ? first_language : source_.language);
     // mBART-25 writes the language behind the text, the later ones before it.
     family == "mbart" ? surround_both({}, {2, language}) : surround_both({language}, {2});

@@ -125,6 +125,10 @@ class TokenizerJson {
       const Json id = known == ids_.end() ? token["id"] : Json(static_cast<std::int64_t>(known->second));
       put(one.text, id, one.special ? TokenKind::control : TokenKind::user_defined, "added_tokens");
       one.id = ids_.at(one.text);
+      if (known == ids_.end()) {
+        result_.outside.resize(result_.tokens.size(), false);
+        result_.outside[static_cast<std::size_t>(one.id)] = true;
+      }
       result_.added.push_back(one);
     }
   }

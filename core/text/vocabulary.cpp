@@ -18,7 +18,9 @@ std::unordered_map<std::string_view, TokenId> ids_of_tokens(const Vocabulary& vo
 }
 
 std::optional<std::string> model_bytes(const Vocabulary& vocabulary, TokenId id) {
-  const std::string& token = vocabulary.tokens[static_cast<std::size_t>(id)];
+  const auto at = static_cast<std::size_t>(id);
+  if (at < vocabulary.outside.size() && vocabulary.outside[at]) return std::nullopt;
+  const std::string& token = vocabulary.tokens[at];
   return vocabulary.alphabet == Alphabet::bytes ? bytes_of_alphabet(token) : std::optional(token);
 }
 

@@ -54,6 +54,7 @@ struct Vocabulary {
   /// So many of the last tokens are pieces that the model finds and no one sees: they count as the unknown token.
   std::size_t hidden = 0;
   std::vector<AddedToken> added;
+  std::vector<bool> outside;  ///< tokens that are added ones alone, which the model does not know; none behind its end
   std::vector<TemplatePart> single{{.text = 0}}, pair{{.text = 0}, {.text = 1, .type = 1}};
   SpecialTokens special;
   std::string chat_template;
@@ -61,7 +62,8 @@ struct Vocabulary {
 
 /// Tokens that a model finds in texts, by what they are called; of equal ones the last.
 std::unordered_map<std::string_view, TokenId> ids_of_tokens(const Vocabulary& vocabulary);
-/// A token's bytes as the model reads them: itself, or what its printable characters stand for; none where it has others.
+/// A token's bytes as the model reads them: itself, or what its printable characters stand for; none where it has others or is no
+/// token of the model.
 std::optional<std::string> model_bytes(const Vocabulary& vocabulary, TokenId id);
 /// "<0x41>" -> 'A'
 std::optional<unsigned char> byte_token(std::string_view token);
@@ -81,9 +83,10 @@ void note_added_specials(Vocabulary& vocabulary);
 Vocabulary read_gguf_vocabulary(const Json& metadata, const std::string& where);
 /// What a SentencePiece model is called by, in the numbering and with the special tokens of a family of models.
 struct FamilySource {
-  std::string family;    ///< "t5", "albert", "xlnet", "xlm-roberta", "mbart", "mbart50", "nllb", "m2m100", "marian", or another
+  std::string family;    ///< "t5", "albert", "xlnet", "xlm-roberta", "camembert", "mbart", "mbart50", "nllb", "m2m100", "marian", or another
   std::string language;  ///< of the source text, where the family marks it; empty: the family's first
   Json vocab;            ///< m2m100, marian: vocab.json
+  std::size_t sentinels = 100;  ///< t5: <extra_id_0>, ...
 };
 /// @throws Error where the model does not fit the family
 void arrange_family(Vocabulary& vocabulary, const FamilySource& source);

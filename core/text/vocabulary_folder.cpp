@@ -12,6 +12,8 @@
 namespace vitrine {
 namespace {
 
+constexpr std::int64_t most_sentinels = 10000;
+
 namespace fs = std::filesystem;
 constexpr std::size_t largest_file = std::size_t{256} << 20;
 constexpr std::int64_t most_tokens = 4'000'000;
@@ -77,7 +79,11 @@ class FolderVocabulary {
       const auto bytes = read_text(folder_ / name);
       if (!bytes) continue;
       result_ = read_sentence_piece(*bytes, (folder_ / name).string());
-      arrange_family(result_, {family_of_model(name), text_of(config_["src_lang"]), read_json(folder_ / "vocab.json")});
+      FamilySource source{family_of_model(name), text_of(config_["src_lang"]), read_json(folder_ / "vocab.json")};
+      if (const Json& count = config_["extra_ids"]; count.is_integer() && count.integer() >= 0 && count.integer() <= most_sentinels) {
+        source.sentinels = static_cast<std::size_t>(count.integer());
+      }
+      arrange_family(result_, source);
       return true;
     }
     return false;

@@ -70,7 +70,8 @@ def bart_size(pick):
 
 
 def t5(pick):
-    return t.T5ForConditionalGeneration, t.T5Config(
+    kind, config = pick.choice([(t.T5ForConditionalGeneration, t.T5Config), (t.MT5ForConditionalGeneration, t.MT5Config)])
+    return kind, config(
         vocab_size=pick.randint(40, 70), d_model=pick.randint(5, 30), d_kv=pick.randint(2, 9), d_ff=pick.randint(9, 40), num_layers=pick.randint(1, 3),
         num_decoder_layers=pick.choice([None, 1, 3]), num_heads=pick.choice([1, 2, 3, 5]), pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
         relative_attention_num_buckets=2 * pick.randint(3, 16), relative_attention_max_distance=pick.choice([18, 40, 128]),

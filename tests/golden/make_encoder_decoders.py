@@ -100,7 +100,7 @@ def t5_layers(stack):
 
 
 def points(model, inputs):
-    is_t5 = model.config.model_type == "t5"
+    is_t5 = model.config.model_type in ("t5", "mt5")
     base = model if is_t5 else model.model
     post = model.config.model_type in ("bart", "marian")
     calls, out = Calls(), {}
@@ -140,7 +140,7 @@ def points(model, inputs):
 
 def randomise(model, generator):
     """Weights large enough that attention is far from uniform; norms and biases that are not ones and zeros."""
-    t5 = model.config.model_type == "t5"
+    t5 = model.config.model_type in ("t5", "mt5")
     for name, value in list(model.named_parameters()) + [(n, b) for n, b in model.named_buffers() if n == "final_logits_bias"]:
         if "embed_positions" in name and not value.requires_grad:
             continue
@@ -185,6 +185,7 @@ def models():
                                                                            relative_attention_num_buckets=10))
     yield "t5_far", t.T5ForConditionalGeneration, t.T5Config(**dict(t5, relative_attention_num_buckets=32, relative_attention_max_distance=128))
     yield "t5_labels", t.T5ForSequenceClassification, t.T5Config(**names, **t5)
+    yield "mt5", t.MT5ForConditionalGeneration, t.MT5Config(**dict(t5, feed_forward_proj="gated-gelu", tie_word_embeddings=False))
 
 
 # What published models of the kind say of how texts are made.

@@ -83,7 +83,7 @@ ModelSpec describe(const Checkpoint& checkpoint) {
   spec.architecture = "albert";
   spec.name = read.text_or({"_name_or_path"}, "albert");
   spec.width = read.count({"hidden_size"});
-  spec.embedding_width = read.count({"embedding_size"});
+  spec.embedding_width = read.count_or({"embedding_size"}, 128);
   spec.context = read.count({"max_position_embeddings"});
   spec.token_types = read.count_or({"type_vocab_size"}, 2);
   spec.learned_positions = spec.embedding_norm = true;

@@ -45,7 +45,7 @@ std::optional<ReadoutSpec> readout_of(const Checkpoint& checkpoint, Activation a
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
   ModelSpec spec = describe_bert_layout(checkpoint, "electra", names());
-  const std::size_t embedding = read.count_or({"embedding_size"}, spec.width);
+  const std::size_t embedding = read.count_or({"embedding_size"}, 128);
   if (embedding != spec.width) spec.embedding_width = embedding;
   spec.has_head = names().has(checkpoint, Role::head_transform);
   if (spec.has_head) spec.head_transform = {embedding, Activation::gelu_erf, spec.blocks.front().norm_epsilon};

@@ -43,6 +43,8 @@ ModelSpec describe(const Checkpoint& checkpoint) {
   attention.head_dim = read.head_size(spec.width, attention.heads);
   attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
   if (read.flag_or({"alibi"}, false)) {
+    // transformers rounds slope times position to bfloat16, so that its own numbers drift from these beyond 256 tokens, and with
+    // head counts that are no power of two before.
     attention.distance_slopes = alibi_slopes(attention.heads);
     for (float& slope : attention.distance_slopes) slope *= attention.scale;  // the bias is scaled with the product
   } else {

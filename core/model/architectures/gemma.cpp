@@ -6,7 +6,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma", .kv_heads = 16, .head_dim = 256, .activation = "gelu_pytorch_tanh"});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma", .context = 8192, .kv_heads = 16, .head_dim = 256, .activation = "gelu_pytorch_tanh"});
   for (BlockSpec& block : spec.blocks) block.mlp.activation = read_gemma_activation(read, "hidden_act");
   set_gemma_embedding(read, spec);
   return spec;

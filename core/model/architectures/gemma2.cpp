@@ -7,7 +7,7 @@ constexpr std::size_t blocks_of_27b = 46;
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma2", .kv_heads = 4, .head_dim = 256,
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma2", .context = 8192, .kv_heads = 4, .head_dim = 256,
                                                   .activation_key = "hidden_activation", .activation = "gelu_pytorch_tanh"});
   set_gemma_embedding(read, spec);
   set_query_scale(read, blocks_of_27b, spec);

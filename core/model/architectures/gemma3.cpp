@@ -16,6 +16,10 @@ void describe_ropes(const MetadataReader& read, ModelSpec& spec) {
     local.rope_magnitude = 1.0f;
     local.rope_theta = static_cast<float>(read.number_or({"%.rope.freq_base_swa"}, local_theta));
   } else {
+    const Json& parameters = read.value("rope_parameters");
+    if (parameters.is_object() && !parameters.members().empty() && !parameters.has("full_attention")) {
+      read.refuse("rope_parameters", "those of full_attention and of sliding_attention", "one for all");
+    }
     describe_rope(read, rope_source(read, {.theta = global_theta, .layer_type = "full_attention"}), global);
     RopeSource source{.theta = read.number_or({"rope_local_base_freq"}, local_theta), .original_context = static_cast<double>(spec.context)};
     const Json& own = read.value("rope_parameters")["sliding_attention"];
@@ -34,7 +38,7 @@ void describe_ropes(const MetadataReader& read, ModelSpec& spec) {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma3", .theta = global_theta, .kv_heads = 4, .head_dim = 256, .activation_key = "hidden_activation",
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "gemma3", .theta = global_theta, .context = 131072, .heads = 8, .kv_heads = 4, .head_dim = 256, .activation_key = "hidden_activation",
                                                   .activation = "gelu_pytorch_tanh", .layer_type = "full_attention"});
   set_gemma_embedding(read, spec);
   set_query_scale(read, blocks_of_27b, spec);

@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "llama"});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "llama", .context = 2048});
   set_window(read, {"%.attention.sliding_window"}, spec);  // Mistral's GGUF files are of this family
   if (read.has({"%.expert_count"})) set_experts(read, spec);  // and Mixtral's
   return spec;

@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "mistral", .kv_heads = 8});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "mistral", .context = 131072, .kv_heads = 8});
   set_window(read, {"sliding_window"}, spec);
   if (!read.lists("sliding_window")) {
     for (BlockSpec& block : spec.blocks) block.attention.window = 4096;

@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "mixtral", .theta = 1e6, .epsilon = 1e-5, .kv_heads = 8});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "mixtral", .theta = 1e6, .epsilon = 1e-5, .context = 131072, .kv_heads = 8});
   set_window(read, {"sliding_window"}, spec);
   set_experts(read, spec);
   return spec;

@@ -6,7 +6,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "phi3", .epsilon = 1e-5, .old_longrope = true});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "phi3", .epsilon = 1e-5, .context = 4096, .old_longrope = true});
   set_window(read, {"%.attention.sliding_window", "sliding_window"}, spec);
   return spec;
 }

@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "qwen2", .kv_heads = 32});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "qwen2", .context = 32768, .kv_heads = 32});
   set_optional_windows(read, 28, spec);
   return spec;
 }

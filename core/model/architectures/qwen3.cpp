@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "qwen3", .kv_heads = 32, .head_dim = 128});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "qwen3", .context = 32768, .kv_heads = 32, .head_dim = 128});
   for (BlockSpec& block : spec.blocks) block.attention.qk_norm = true;
   set_optional_windows(read, 28, spec);
   return spec;

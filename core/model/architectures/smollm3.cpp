@@ -5,7 +5,7 @@ namespace {
 
 ModelSpec describe(const Checkpoint& checkpoint) {
   const MetadataReader read(checkpoint);
-  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "smollm3", .theta = 2e6, .kv_heads = 4});
+  ModelSpec spec = describe_rotary_decoder(read, {.architecture = "smollm3", .theta = 2e6, .context = 32768, .kv_heads = 4});
   const std::size_t interval = read.count_or({"no_rope_layer_interval"}, 4);
   std::vector<std::size_t> turns = read.counts("no_rope_layers", spec.blocks.size());  // 1 where a layer has a rope
   for (std::size_t i = turns.size(); i < spec.blocks.size(); ++i) turns.push_back((i + 1) % interval != 0);

@@ -62,7 +62,7 @@ MlpSpec describe_mlp(const Checkpoint& checkpoint, const MetadataReader& read) {
     mlp.activation = mlp.gated ? Activation::gelu_tanh : Activation::relu;
     return mlp;
   }
-  std::string words = read.text_or({"feed_forward_proj"}, "relu");
+  std::string words = read.text_or({"feed_forward_proj"}, model_type(read.checkpoint()) == "mt5" ? "gated-gelu" : "relu");
   mlp.gated = words.starts_with("gated-");
   if (words == "gated-gelu") words = "gated-gelu_new";  // what its authors meant by it
   mlp.activation = read.activation_named("feed_forward_proj", mlp.gated ? words.substr(6) : words);
@@ -94,7 +94,7 @@ ModelSpec describe_stack(const Checkpoint& checkpoint, Stack stack) {
   BlockSpec block;
   AttentionSpec& attention = block.attention;
   attention.heads = attention.kv_heads = read.count({"t5.attention.head_count", "t5encoder.attention.head_count", "num_heads"}, 4096);
-  attention.head_dim = read.count_or({"t5.attention.key_length", "t5encoder.attention.key_length", "d_kv"}, spec.width / attention.heads);
+  attention.head_dim = read.count_or({"t5.attention.key_length", "t5encoder.attention.key_length", "d_kv"}, read.is_gguf() ? spec.width / attention.heads : 64);
   attention.scale = 1.0f;  // folded into the weights when they were trained
   attention.mask = stack == Stack::decoder ? Mask::causal : Mask::none;
   if (stack == Stack::decoder) {
@@ -112,8 +112,10 @@ ModelSpec describe_stack(const Checkpoint& checkpoint, Stack stack) {
   return spec;
 }
 
-/// Rows that the head multiplies are scaled where it is the embedding: transformers 5 says so, 4 by the tie, a GGUF by its tensors.
+/// Rows that the head multiplies are scaled where it is the embedding: transformers 5 says so, 4 by the tie, a GGUF by its tensors. mT5
+/// has a head of its own, whatever its config says of a tie.
 bool scales_head(const Checkpoint& checkpoint, const MetadataReader& read) {
+  if (model_type(checkpoint) == "mt5") return false;
   if (checkpoint.format == "gguf") return checkpoint.find("output.weight") == nullptr;
   return read.has({"scale_decoder_outputs"}) ? read.flag_or({"scale_decoder_outputs"}, true) : read.flag_or({"tie_word_embeddings"}, true);
 }

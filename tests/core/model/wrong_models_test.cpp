@@ -115,6 +115,18 @@ TEST_F(WrongModel, AnUnknownArchitectureIsNamedWithTheNearest) {
   expect_refusal({"model_type", "'qwen22'", "llama", "the nearest is qwen2"});
 }
 
+TEST_F(WrongModel, KeysAreNamedAsTheFileSpellsThem) {
+  change_config([](Json& config) { config.set("num_attention_heads", "6"); });
+  expect_refusal({"num_attention_heads", "a whole number", "6"});
+}
+
+TEST_F(WrongModel, WhatLlamaDoesNotDoIsRefusedAndWhatItLeavesOutIsKnown) {
+  change_config([](Json& config) { config.set("partial_rotary_factor", 0.5); });
+  expect_refusal({"partial_rotary_factor", "the whole of a head rotates in llama"});
+  change_config([](Json& config) { config.set("max_position_embeddings", Json()); });
+  EXPECT_EQ(load_model(file_.folder()).spec.context, 2048u);
+}
+
 TEST_F(WrongModel, FewerBlocksThanTheFileHasAreRefused) {
   change_config([](Json& config) { config.set("num_hidden_layers", 2); });
   expect_refusal({"number of blocks", "more than 2", "model.layers.2"});

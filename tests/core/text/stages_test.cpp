@@ -118,6 +118,23 @@ TEST(Stages, OffsetsLeadThroughNormalization) {
   EXPECT_EQ(text.origin({2, 3}), (TextRange{13, 14}));
 }
 
+/// A token that stands for itself alone is none of the model's: where it may not stand, its characters are read as others are.
+TEST(AddedTokens, AreNotTheModels) {
+  const Json vocab = parse_json(R"({"[UNK]": 0, "a": 1, "##b": 2, "##c": 3, "b": 4})", "vocab");
+  const Json model = Json::object().set("type", "WordPiece").set("vocab", vocab).set("unk_token", "[UNK]").set("continuing_subword_prefix", "##").set("max_input_chars_per_word", 100);
+  const Json added = Json::object().set("id", 5).set("content", "abc").set("special", false).set("single_word", true).set("normalized", false);
+  const Json json = Json::object().set("added_tokens", Json::array().push(added)).set("model", model).set("pre_tokenizer", Json::object().set("type", "Whitespace"));
+  const Pipeline tokenizer(read_tokenizer_json(json, "tokenizer.json"));
+  const auto ids_of = [&](const char* text) {
+    std::vector<TokenId> ids;
+    for (const Token& token : tokenizer.encode(text, {})) ids.push_back(token.id);
+    return ids;
+  };
+  EXPECT_EQ(ids_of("abc a"), (std::vector<TokenId>{5, 1}));
+  EXPECT_EQ(ids_of("abcb"), (std::vector<TokenId>{1, 2, 3, 2}));
+  EXPECT_EQ(tokenizer.piece(5), "abc");
+}
+
 class LearntTokenizer : public testing::TestWithParam<const char*> {};
 
 TEST_P(LearntTokenizer, EncodesPairsAndCuts) {
