@@ -8,6 +8,7 @@
 #include <GL/glext.h>
 #include <GLFW/glfw3.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <imgui.h>
 #include <imgui_impl_glfw.h>
@@ -22,10 +23,16 @@ namespace {
 constexpr const char* glsl_version = "#version 330 core";
 constexpr int most_frames = 3000;  // of an offscreen picture: a panel that never settles must not hang a script
 
-/// Debian's packages, installed by scripts/install, and what an archive of scripts/package carries beside the program.
-void add_fonts(std::initializer_list<const char*> files, const ImFontConfig& how, std::size_t most) {
+/// Fonts that an archive of scripts/package carries: VITRINE_FONTS says where, else they stand beside the program.
+std::filesystem::path own_fonts() {
+  if (const char* folder = std::getenv("VITRINE_FONTS")) return folder;
   std::error_code ignored;
-  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share" / "fonts";
+  return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share" / "fonts";
+}
+
+/// Debian's packages, installed by scripts/install, or our own.
+void add_fonts(std::initializer_list<const char*> files, const ImFontConfig& how, std::size_t most) {
+  const std::filesystem::path own = own_fonts();
   const std::filesystem::path debian = "/usr/share/fonts";
   std::size_t added = 0;
   for (const std::filesystem::path file : files) {
