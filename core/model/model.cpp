@@ -321,7 +321,9 @@ void load_head(Loader& loader, Model& model) {
   if (model.weights.find(head)) return;
   const Json& tied = model.checkpoint->metadata["tie_word_embeddings"];
   if (tied.is_bool() && !tied.boolean()) {
-    throw Error({model.path.string() + ": head", "a tensor of its own (tie_word_embeddings is false)", "nothing", "the file is no complete model"});
+    const bool labels = model.checkpoint->find("score.weight") != nullptr;
+    throw Error({model.path.string() + ": head", "a tensor of its own (tie_word_embeddings is false)", labels ? "score.weight, a decoder's classification head" : "nothing",
+                 labels ? "labels of decoders are not supported" : "the file is no complete model"});
   }
   const Weight& embedding = model.weights.at({Role::token_embedding, -1, false, spec.stack});
   if (embedding.cols != spec.head_width()) {

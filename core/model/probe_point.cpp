@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include <set>
+
 #include "core/base/error.h"
 
 namespace vitrine {
@@ -257,6 +259,17 @@ std::vector<ProbePoint> all_points(const ModelSpec& model) {
   return points;
 }
 
+/// Short names of points, each once.
+static std::string aliases_of(std::span<const ProbePoint> points) {
+  std::string list;
+  std::set<std::string_view> seen;
+  for (const ProbePoint& point : points) {
+    const std::string_view alias = info_of(point.site).alias;
+    if (!alias.empty() && seen.insert(alias).second) list += (list.empty() ? "" : ", ") + std::string(alias);
+  }
+  return list;
+}
+
 std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std::string> words) {
   const std::vector<ProbePoint> every = all_points(spec);
   std::vector<bool> chosen(every.size(), false);
@@ -270,9 +283,7 @@ std::vector<ProbePoint> select_points(const ModelSpec& spec, std::span<const std
       chosen[i] = hit = true;
     }
     if (!hit) {
-      throw Error({"--points", "a hook name (with *), default, all, or one of resid_pre, resid_mid, resid_post, attn_out, "
-                               "mlp_out, q, k, v, z, pattern, scores, logits", quoted(word), "see `vitrine list points`"},
-                  Fault::usage);
+      throw Error({"--points", "a hook name (with *), default, all, or one of " + aliases_of(every), quoted(word), "see `vitrine list points`"}, Fault::usage);
     }
   }
   std::vector<ProbePoint> points;

@@ -51,8 +51,9 @@ void AddedTokens::split(std::string_view text, const EncodeOptions& options, std
     for (std::size_t left = range.begin; token.takes_left && left > plain && is_white_space(previous_character(text, left));) range.begin = left;
     for (std::size_t right = range.end; token.takes_right && right < text.size() && is_white_space(next_character(text, right));) range.end = right;
     if (range.begin > plain) pieces.push_back({{plain, range.begin}});
+    // The search goes on behind the token itself, as that of `tokenizers` does: what a token took with it may be a token again.
     pieces.push_back({range, token.id});
-    plain = at = range.end;
+    plain = range.end;
   }
   if (plain < text.size()) pieces.push_back({{plain, text.size()}});
 }

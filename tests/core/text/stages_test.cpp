@@ -135,6 +135,18 @@ TEST(AddedTokens, AreNotTheModels) {
   EXPECT_EQ(tokenizer.piece(5), "abc");
 }
 
+TEST(AddedTokens, WhatOneTookWithItMayBeOneAgain) {
+  const Json vocab = parse_json(R"({"[UNK]": 0, "a": 1})", "vocab");
+  const Json model = Json::object().set("type", "WordLevel").set("vocab", vocab).set("unk_token", "[UNK]");
+  Json added = Json::array();
+  added.push(Json::object().set("id", 2).set("content", "?").set("rstrip", true).set("normalized", false));
+  added.push(Json::object().set("id", 3).set("content", "\n").set("rstrip", true).set("normalized", false));
+  const Pipeline tokenizer(read_tokenizer_json(Json::object().set("added_tokens", added).set("model", model), "tokenizer.json"));
+  std::vector<TokenId> ids;
+  for (const Token& token : tokenizer.encode("a?\na", {})) ids.push_back(token.id);
+  EXPECT_EQ(ids, (std::vector<TokenId>{1, 2, 3, 1}));  // as `tokenizers` 0.23 answers
+}
+
 class LearntTokenizer : public testing::TestWithParam<const char*> {};
 
 TEST_P(LearntTokenizer, EncodesPairsAndCuts) {
