@@ -50,6 +50,10 @@ void AddedTokens::split(std::string_view text, const EncodeOptions& options, std
     if ((token.special && !options.parse_special) || !stands_alone(text, range, token)) continue;
     for (std::size_t left = range.begin; token.takes_left && left > plain && is_white_space(previous_character(text, left));) range.begin = left;
     for (std::size_t right = range.end; token.takes_right && right < text.size() && is_white_space(next_character(text, right));) range.end = right;
+    if (token.takes_left && range.begin < plain) {  // what it would take is taken
+      range.begin = plain;
+      if (range.begin >= range.end) continue;
+    }
     if (range.begin > plain) pieces.push_back({{plain, range.begin}});
     // The search goes on behind the token itself, as that of `tokenizers` does: what a token took with it may be a token again.
     pieces.push_back({range, token.id});

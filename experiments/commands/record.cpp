@@ -199,6 +199,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
   declare_texts(app, options->text);
+  declare_pair(app, options->text);
   declare_decoder_ids(app, options->text);
   app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
   app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);

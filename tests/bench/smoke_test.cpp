@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bench/suite.h"
+#include "bench/machine.h"
 #include "core/base/json.h"
 #include "tests/experiments/tokenizing_model.h"
 
@@ -75,7 +76,7 @@ TEST_F(Bench, AModelThatIsTooShortIsNamed) {
   const Answer answer =
       run(model.path() + " --prefill 512 --benchmark_filter='model/.*prefill' --benchmark_format=json 2>/dev/null");
   const Json json = parse_json(answer.out, "standard output");
-  ASSERT_EQ(json["benchmarks"].items().size(), 2u);
+  ASSERT_EQ(json["benchmarks"].items().size(), precisions().size());
   EXPECT_EQ(json["benchmarks"].items()[0]["error_message"].string(), "the model's context holds 64 tokens");
 }
 

@@ -141,10 +141,15 @@ TEST(AddedTokens, WhatOneTookWithItMayBeOneAgain) {
   Json added = Json::array();
   added.push(Json::object().set("id", 2).set("content", "?").set("rstrip", true).set("normalized", false));
   added.push(Json::object().set("id", 3).set("content", "\n").set("rstrip", true).set("normalized", false));
+  added.push(Json::object().set("id", 4).set("content", "\t").set("rstrip", true).set("lstrip", true).set("normalized", false));
   const Pipeline tokenizer(read_tokenizer_json(Json::object().set("added_tokens", added).set("model", model), "tokenizer.json"));
-  std::vector<TokenId> ids;
-  for (const Token& token : tokenizer.encode("a?\na", {})) ids.push_back(token.id);
-  EXPECT_EQ(ids, (std::vector<TokenId>{1, 2, 3, 1}));  // as `tokenizers` 0.23 answers
+  const auto ids_of = [&](const char* text) {
+    std::vector<TokenId> ids;
+    for (const Token& token : tokenizer.encode(text, {})) ids.push_back(token.id);
+    return ids;
+  };
+  EXPECT_EQ(ids_of("a?\na"), (std::vector<TokenId>{1, 2, 3, 1}));  // as `tokenizers` 0.23 answers
+  EXPECT_EQ(ids_of("a\t\r\ta"), (std::vector<TokenId>{1, 4, 1}));
 }
 
 class LearntTokenizer : public testing::TestWithParam<const char*> {};
