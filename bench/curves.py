@@ -72,21 +72,24 @@ def table(curves):
 def plot(curves, path):
     import matplotlib
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
-    kinds = [("prefill", "seconds", "prefill, seconds"), ("decode", "seconds", "one more token, seconds"), ("prefill", "memory", "memory of the prefill, bytes")]
+    kinds = [("prefill", "seconds", "prefill, seconds"), ("decode", "seconds", "one more token, seconds"), ("prefill", "memory", "memory of the prefill, MB")]
     for axis, (kind, what, title) in zip(axes, kinds, strict=True):
         for threads, points in sorted(curves.items()):
             if what == "memory" and threads != max(curves):
                 continue
             lengths = sorted(tokens for name, tokens in points if name == kind)
             values = [points[(kind, n)][what] for n in lengths]
+            values = [v / 1e6 for v in values] if what == "memory" else values
             axis.plot(lengths, [statistics.median(v) if isinstance(v, list) else v for v in values], marker="o", label=f"{threads} thread{'s' * (threads > 1)}")
             if what == "seconds":
                 axis.fill_between(lengths, [min(v) for v in values], [max(v) for v in values], alpha=0.25)
         axis.set(title=title, xlabel="tokens", xscale="log", yscale="log")
         axis.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
         axis.minorticks_off()
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.grid(visible=True, alpha=0.3)
         axis.legend()
     figure.savefig(path, dpi=110)
