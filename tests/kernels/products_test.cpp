@@ -134,8 +134,8 @@ double distance_from_definition(const Weight& weight, const std::vector<float>& 
   return std::sqrt(difference / size);
 }
 
-TEST_P(Products, EightBitsAreWhatTheyAreDefinedToBe) {
-  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+TEST(EightBitProducts, AreWhatTheyAreDefinedToBe) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU";
   for (const DType type : weight_types) {
     for (const std::size_t columns : {1u, 16u, 31u, 33u, 64u, 70u}) {
       const Weight weight = random_weight(type, columns, 768);
@@ -156,8 +156,8 @@ TEST_P(Products, EightBitsAreWhatTheyAreDefinedToBe) {
   }
 }
 
-TEST_P(Products, EightBitsAreForCoarseProductsAndManyRows) {
-  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+TEST(EightBitProducts, AreForCoarseProductsAndManyRows) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU";
   const Weight weight = random_weight(DType::q8_0, 37, 512);
   for (const std::size_t rows : {1u, 8u, 33u}) {
     const std::vector<float> x = random_rows(rows * 512), fast = multiply(Precision::fast, weight, x).out;
@@ -166,8 +166,8 @@ TEST_P(Products, EightBitsAreForCoarseProductsAndManyRows) {
   }
 }
 
-TEST_P(Products, EightBitsKeepWhatIsNoNumber) {
-  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU, or not with this instruction set";
+TEST(EightBitProducts, KeepWhatIsNoNumber) {
+  if (!has_int8_products()) GTEST_SKIP() << "no 8-bit products on this CPU";
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = random_rows(12 * 64);
     x[3 * 64 + 40] = wrong;
