@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/simd/transpose_x86_internal.h"
 #include "kernels/simd/x86_internal.h"
 
 namespace vitrine {
@@ -73,25 +74,10 @@ VITRINE_BF16 inline __m512i pairs_at(const float* x) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
 }
 
-/// Rows of 16 words to columns, within blocks of four by four.
-VITRINE_BF16 inline void transpose_blocks(__m512i* rows) {
-  __m512i half[4];
-  half[0] = _mm512_unpacklo_epi32(rows[0], rows[1]);
-  half[1] = _mm512_unpackhi_epi32(rows[0], rows[1]);
-  half[2] = _mm512_unpacklo_epi32(rows[2], rows[3]);
-  half[3] = _mm512_unpackhi_epi32(rows[2], rows[3]);
-  rows[0] = _mm512_unpacklo_epi64(half[0], half[2]);
-  rows[1] = _mm512_unpackhi_epi64(half[0], half[2]);
-  rows[2] = _mm512_unpacklo_epi64(half[1], half[3]);
-  rows[3] = _mm512_unpackhi_epi64(half[1], half[3]);
-}
-
-/// Words 4 b + i of the rows 4 c + j, which lie in rows[4 c + i], to place j of block c of column 4 b + i.
+/// Columns 4 b + i of transposed blocks to their places.
 VITRINE_BF16 inline void store_columns(const __m512i* rows, std::size_t i, std::uint16_t* target) {
-  const __m512i low01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0x44), high01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0xee);
-  const __m512i low23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0x44), high23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0xee);
-  const __m512i columns[4] = {_mm512_shuffle_i32x4(low01, low23, 0x88), _mm512_shuffle_i32x4(low01, low23, 0xdd),
-                              _mm512_shuffle_i32x4(high01, high23, 0x88), _mm512_shuffle_i32x4(high01, high23, 0xdd)};
+  __m512i columns[4];
+  gather_columns(rows, i, columns);
   VITRINE_UNROLL
   for (std::size_t b = 0; b < 4; ++b) _mm512_storeu_si512(target + (4 * b + i) * 2 * packed_columns, columns[b]);
 }

@@ -19,6 +19,7 @@ void Int8Rows::resize(std::size_t rows, std::size_t inner) {
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/simd/transpose_x86_internal.h"
 #include "kernels/simd/x86_internal.h"
 
 #define VITRINE_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
@@ -102,22 +103,10 @@ VITRINE_VNNI inline __m512i largest_of_each(__m512i* rows) {
   return _mm512_max_epu32(_mm512_shuffle_i32x4(low, high, 0x88), _mm512_shuffle_i32x4(low, high, 0xdd));
 }
 
-/// Rows of 16 words to columns, within blocks of four by four.
-VITRINE_VNNI inline void transpose_blocks(__m512i* rows) {
-  const __m512i a = _mm512_unpacklo_epi32(rows[0], rows[1]), b = _mm512_unpackhi_epi32(rows[0], rows[1]);
-  const __m512i c = _mm512_unpacklo_epi32(rows[2], rows[3]), d = _mm512_unpackhi_epi32(rows[2], rows[3]);
-  rows[0] = _mm512_unpacklo_epi64(a, c);
-  rows[1] = _mm512_unpackhi_epi64(a, c);
-  rows[2] = _mm512_unpacklo_epi64(b, d);
-  rows[3] = _mm512_unpackhi_epi64(b, d);
-}
-
-/// Column 4 b + i of the rows 4 c + j, which lie in rows[4 c + i] after transpose_blocks, for the first `blocks` b.
+/// Columns 4 b + i of transposed blocks to their places, for the first `blocks` b.
 VITRINE_VNNI inline void store_columns(const __m512i* rows, std::size_t i, std::size_t blocks, std::uint8_t* target) {
-  const __m512i low01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0x44), high01 = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0xee);
-  const __m512i low23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0x44), high23 = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0xee);
-  const __m512i columns[4] = {_mm512_shuffle_i32x4(low01, low23, 0x88), _mm512_shuffle_i32x4(low01, low23, 0xdd),
-                              _mm512_shuffle_i32x4(high01, high23, 0x88), _mm512_shuffle_i32x4(high01, high23, 0xdd)};
+  __m512i columns[4];
+  gather_columns(rows, i, columns);
   for (std::size_t b = 0; b < blocks; ++b) _mm512_storeu_si512(target + (4 * b + i) * group * int8_columns, columns[b]);
 }
 
