@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t few_rows = 8;  // up to here the blocks themselves are multiplied
 constexpr std::size_t pieces_per_thread = 3;
+static_assert(packed_columns == int8_columns);  // a panel is a group of either
 constexpr std::size_t panel_numbers = 131072;  // of an expanded panel: half of a second-level cache as f32
 
 /// Output columns of a piece of work. What a number is the sum of does not depend on it.
