@@ -81,18 +81,22 @@ std::size_t checked_threads(std::size_t threads) {
   return threads;
 }
 
+void declare_without_model(CLI::App& app, CommonOptions& options) {
+  app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
+  app.add_flag("--quiet", options.quiet, "no progress");
+  app.add_flag("--json", options.json, "short for --format json");
+  const std::string known = options.prints_rows ? "table (default), csv or json" : "table (default) or json";
+  app.add_option_function<std::string>("--format", [&options, known](const std::string& word) { set_format(options, word, known); }, known);
+}
+
 void declare_common(CLI::App& app, CommonOptions& options) {
   app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
   app.add_option("--precision", options.precision, "fast (default), exact (f32 throughout) or int8 (8-bit products of many rows outside queries, keys and heads)");
   app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
   app.add_option("--kv", options.kv, "key-value cache: f32 (default under exact), f16, int8 or int4; int8:hadamard and int4:hadamard turn heads first");
-  app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
   app.add_option("--seed", options.seed, "of everything random")->check(whole_number(0, 9'007'199'254'740'991));
-  app.add_flag("--quiet", options.quiet, "no progress");
-  app.add_flag("--json", options.json, "short for --format json");
-  const std::string known = options.prints_rows ? "table (default), csv or json" : "table (default) or json";
-  app.add_option_function<std::string>("--format", [&options, known](const std::string& word) { set_format(options, word, known); }, known);
+  declare_without_model(app, options);
 }
 
 void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
@@ -152,6 +156,19 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
     }
   }
   return inputs;
+}
+
+std::vector<ModelText> Session::model_texts(std::span<const InputText> inputs, const TextOptions& options) const {
+  std::vector<ModelText> texts;
+  for (const InputText& input : inputs) {
+    if (!has_encoder()) {
+      texts.push_back({ids_of(input.tokens), types_of(model_, input), {}});
+      continue;
+    }
+    const std::vector<int>& said = options.decoder_ids;
+    texts.push_back({said.empty() ? shifted_right({}) : std::vector<TokenId>(said.begin(), said.end()), {}, ids_of(input.tokens)});
+  }
+  return texts;
 }
 
 KvCache& Session::empty_cache(std::size_t index) {

@@ -11,6 +11,7 @@
 #include "core/model/forward.h"
 #include "core/model/resident.h"
 #include "experiments/texts.h"
+#include "probes/model_runner.h"
 
 namespace CLI {
 class App;
@@ -33,6 +34,8 @@ struct CommonOptions {
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
+/// Those of a command that runs no model: threads, progress and output.
+void declare_without_model(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 
@@ -58,11 +61,16 @@ class Session {
   const KvFormat& kv_format() const { return kv_format_; }
   Run& run() { return run_; }
   Workspace& workspace() { return workspace_; }
+  ThreadPool& pool() { return *pool_; }
+  /// What analyses work with; good for as long as the session.
+  ModelRunner runner() { return {model_, *ops_, kernel_, kv_format_, workspace_, run_}; }
 
   /// The one text. @throws Error (usage) where no text is given or the model has no tokenizer
   InputText read(const TextOptions& options) const;
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
+  /// The same as a model takes them; of an encoder-decoder they are sources, whose decoder says --decoder-ids or starts.
+  std::vector<ModelText> model_texts(std::span<const InputText> inputs, const TextOptions& options) const;
   /// What the model's files say of making texts; read when it is first asked for.
   const GenerationDefaults& generation_defaults() const;
   /// The sequence that a decoder starts with where it is to say the source's own tokens: start, then all but the last.

@@ -7,7 +7,7 @@
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/session.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 namespace vitrine {
 namespace {

@@ -14,6 +14,7 @@
 #include "experiments/study.h"
 #include "kernels/kernels.h"
 #include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "probes/metrics/metric.h"
 
 namespace vitrine {
@@ -70,18 +71,19 @@ void run(const std::string& kind) {
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());
   if (kind == "strategies") return print(all_strategies());
-  if (kind == "analyses") return print(all_head_scores());
+  if (kind == "analyses") return print(all_analyses());
+  if (kind == "head-scores") return print(all_head_scores());
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands")->required();
+  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, panels, commands")->required();
   return [kind] { run(*kind); };
 }
 

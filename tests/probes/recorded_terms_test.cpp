@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "probes/recording.h"
 #include "probes/recording_layout_internal.h"
 #include "tests/probes/recorded_run.h"

@@ -17,7 +17,7 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "tests/probes/recorded_run.h"
 
 namespace vitrine {

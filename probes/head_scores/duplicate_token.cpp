@@ -1,4 +1,4 @@
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // A[i, j], where j is the latest earlier position with the same token, averaged over the positions i that have one.
 // Undefined on a text without repeated tokens.

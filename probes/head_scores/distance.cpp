@@ -1,4 +1,4 @@
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // D(i) = sum_j A[i, j] |i - j|, in tokens, averaged over all rows.
 

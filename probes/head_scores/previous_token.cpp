@@ -1,4 +1,4 @@
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // A[i, i - 1], averaged over the rows i >= 1.
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // H(i) = -sum_j A[i, j] ln A[i, j], in nats, averaged over all rows; 0 ln 0 = 0. A row without any visible key counts
 // as 0. The recorder stores the same number per row, accumulated inside the kernel.

@@ -1,4 +1,4 @@
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // A[i, 0], the weight on the first token, averaged over the rows i >= 1 (row 0 of a causal head sees nothing else).
 

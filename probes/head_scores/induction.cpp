@@ -1,4 +1,4 @@
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 // A[i, j + 1], where j is the latest earlier position with the same token as i, averaged over the positions i that have
 // one: the token that came after it last time. Undefined on a text without repeated tokens. On repeated random tokens
