@@ -95,7 +95,7 @@ class Scene {
   }
 
   ModelPtr loaded_;
-  ModelRunner runner_;
+  PassRunner runner_;
   KvCache cache_;
   std::vector<TokenId> ids_;
   std::vector<Token> tokens_;

@@ -107,6 +107,17 @@ TensorView<float, 2> BlockPass::embed() {
   return spec_.projection_first ? add_positions(out) : out;
 }
 
+TensorView<float, 2> BlockPass::enter() {
+  lay_out_distances();
+  if (spec_.query_stream) lay_out_permutation();
+  const TensorView<float, 2> stream = matrix(stream_a, spec_.width);
+  for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    const TensorView<const float, 2> from = rows_.segments[s].residual;
+    for (std::size_t r = 0; r < from.extent(0); ++r) std::copy_n(&from(r, 0), spec_.width, &stream(rows_.first_row[s] + r, 0));
+  }
+  return stream;
+}
+
 TensorView<float, 2> BlockPass::add_positions(TensorView<float, 2> stream) {
   if (!spec_.learned_positions) return stream;
   TensorView<float, 2> rows = matrix(position_rows, stream.extent(1));

@@ -32,6 +32,8 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
   check_memory(spec, segment);
   VITRINE_CHECK(segment.shared == 0 || (segment.cache && segment.cache->length() == 0 && segment.shared_from));
   VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
+  VITRINE_CHECK(segment.first_block < spec.blocks.size() && (segment.residual.empty() ? segment.first_block == 0
+      : segment.residual.extent(0) == segment.ids.size() && segment.residual.extent(1) == spec.width && segment.targets.empty()));
   const std::size_t end = start_of(segment) + segment.ids.size();
   if (spec.context > 0 && end > spec.context) {
     throw Error({"sequence " + std::to_string(segment.sequence), "at most " + std::to_string(spec.context) +
@@ -256,8 +258,9 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
   BlockPass blocks(context, pass);
-  TensorView<float, 2> residual = blocks.embed();
-  for (int index = 0; index < static_cast<int>(of.spec.blocks.size()); ++index) {
+  const Segment& front = of.segments.front();
+  TensorView<float, 2> residual = front.residual.empty() ? blocks.embed() : blocks.enter();
+  for (int index = static_cast<int>(front.first_block); index < static_cast<int>(of.spec.blocks.size()); ++index) {
     if (context.run.cancelled()) throw Cancelled();
     residual = blocks.block(index, residual);
   }
@@ -277,6 +280,7 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
 
 void run(const ForwardContext& context, const ModelSpec& spec, std::span<const Segment> segments, const ForwardSinks& sinks) {
   for (const Segment& segment : segments) {
+    VITRINE_CHECK(segment.first_block == segments.front().first_block && segment.residual.empty() == segments.front().residual.empty());
     check_segment(spec, segment);
     choose_reach(spec, segment);
   }
@@ -297,6 +301,7 @@ void run(const ForwardContext& context, const ModelSpec& spec, std::span<const S
       piece.ids = segment.ids.subspan(done, count);
       if (done > 0) piece.shared = 0;
       if (!segment.types.empty()) piece.types = segment.types.subspan(done, count);
+      if (!segment.residual.empty()) piece.residual = segment.residual.slice(done, count);
       done += count;
       last_ends = done == segment.ids.size();
       pass.push_back(piece);
