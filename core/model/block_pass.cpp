@@ -107,11 +107,14 @@ TensorView<float, 2> BlockPass::embed() {
   return spec_.projection_first ? add_positions(out) : out;
 }
 
-TensorView<float, 2> BlockPass::enter() {
+TensorView<float, 2> BlockPass::enter(TensorView<float, 2> before) {
   lay_out_distances();
   if (spec_.query_stream) lay_out_permutation();
-  const TensorView<float, 2> stream = matrix(stream_a, spec_.width);
+  const bool in_a = context_.workspace.floats(stream_a, 1) == before.data();  // which must not grow while it is read
+  const TensorView<float, 2> stream = matrix(in_a ? stream_b : stream_a, spec_.width);
+  for (std::size_t r = 0; r < before.extent(0); ++r) std::copy_n(&before(r, 0), spec_.width, &stream(r, 0));
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    if (rows_.first_row[s] < before.extent(0)) continue;
     const TensorView<const float, 2> from = rows_.segments[s].residual;
     for (std::size_t r = 0; r < from.extent(0); ++r) std::copy_n(&from(r, 0), spec_.width, &stream(rows_.first_row[s] + r, 0));
   }

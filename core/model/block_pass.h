@@ -36,8 +36,8 @@ class BlockPass {
   TensorView<float, 2> embed_queries();
   /// Token, position and type embeddings -> [rows, width].
   TensorView<float, 2> embed();
-  /// Rows that have a residual stream of their own (Segment::residual) -> [rows, width].
-  TensorView<float, 2> enter();
+  /// Rows that have come so far, and behind them those with a residual stream of their own (Segment::residual) -> [rows, width].
+  TensorView<float, 2> enter(TensorView<float, 2> before);
   /// One block: residual stream in, residual stream out (for a post-norm block after its last norm). What comes out of the
   /// last block are the wanted rows alone.
   TensorView<float, 2> block(int index, TensorView<float, 2> residual);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/error.h"
@@ -248,6 +249,39 @@ void run_two_streams(const ForwardContext& context, const PassRows& pass, const 
   make_logits(context, targets, predicted, wanted, sinks);
 }
 
+/// Block after block; segments join when their first block comes. Those that have joined are the first of the pass.
+class JoinedBlocks {
+ public:
+  JoinedBlocks(const ForwardContext& context, const PassRows& pass) : context_(context), pass_(pass) {}
+
+  TensorView<float, 2> run() {
+    TensorView<float, 2> residual;
+    for (std::size_t index = pass_.segments.front().first_block; index < pass_.spec.blocks.size(); ++index) {
+      if (context_.run.cancelled()) throw Cancelled();
+      if (joined_ < pass_.segments.size() && pass_.segments[joined_].first_block <= index) residual = join(index, residual);
+      residual = blocks_->block(static_cast<int>(index), residual);
+    }
+    return residual;
+  }
+  TensorView<float, 2> finish(TensorView<float, 2> residual) { return blocks_->finish(residual); }
+
+ private:
+  TensorView<float, 2> join(std::size_t index, TensorView<float, 2> residual) {
+    while (joined_ < pass_.segments.size() && pass_.segments[joined_].first_block <= index) ++joined_;
+    const bool all = joined_ == pass_.segments.size();
+    blocks_.reset();
+    if (!all) part_.emplace(lay_out(pass_.spec, pass_.segments.first(joined_), context_.workspace.lists()));
+    blocks_.emplace(context_, all ? pass_ : *part_);
+    return pass_.segments.front().residual.empty() ? blocks_->embed() : blocks_->enter(residual);
+  }
+
+  const ForwardContext& context_;
+  const PassRows& pass_;
+  std::optional<PassRows> part_;
+  std::optional<BlockPass> blocks_;
+  std::size_t joined_ = 0;  // segments
+};
+
 void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSinks& sinks) {
   PassRows pass = lay_out(of.spec, of.segments, context.workspace.lists());
   if (pass.rows.empty()) return;
@@ -257,13 +291,8 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
   for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
-  BlockPass blocks(context, pass);
-  const Segment& front = of.segments.front();
-  TensorView<float, 2> residual = front.residual.empty() ? blocks.embed() : blocks.enter();
-  for (int index = static_cast<int>(front.first_block); index < static_cast<int>(of.spec.blocks.size()); ++index) {
-    if (context.run.cancelled()) throw Cancelled();
-    residual = blocks.block(index, residual);
-  }
+  JoinedBlocks blocks(context, pass);
+  const TensorView<float, 2> residual = blocks.run();
   for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->advance(segment.shared + segment.ids.size());
   }
@@ -280,7 +309,7 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
 
 void run(const ForwardContext& context, const ModelSpec& spec, std::span<const Segment> segments, const ForwardSinks& sinks) {
   for (const Segment& segment : segments) {
-    VITRINE_CHECK(segment.first_block == segments.front().first_block && segment.residual.empty() == segments.front().residual.empty());
+    VITRINE_CHECK(segment.residual.empty() == segments.front().residual.empty() && segment.first_block >= (&segment == segments.data() ? 0 : (&segment)[-1].first_block));
     check_segment(spec, segment);
     choose_reach(spec, segment);
   }

@@ -8,7 +8,7 @@
 
 // The value of a block can change that block, those behind it and, under a causal mask, rows from its own on. So the text is run once,
 // with what enters every block kept and all keys and values in a cache; a cell then begins at its block with its first changed row, over
-// the kept stream and the kept cache. Cells of a block are sequences of one pass.
+// the kept stream and the kept cache. Many cells are sequences of one pass, which each joins at its block: weights are read once for all.
 
 namespace vitrine {
 namespace {
@@ -25,22 +25,26 @@ std::vector<ProbePoint> in_every_block(const ModelSpec& stack, const SweepPoint&
 }
 
 struct Cell {
+  std::size_t block = 0;
   std::optional<std::size_t> position, head;  // none: all
 };
 
 /// Values of another run in the places of the cells; cell i is sequence i.
 class PatchedCells : public Observer {
  public:
-  PatchedCells(const ProbePoint& point, const PointValues& source, std::span<const Cell> cells) : point_(point), source_(source), cells_(cells) {}
+  PatchedCells(const SweepPoint& point, const PointValues& source, std::span<const Cell> cells) : point_(point), source_(source), cells_(cells) {}
 
-  Access access(const ProbePoint& point) const override { return point == point_ ? Access::write : Access::none; }
-  void see(const ProbePoint&, std::span<const RowRef> rows, TensorView<float, 3> values) override {
+  Access access(const ProbePoint& point) const override {
+    const auto is_here = [&](const Cell& cell) { return point == at(point_, cell.block, point_.site); };
+    return std::ranges::any_of(cells_, is_here) ? Access::write : Access::none;
+  }
+  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const Cell& cell = cells_[rows[r].sequence];
-      if (cell.position && *cell.position != rows[r].position) continue;
+      if (static_cast<int>(cell.block) != point.block || (cell.position && *cell.position != rows[r].position)) continue;
       for (std::size_t h = 0; h < values.extent(1); ++h) {
         if (cell.head && *cell.head != h) continue;
-        const std::span<const float> row = source_.row(point_, rows[r].position, h);
+        const std::span<const float> row = source_.row(point, rows[r].position, h);
         // Rows of a map are as long as their pass has keys; behind the shorter one's stands what nobody sees.
         const std::size_t shared = std::min(row.size(), values.extent(2));
         for (std::size_t i = 0; i < values.extent(2); ++i) values(r, h, i) = i < shared ? row[i] : hidden();
@@ -51,7 +55,7 @@ class PatchedCells : public Observer {
  private:
   float hidden() const { return point_.site == Site::attn_scores ? -std::numeric_limits<float>::infinity() : 0.0f; }
 
-  ProbePoint point_;
+  const SweepPoint& point_;
   const PointValues& source_;
   std::span<const Cell> cells_;
 };
@@ -103,18 +107,20 @@ class BaseRun {
 
   double difference() const { return difference_; }
 
-  /// Logit differences of cells that are patched in one block.
-  std::vector<double> run(std::size_t block, std::span<const Cell> cells, std::size_t first_changed, const PointValues& source) {
-    std::vector<double> differences(cells.size(), std::numeric_limits<double>::quiet_NaN());
+  /// Logit differences of cells, those of earlier blocks first.
+  std::vector<double> run(std::span<const Cell> cells, std::size_t first_changed, const PointValues& source) {
+    std::vector<double> differences(cells.size(), difference_);
     const std::size_t length = point_.stack == Stack::encoder ? question_.text.source.size() : question_.text.ids.size();
     for (std::size_t begin = 0, end = 0; begin < cells.size(); begin = end) {
+      if (runner_.run.cancelled()) throw Cancelled();
       std::size_t rows = 0;
       while (end < cells.size() && (end == begin || rows + length - first_row(cells[end], first_changed) <= max_rows)) rows += length - first_row(cells[end++], first_changed);
       const std::span<const Cell> batch = cells.subspan(begin, end - begin);
-      PatchedCells patched(at(point_, block, point_.site), source, batch);
+      PatchedCells patched(point_, source, batch);
       std::vector<double> of_batch(batch.size(), difference_);
-      point_.stack == Stack::encoder ? run_encoder_cells(block, batch.size(), patched, of_batch) : run_cells(block, batch, first_changed, patched, of_batch);
+      point_.stack == Stack::encoder ? run_encoder_cells(batch, patched, of_batch) : run_cells(batch, first_changed, patched, of_batch);
       std::ranges::copy(of_batch, differences.begin() + static_cast<std::ptrdiff_t>(begin));
+      runner_.run.step("patch", end, cells.size());
     }
     return differences;
   }
@@ -142,12 +148,12 @@ class BaseRun {
     return caches_[index];
   }
 
-  void run_cells(std::size_t block, std::span<const Cell> cells, std::size_t first_changed, PatchedCells& patched, std::vector<double>& differences) {
+  void run_cells(std::span<const Cell> cells, std::size_t first_changed, PatchedCells& patched, std::vector<double>& differences) {
     Observer* observers[] = {&patched};
     const TapPlan taps(runner_.model.spec, observers);
-    const TensorView<const float, 2> stream = stream_.matrix(at(point_, block, Site::resid_pre));
     std::vector<Segment> segments;
     for (std::size_t i = 0; i < cells.size(); ++i) {
+      const TensorView<const float, 2> stream = stream_.matrix(at(point_, cells[i].block, Site::resid_pre));
       const std::size_t first = first_row(cells[i], first_changed);
       if (first > question_.position || first >= stream.extent(0)) continue;  // comes behind what is asked
       Segment segment = whole(static_cast<std::uint32_t>(i), stack_.causal() ? &empty_cache(i) : nullptr, &memory_);
@@ -157,23 +163,23 @@ class BaseRun {
         segment.shared_from = &cache_;
         segment.shared = first;
       }
-      segment.first_block = block;
+      segment.first_block = cells[i].block;
       segment.residual = stream.slice(first, stream.extent(0) - first);
       segments.push_back(segment);
     }
     if (!segments.empty()) forward(runner_.context(taps), segments, differences_of(question_, differences));
   }
 
-  void run_encoder_cells(std::size_t block, std::size_t cells, PatchedCells& patched, std::vector<double>& differences) {
+  void run_encoder_cells(std::span<const Cell> cells, PatchedCells& patched, std::vector<double>& differences) {
     Observer* observers[] = {&patched};
     const TapPlan taps(runner_.model.spec, observers), none;
     std::deque<KvCache> memories;
     std::vector<Segment> sources, texts;
-    for (std::size_t i = 0; i < cells; ++i) {
+    for (std::size_t i = 0; i < cells.size(); ++i) {
       KvCache& memory = memories.emplace_back(runner_.model.spec, runner_.kv_format, AttentionRole::cross);
       const auto sequence = static_cast<std::uint32_t>(i);
-      sources.push_back({.sequence = sequence, .ids = question_.text.source, .memory = &memory, .first_block = block,
-                         .residual = stream_.matrix(at(point_, block, Site::resid_pre))});
+      sources.push_back({.sequence = sequence, .ids = question_.text.source, .memory = &memory, .first_block = cells[i].block,
+                         .residual = stream_.matrix(at(point_, cells[i].block, Site::resid_pre))});
       texts.push_back(whole(sequence, &empty_cache(i), &memory));
     }
     encode(runner_.context(taps), sources, {});
@@ -190,13 +196,16 @@ class BaseRun {
   double difference_ = 0.0;
 };
 
-std::vector<Cell> cells_of(PatchUnit unit, std::size_t heads, std::size_t length) {
+/// Block after block its columns.
+std::vector<Cell> cells_of(PatchUnit unit, std::size_t blocks, std::size_t heads, std::size_t length) {
   std::vector<Cell> cells;
-  for (std::size_t h = 0; h < (unit == PatchUnit::position ? 1 : heads); ++h) {
-    for (std::size_t p = 0; p < (unit == PatchUnit::head ? 1 : length); ++p) {
-      Cell& cell = cells.emplace_back();
-      if (unit != PatchUnit::head) cell.position = p;
-      if (unit != PatchUnit::position) cell.head = h;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    for (std::size_t h = 0; h < (unit == PatchUnit::position ? 1 : heads); ++h) {
+      for (std::size_t p = 0; p < (unit == PatchUnit::head ? 1 : length); ++p) {
+        Cell& cell = cells.emplace_back(Cell{block, {}, {}});
+        if (unit != PatchUnit::head) cell.position = p;
+        if (unit != PatchUnit::position) cell.head = h;
+      }
     }
   }
   return cells;
@@ -259,15 +268,16 @@ PatchSweep run_sweep(const ModelRunner& runner, const PatchQuestion& base, const
     throw Error({"text", std::to_string(source.values.rows(front)) + " tokens, as the text that values are taken from", std::to_string(length), "give texts of one length in tokens"}, Fault::usage);
   }
   BaseRun run(runner, base, point, stack);
-  const std::vector<Cell> cells = cells_of(point.unit, heads, length);
-  PatchSweep sweep{.base = run.difference(), .source = source.difference, .layers = stack.blocks.size(), .columns = cells.size(), .patched = {}, .passes = stack.blocks.size() * cells.size()};
-  for (std::size_t block = 0; block < sweep.layers; ++block) {
-    if (runner.run.cancelled()) throw Cancelled();
-    const std::vector<double> differences = run.run(block, cells, first_changed, source.values);
-    sweep.patched.insert(sweep.patched.end(), differences.begin(), differences.end());
-    runner.run.step("patch", block + 1, sweep.layers);
-  }
-  return sweep;
+  const std::vector<Cell> cells = cells_of(point.unit, stack.blocks.size(), heads, length);
+  if (!stack.causal()) first_changed = 0;  // what comes later is seen too
+  const auto is_same = [&](const Cell& cell) { return cell.position && *cell.position < first_changed; };
+  std::vector<Cell> changed;
+  std::ranges::remove_copy_if(cells, std::back_inserter(changed), is_same);
+  const std::vector<double> differences = run.run(changed, first_changed, source.values);
+  std::vector<double> patched;
+  for (auto next = differences.begin(); const Cell& cell : cells) patched.push_back(is_same(cell) ? run.difference() : *next++);
+  return {.base = run.difference(), .source = source.difference, .layers = stack.blocks.size(), .columns = cells.size() / stack.blocks.size(),
+          .patched = std::move(patched), .passes = cells.size()};
 }
 
 std::size_t first_difference(const ModelText& a, const ModelText& b) {
