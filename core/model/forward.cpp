@@ -8,15 +8,13 @@
 #include "core/base/error.h"
 #include "core/model/block_pass.h"
 #include "core/model/readout_pass_internal.h"
+#include "core/model/unembed.h"
 
 namespace vitrine {
 namespace {
 
 constexpr std::size_t logit_rows = 128;     // rows of logits that exist at once: 25 MB for 49,152 tokens
-constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
-constexpr std::size_t selected_slot = 33;
-constexpr std::size_t transformed_slot = 34;
-constexpr std::size_t normed_slot = 35;
+constexpr std::size_t selected_slot = 33;   // behind BlockPass's slots and the logits
 
 std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() + segment.shared : 0; }
 
@@ -116,28 +114,6 @@ std::size_t place_of(const PassRows& pass, std::size_t row) {
   return place;
 }
 
-/// The rows that the head multiplies, made of those after the final norm.
-TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 2> hidden) {
-  const ModelSpec& spec = context.model.spec;
-  if (spec.head_scale != 1.0f) {
-    for (std::size_t r = 0; r < hidden.extent(0); ++r) {
-      for (std::size_t c = 0; c < hidden.extent(1); ++c) hidden(r, c) *= spec.head_scale;
-    }
-  }
-  if (!spec.head_transform) return hidden;
-  const HeadTransformSpec& head = *spec.head_transform;
-  const auto weight = [&](Role role, bool bias) { return context.model.weights.find({role, -1, bias, spec.stack}); };
-  TensorView<float, 2> dense = context.workspace.matrix(transformed_slot, hidden.extent(0), head.width);
-  const Product products[] = {{weight(Role::head_transform, false), weight(Role::head_transform, true), dense}};
-  context.ops.multiply(hidden, products);
-  if (head.activation) context.ops.activate(*head.activation, dense, {}, dense);
-  if (!head.norm_epsilon) return dense;
-  TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
-  context.ops.normalize({NormKind::layer, *head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
-                        dense, normed, {}, {});
-  return normed;
-}
-
 /// Logits of the chosen rows, a few at a time, to the observers and to the sink.
 void make_logits(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden,
                  std::span<const std::size_t> wanted, const ForwardSinks& sinks) {
@@ -151,11 +127,7 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
       std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
-    TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
-    const Product products[] = {{&context.model.weights.at({Role::head, -1, false, spec.stack}),
-                                 context.model.weights.find({Role::head, -1, true, spec.stack}), logits}};
-    context.ops.multiply(transform(context, input), products);
-    if (spec.logit_soft_cap > 0.0f) context.ops.soft_cap(spec.logit_soft_cap, logits);
+    TensorView<float, 2> logits = unembed(context, input);
     if (context.taps.wants(point)) {
       context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});
     }

@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "probes/analysis.h"
+#include "probes/token_labels.h"
 
 // How much of each token is in each row after all layers, if attention were all that mixes rows: with B_l = (mean over heads of A_l + I),
 // rows scaled to sum 1, the rollout is J = B_L ... B_2 B_1 (Abnar & Zuidema 2020, eq. 1; code of samiraabnar/attention_flow, which
@@ -52,14 +53,6 @@ std::vector<double> product(const AnalysisInput& input, std::span<const double> 
   return c;
 }
 
-std::vector<std::string> labels_of(const Recording& recording, std::size_t sequence) {
-  std::vector<std::string> labels = recording.token_texts(sequence);
-  const std::vector<std::int32_t> ids = recording.token_ids(sequence);
-  labels.resize(ids.size());
-  for (std::size_t i = 0; i < ids.size(); ++i) labels[i] = std::to_string(i) + " " + (labels[i].empty() ? "#" + std::to_string(ids[i]) : quoted(labels[i], 20));
-  return labels;
-}
-
 AnalysisResult run(const AnalysisInput& input) {
   const Recording& recording = *input.recordings.front();
   const std::size_t sequence = input.options.whole("sequence", 0, recording.sequences() - 1);
@@ -70,7 +63,7 @@ AnalysisResult run(const AnalysisInput& input) {
   if (length > 4096) throw Error({recording.path().string(), "at most 4096 tokens in a sequence", std::to_string(length), "the rollout is a whole matrix"});
   std::vector<double> rollout;
   AnalysisTable table{"share of each token in the last row, after each layer", {"token"}, {}};
-  const std::vector<std::string> labels = labels_of(recording, sequence);
+  const std::vector<std::string> labels = position_labels(recording, sequence);
   for (const std::string& label : labels) table.rows.push_back({label});
   for (const Recording::Module& module : modules) {
     if (input.run.cancelled()) throw Cancelled();
