@@ -25,22 +25,6 @@ void softmax_rows(TensorView<const float, 3> scores, std::size_t head, TensorVie
   }
 }
 
-/// z of one head from weights that somebody wrote.  weights [rows, heads, keys], out [rows, heads, d_head]
-void weigh_values(const AttentionProblem& problem, TensorView<const float, 3> weights, std::size_t head, std::size_t row) {
-  const std::size_t kv_head = head / (problem.q.extent(1) / problem.v.kv_heads), dim = problem.v.head_dim;
-  std::vector<float> value(dim);
-  std::vector<double> sums(weights.extent(0) * dim, 0.0);
-  for (std::size_t j = 0; j < problem.v.kv_len; ++j) {
-    problem.v.expand(j, kv_head, value.data());
-    for (std::size_t i = 0; i < weights.extent(0); ++i) {
-      for (std::size_t d = 0; d < dim; ++d) sums[i * dim + d] += static_cast<double>(weights(i, head, j)) * value[d];
-    }
-  }
-  for (std::size_t i = 0; i < weights.extent(0); ++i) {
-    for (std::size_t d = 0; d < dim; ++d) problem.out(row + i, head, d) = static_cast<float>(sums[i * dim + d]);
-  }
-}
-
 bool head_changed(TensorView<const float, 3> a, TensorView<const float, 3> b, std::size_t head) {
   for (std::size_t i = 0; i < a.extent(0); ++i) {
     if (std::memcmp(&a(i, head, 0), &b(i, head, 0), a.extent(2) * sizeof(float)) != 0) return true;
@@ -91,7 +75,7 @@ void BlockPass::show_map_rows(const MapOf& of, const AttentionProblem& problem, 
     }
   }
   for (std::size_t h = 0; h < heads; ++h) {
-    if (rewritten[h]) weigh_values(problem, map, h, row);
+    if (rewritten[h]) context_.ops.weigh_values({problem, h, row}, {&map(0, h, 0), {rows.size(), keys}, {heads * keys, 1}});
   }
 }
 

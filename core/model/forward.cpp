@@ -116,11 +116,7 @@ std::size_t place_of(const PassRows& pass, std::size_t row) {
 /// The rows that the head multiplies, made of those after the final norm.
 TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 2> hidden) {
   const ModelSpec& spec = context.model.spec;
-  if (spec.head_scale != 1.0f) {
-    for (std::size_t r = 0; r < hidden.extent(0); ++r) {
-      for (std::size_t c = 0; c < hidden.extent(1); ++c) hidden(r, c) *= spec.head_scale;
-    }
-  }
+  if (spec.head_scale != 1.0f) context.ops.scale(spec.head_scale, hidden);
   if (!spec.head_transform) return hidden;
   const HeadTransformSpec& head = *spec.head_transform;
   const auto weight = [&](Role role, bool bias) { return context.model.weights.find({role, -1, bias, spec.stack}); };
@@ -131,7 +127,7 @@ TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 
   if (!head.norm_epsilon) return dense;
   TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
   context.ops.normalize({NormKind::layer, *head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
-                        dense, normed, {}, {});
+                        dense, normed, {});
   return normed;
 }
 
@@ -144,10 +140,12 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
     const std::size_t count = std::min(logit_rows, wanted.size() - begin);
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
     std::pmr::vector<RowRef> rows(context.workspace.lists());
+    std::pmr::vector<std::size_t> places(context.workspace.lists());
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
+      places.push_back(place_of(pass, wanted[begin + i]));
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
+    context.ops.select(hidden, places, input);
     TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
     const Product products[] = {{&context.model.weights.at({Role::head, -1, false, spec.stack}),
                                  context.model.weights.find({Role::head, -1, true, spec.stack}), logits}};
