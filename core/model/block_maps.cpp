@@ -12,11 +12,6 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t map_rows_at_once = 64;
-/// A head's rows from `row` on.
-struct MapBand {
-  std::size_t head, row;
-};
-
 constexpr std::size_t map_slot = 40, kept_slot = 41;  // behind the slots of the pass and of the logits
 
 /// In its own place.
@@ -25,24 +20,6 @@ void softmax(std::span<float> row) {
   double sum = 0.0;
   for (const float score : row) sum += std::isinf(top) ? 0.0 : std::exp(static_cast<double>(score - top));
   for (float& score : row) score = sum > 0.0 ? static_cast<float>(std::exp(static_cast<double>(score - top)) / sum) : 0.0f;
-}
-
-/// z of the rows of one head whose weights somebody wrote.  weights [rows, heads, keys], out [rows, heads, d_head]
-/// @param written  [rows, heads]
-void weigh_values(const AttentionProblem& problem, TensorView<const float, 3> weights, TensorView<const char, 2> written, const MapBand& band) {
-  const auto [head, row] = band;
-  const std::size_t kv_head = head / (problem.q.extent(1) / problem.v.kv_heads), dim = problem.v.head_dim;
-  std::vector<float> value(dim);
-  std::vector<double> sums(weights.extent(0) * dim, 0.0);
-  for (std::size_t j = 0; j < problem.v.kv_len; ++j) {
-    problem.v.expand(j, kv_head, value.data());
-    for (std::size_t i = 0; i < weights.extent(0); ++i) {
-      for (std::size_t d = 0; written(i, head) && d < dim; ++d) sums[i * dim + d] += static_cast<double>(weights(i, head, j)) * value[d];
-    }
-  }
-  for (std::size_t i = 0; i < weights.extent(0); ++i) {
-    for (std::size_t d = 0; written(i, head) && d < dim; ++d) problem.out(row + i, head, d) = static_cast<float>(sums[i * dim + d]);
-  }
 }
 
 }  // namespace
@@ -70,7 +47,7 @@ void BlockPass::show_map_rows(const MapOf& of, const AttentionProblem& problem, 
   const TensorView<float, 3> map{context_.workspace.floats(map_slot, numbers), {rows.size(), heads, keys}},
       kept{context_.workspace.floats(kept_slot, numbers), {rows.size(), heads, keys}};
   std::vector<char> marks(rows.size() * heads, 0);
-  const TensorView<char, 2> written(marks.data(), {rows.size(), heads});  // rows that somebody changed are z's source, the others are left as the kernel made them
+  const TensorView<char, 2> written(marks.data(), {rows.size(), heads});  // whose z is made anew
   for (const Site site : {Site::attn_scores, Site::pattern}) {
     const ProbePoint point = at(of.index, site, of.role);
     const bool scores = site == Site::attn_scores;
@@ -93,8 +70,12 @@ void BlockPass::show_map_rows(const MapOf& of, const AttentionProblem& problem, 
     }
   }
   for (std::size_t h = 0; h < heads; ++h) {
-    const auto changed = [&](std::size_t r) { return written(r, h) != 0; };
-    if (std::ranges::any_of(std::views::iota(std::size_t{0}, rows.size()), changed)) weigh_values(problem, map, written, {h, row});
+    for (std::size_t first = 0; first < rows.size(); ++first) {
+      std::size_t end = first;
+      while (end < rows.size() && written(end, h)) ++end;
+      if (end > first) context_.ops.weigh_values({problem, h, row + first}, {&map(first, h, 0), {end - first, keys}, {heads * keys, 1}});
+      first = end;
+    }
   }
 }
 

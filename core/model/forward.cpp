@@ -123,10 +123,12 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
     const std::size_t count = std::min(logit_rows, wanted.size() - begin);
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
     std::pmr::vector<RowRef> rows(context.workspace.lists());
+    std::pmr::vector<std::size_t> places(context.workspace.lists());
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
+      places.push_back(place_of(pass, wanted[begin + i]));
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
+    context.ops.select(hidden, places, input);
     TensorView<float, 2> logits = unembed(context, input);
     if (context.taps.wants(point)) {
       context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});

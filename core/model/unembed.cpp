@@ -15,11 +15,7 @@ constexpr std::size_t lens_slot = 39;  // behind the readout's
 /// The rows that the head multiplies, made of those after the final norm.
 TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 2> hidden) {
   const ModelSpec& spec = context.model.spec;
-  if (spec.head_scale != 1.0f) {
-    for (std::size_t r = 0; r < hidden.extent(0); ++r) {
-      for (std::size_t c = 0; c < hidden.extent(1); ++c) hidden(r, c) *= spec.head_scale;
-    }
-  }
+  if (spec.head_scale != 1.0f) context.ops.scale(spec.head_scale, hidden);
   if (!spec.head_transform) return hidden;
   const HeadTransformSpec& head = *spec.head_transform;
   const auto weight = [&](Role role, bool bias) { return context.model.weights.find({role, -1, bias, spec.stack}); };
@@ -30,7 +26,7 @@ TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 
   if (!head.norm_epsilon) return dense;
   TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
   context.ops.normalize({NormKind::layer, *head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
-                        dense, normed, {}, {});
+                        dense, normed, {});
   return normed;
 }
 
@@ -52,7 +48,7 @@ TensorView<float, 2> logits_of_residual(const ForwardContext& context, TensorVie
   const TensorView<float, 2> hidden = context.workspace.matrix(lens_slot, residual.extent(0), spec.width);
   if (spec.final_norm) {
     const auto weight = [&](bool bias) { return context.model.weights.find({Role::final_norm, -1, bias, spec.stack}); };
-    context.ops.normalize({spec.blocks.back().norm, spec.blocks.back().norm_epsilon, weight(false), weight(true)}, residual, hidden, {}, {});
+    context.ops.normalize({spec.blocks.back().norm, spec.blocks.back().norm_epsilon, weight(false), weight(true)}, residual, hidden, {});
   } else {
     for (std::size_t r = 0; r < residual.extent(0); ++r) std::copy_n(&residual(r, 0), spec.width, &hidden(r, 0));
   }

@@ -1,4 +1,4 @@
-#include "probes/interventions/control_vector.h"
+#include "probes/steering/control_vector.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,1 +1,0 @@
-set(test_libraries vitrine_interventions)
