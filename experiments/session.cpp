@@ -12,6 +12,7 @@
 #include "experiments/output.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
+#include "probes/intervention.h"
 
 namespace vitrine {
 namespace {
@@ -104,6 +105,11 @@ void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
   declare_common(app, options);
 }
 
+void declare_interventions(CLI::App& app, CommonOptions& options) {
+  app.add_option("--intervene", options.interventions, "change values on the way: NAME:POINTS:key=value,...; see `vitrine list interventions`. May be given several times")
+      ->allow_extra_args(false);
+}
+
 Session::Session(const CommonOptions& options)
     : options_(options), precision_(parse_precision(options.precision)), kv_format_(parse_kv(options.kv, precision_)),
       run_(progress_bar(options.quiet)) {
@@ -121,6 +127,9 @@ Session::Session(const CommonOptions& options)
   if (precision_ == Precision::exact) require_exact_kernel(kernel_);
   require_kernel(kernel_, model_, kv_format_);  // before anything is computed or written
   ops_ = make_cpu_ops(precision_, *pool_);
+  std::vector<Observer*> observers;
+  for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
+  interventions_plan_ = TapPlan(model_.spec, observers);
   running = &run_;
   std::signal(SIGINT, on_interrupt);
 }
@@ -191,12 +200,14 @@ void Session::encode_batch(std::span<const std::vector<TokenId>> sources, const 
   for (std::size_t s = 0; s < sources.size(); ++s) {
     segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sources[s], .memory = &empty_memory(s)});
   }
-  encode({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  const TapPlan all = with_interventions(taps);
+  encode({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
   sources_.assign(sources.begin(), sources.end());
 }
 
 void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
-  forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  const TapPlan all = with_interventions(taps);
+  forward({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
 }
 
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
@@ -233,6 +244,11 @@ Json Session::signature() const {
   if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
   json.set("kv", kv_format_name(kv_format_)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);
+  if (!interventions_.empty()) {
+    Json words = Json::array();
+    for (const std::string& word : options_.interventions) words.push(word);
+    json.set("interventions", words);
+  }
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
   return json;
 }

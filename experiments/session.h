@@ -31,6 +31,7 @@ struct CommonOptions {
   bool quiet = false;
   bool json = false;
   bool csv = false;         ///< asked for with --format csv
+  std::vector<std::string> interventions;  ///< words of --intervene
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
@@ -38,6 +39,9 @@ void declare_common(CLI::App& app, CommonOptions& options);
 void declare_without_model(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
+
+/// --intervene, of commands that run texts.
+void declare_interventions(CLI::App& app, CommonOptions& options);
 
 /// What the sequences of a batch are called, and the types of their tokens.
 struct BatchPlace {
@@ -62,6 +66,8 @@ class Session {
   Run& run() { return run_; }
   Workspace& workspace() { return workspace_; }
   ThreadPool& pool() { return *pool_; }
+  /// Observers of a run behind the interventions that the user asked for. Everything that this session runs has these.
+  TapPlan with_interventions(const TapPlan& taps) const { return interventions_plan_.followed_by(taps); }
   /// What analyses work with; good for as long as the session.
   ModelRunner runner() { return {model_, *ops_, kernel_, kv_format_, workspace_, run_}; }
 
@@ -113,6 +119,8 @@ class Session {
   std::deque<KvCache> caches_, memories_;  // whose places in memory stay
   std::vector<std::vector<TokenId>> sources_;  // of the memories
   Run run_;
+  std::vector<std::unique_ptr<Observer>> interventions_;
+  TapPlan interventions_plan_;
   mutable std::optional<GenerationDefaults> generation_defaults_;
 };
 

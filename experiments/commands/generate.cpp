@@ -124,7 +124,7 @@ void run(const Options& options) {
   const Prompt prompt = prompt_of(session, options);
   KvCache cache = session.new_cache();
   const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
-  const TapPlan taps;
+  const TapPlan taps = session.with_interventions({});
   const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
   const auto start = std::chrono::steady_clock::now();
   double first_token = 0.0;
@@ -151,6 +151,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common(app, options->common);
+  declare_interventions(app, options->common);
   declare_text(app, options->text);
   declare_decoder_ids(app, options->text);
   app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most")->check(whole_number(0));

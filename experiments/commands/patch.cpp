@@ -9,6 +9,7 @@
 #include "experiments/grid_svg.h"
 #include "experiments/patch_pairs.h"
 #include "experiments/report_text.h"
+#include "probes/patching/path.h"
 #include "probes/statistics/ratio.h"
 
 // Values of one run in the place of another's, cell by cell: what of a model carries the difference between two texts (or between two
@@ -22,7 +23,7 @@ struct Options {
   CommonOptions common;
   TextOptions text;
   PatchPair pair;
-  std::string pairs, sweep, by, from, direction = "both", svg;
+  std::string pairs, sweep, by, from, to, direction = "both", svg;
   std::optional<std::size_t> position;
 };
 
@@ -55,7 +56,8 @@ std::vector<Sweeps> run_sweeps(Session& session, const Options& options, std::sp
       const PatchQuestion& base = direction->into_corrupt ? questions[i].corrupt : questions[i].clean;
       const PatchQuestion& other = direction->into_corrupt ? questions[i].clean : questions[i].corrupt;
       const SourceRun source = from.empty() ? run_source(runner, other, point) : std::move(from[i]);
-      sweeps.sweeps.push_back(run_sweep(runner, base, source, point, from.empty() ? questions[i].first_changed : 0));
+      const std::size_t first_changed = from.empty() ? questions[i].first_changed : 0;
+      sweeps.sweeps.push_back(options.to.empty() ? run_sweep(runner, base, source, point, first_changed) : run_path_sweep(runner, base, source, parse_path_ends(session.model().spec, options.to), first_changed));
       if (sweeps.sweeps.back().columns != sweeps.sweeps.front().columns) {
         throw Error({"--pairs, pair " + std::to_string(i) + " (counted from 0)", std::to_string(sweeps.sweeps.front().columns) + " columns, as the first pair has",
                      std::to_string(sweeps.sweeps.back().columns), "sweep heads, or give texts of one length in tokens"}, Fault::usage);
@@ -84,7 +86,8 @@ struct Effects {
 Effects effects_of(const Sweeps& sweeps, const Options& options, const SweepPoint& point, const PatchQuestions& questions) {
   const PatchSweep& first = sweeps.sweeps.front();
   const auto pairs = static_cast<double>(sweeps.sweeps.size());
-  AnalysisGrid grid{.title = options.sweep + " of " + sweeps.direction->name, .row_axis = "layer",
+  const std::string path = options.to.empty() ? "" : ", direct paths to " + options.to;
+  AnalysisGrid grid{.title = options.sweep + ", " + sweeps.direction->name + path, .row_axis = "layer",
                     .column_axis = point.unit == PatchUnit::position ? "position" : point.unit == PatchUnit::head ? "head" : "head and position",
                     .unit = "effect", .row_labels = {}, .column_labels = column_labels(point, questions, first.columns), .values = {}};
   for (std::size_t layer = 0; layer < first.layers; ++layer) grid.row_labels.push_back(std::to_string(layer));
@@ -226,6 +229,9 @@ void run(Options options) {
     throw Error({"--direction", "both, denoise (clean values into the corrupt run) or noise (corrupt into clean)", quoted(options.direction), ""}, Fault::usage);
   }
   if (!options.from.empty()) options.direction = "denoise";
+  if (!options.to.empty() && (options.sweep != "z" || (!options.by.empty() && options.by != "head"))) {
+    throw Error({"--to", "--sweep z by head: paths begin at heads", "--sweep " + options.sweep + (options.by.empty() ? "" : " --by " + options.by), ""}, Fault::usage);
+  }
   const std::vector<PatchPair> pairs = pairs_of(options);
   std::vector<PatchQuestions> of_other;
   std::vector<SourceRun> from;
@@ -250,6 +256,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--sweep", options->sweep, "resid_pre, resid_mid, resid_post, attn_out, mlp_out, mlp_post, z, q, k, v, pattern, scores")->required();
   app.add_option("--by", options->by, "position, head or head_position (default: position where a point has no heads, head else)");
   app.add_option("--from", options->from, "another file of the model (quantised, pruned, ...) whose values are put into this one");
+  app.add_option("--to", options->to, "path patching: only what heads hand directly to these: logits, or inputs of heads as L9H9.q+L9H6.q");
   app.add_option("--direction", options->direction, "both (default), denoise (clean values into the corrupt run) or noise");
   app.add_option("--position", options->position, "the row whose logits are compared (default: the last, or the mask's)");
   app.add_option("--bos", options->text.bos, "auto (what the tokenizer declares), yes or no");

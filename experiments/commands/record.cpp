@@ -59,12 +59,24 @@ Sequences sequences_of(const Session& session, const Options& options, std::span
   return sequences;
 }
 
+/// Maps are rebuilt from queries and keys, which know nothing of a map that was written.
+void refuse_written_maps(const Session& session, AttentionStorage attention) {
+  if (attention == AttentionStorage::none) return;
+  const TapPlan plan = session.with_interventions({});
+  for (const ProbePoint& point : all_points(session.model().spec)) {
+    if (!is_square(point.site) || !plan.writes(point)) continue;
+    throw Error({"--attention", "none where --intervene changes maps: factors would rebuild the map as it was", point_name(point) + " is changed",
+                 "add --attention none, and --points pattern for the map itself"}, Fault::usage);
+  }
+}
+
 RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
   RecorderOptions result;
   result.path = options.output;
   result.attention = choice<AttentionStorage>("--attention", options.attention,
                                               {{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense},
                                                {"none", AttentionStorage::none}});
+  refuse_written_maps(session, result.attention);
   result.store = choice<StoreType>("--store", options.store,
                                    {{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
                                     {"bf16", StoreType::bf16}});
@@ -198,6 +210,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
+  declare_interventions(app, options->common);
   declare_texts(app, options->text);
   declare_pair(app, options->text);
   declare_decoder_ids(app, options->text);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "probes/patching/path.h"
 #include "probes/patching/sweep.h"
 #include "tests/probes/recorded_run.h"
 
@@ -134,6 +135,63 @@ TEST(Sweep, OfALongTextGoesThroughSeveralPasses) {
     PlainPatch patch({.block = static_cast<int>(cell / sweep.columns), .site = Site::z}, source.values, column % 40, column / 40);
     Observer* observers[] = {&patch};
     EXPECT_EQ(sweep.patched[cell], whole.difference(corrupt, observers)) << cell;
+  }
+}
+
+/// The plain way of a path: one head as in the source, the heads behind it as they were, and what an end then reads into a run of its own.
+class PlainPath : public Observer {
+ public:
+  PlainPath(const PointValues& source, const PointValues& own, ProbePoint sender, std::size_t head) : source_(source), own_(own), sender_(sender), head_(head) {}
+  Access access(const ProbePoint& point) const override { return point.site == Site::z && point.block >= sender_.block ? Access::write : Access::none; }
+  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      for (std::size_t h = 0; h < values.extent(1); ++h) {
+        if (point == sender_ && h != head_) continue;
+        std::ranges::copy((point == sender_ ? source_ : own_).row(point, rows[r].position, h), &values(r, h, 0));
+      }
+    }
+  }
+
+ private:
+  const PointValues &source_, &own_;
+  ProbePoint sender_;
+  std::size_t head_;
+};
+
+TEST(PathPatching, IsTheDefinitionStepByStep) {
+  for (const char* name : {"llama", "encoders/bert_mlm"}) {
+    TinyModel tiny(name);
+    const ModelSpec& spec = tiny.model.spec;
+    Whole whole{tiny};
+    const PatchQuestion clean = question_of(spec, 6), corrupt = question_of(spec, 13);
+    const SourceRun source = run_source(whole.runner(), clean, parse_sweep(spec, "z", ""));
+    std::vector<ProbePoint> all_z;
+    for (std::size_t b = 0; b < spec.blocks.size(); ++b) all_z.push_back({.stack = spec.stack, .block = static_cast<int>(b), .site = Site::z});
+    PointValues own(all_z);
+    Observer* looking[] = {&own};
+    whole.difference(corrupt, looking);
+    const ProbePoint end{.stack = spec.stack, .block = 1, .site = Site::k};
+    const std::size_t group = spec.blocks[1].attention.heads / spec.blocks[1].attention.kv_heads;
+    const PatchSweep direct = run_path_sweep(whole.runner(), corrupt, source, {}, first_difference(clean.text, corrupt.text));
+    const PatchSweep to_key = run_path_sweep(whole.runner(), corrupt, source, parse_path_ends(spec, "L1H1.k"), first_difference(clean.text, corrupt.text));
+    for (std::size_t head = 0; head < spec.blocks.front().attention.heads; ++head) {
+      PlainPath path(source.values, own, all_z.front(), head);
+      PointValues read({end});
+      Observer* observers[] = {&path, &read};
+      EXPECT_EQ(direct.patched[head], whole.difference(corrupt, observers)) << name;
+      PlainPatch into(end, read, std::nullopt, 1 / group);
+      Observer* last[] = {&into};
+      EXPECT_EQ(to_key.patched[head], whole.difference(corrupt, last)) << name;
+      EXPECT_NE(to_key.patched[head], direct.patched[head]) << name;
+    }
+    EXPECT_EQ(to_key.patched.back(), to_key.base);  // a head of the end's own block has no path to it
+  }
+}
+
+TEST(PathPatching, RefusesEndsThatAreNone) {
+  TinyModel tiny("llama");
+  for (const char* text : {"", "L1", "L9H9.q", "L0H99.q", "L0H0.z", "logits+L0H0.q", "L0H0.q+"}) {
+    EXPECT_THROW(parse_path_ends(tiny.model.spec, text), Error) << text;
   }
 }
 
