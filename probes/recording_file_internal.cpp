@@ -27,7 +27,7 @@ std::string summary_name(std::string_view statistic) { return "/summary/" + std:
 
 RowDataset& RecordingFile::plan(RowDataset::Shape shape) {
   names_.insert(shape.name);
-  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_));
+  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_, filters_));
   return *datasets_.back();
 }
 

@@ -17,7 +17,8 @@ namespace vitrine {
 /// written by the writer thread alone.
 class RecordingFile {
  public:
-  explicit RecordingFile(std::filesystem::path path) : path_(std::move(path)), where_(path_.string()) {}
+  /// @param filters  that every chunk of rows passes
+  RecordingFile(std::filesystem::path path, ChunkFilters filters) : path_(std::move(path)), where_(path_.string()), filters_(std::move(filters)) {}
 
   // Planning.
   RowDataset& plan(RowDataset::Shape shape);
@@ -66,6 +67,7 @@ class RecordingFile {
 
   std::filesystem::path path_;
   std::string where_;
+  ChunkFilters filters_;
   std::vector<std::unique_ptr<RowDataset>> datasets_;
   std::vector<std::pair<std::string, std::string>> links_;  // name, existing
   std::vector<Module> modules_;

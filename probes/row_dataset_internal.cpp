@@ -39,15 +39,15 @@ std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes)
 
 }  // namespace
 
-RowDataset::RowDataset(Shape shape, std::string_view where)
-    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name) {
+RowDataset::RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters)
+    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), filters_(filters) {
   set_type(shape_.type);
 }
 
 void RowDataset::set_type(DType type) {
   shape_.type = type;
-  item_ = row_bytes(type, 1);
-  chunk_rows_ = rows_of_chunk(shape_, width() * item_);
+  row_bytes_ = vitrine::row_bytes(type, width());
+  chunk_rows_ = rows_of_chunk(shape_, row_bytes_);
 }
 
 void RowDataset::create(hid_t file) {
@@ -58,6 +58,7 @@ void RowDataset::create(hid_t file) {
   const h5::Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose), access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
   H5Pset_chunk(properties, chunk.rank, chunk.at.data());
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
+  for (const auto& filter : filters_) filter->declare(properties);
   H5Pset_chunk_cache(access, 0, 0, 1.0);  // chunks are written whole, past the cache
   dataset_ = {H5Dcreate2(file, shape_.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose};
   h5::require(dataset_, where_, "create a dataset");
@@ -71,18 +72,27 @@ void RowDataset::open(hid_t file) {
   h5::require(dataset_, where_, "open a dataset");
 }
 
-void RowDataset::write(std::size_t rows, std::span<const std::byte> chunk) {
-  VITRINE_CHECK(rows > 0 && rows >= stored_rows_ && chunk.size() == chunk_bytes());
+std::vector<FileChunk> RowDataset::filter(std::size_t rows, std::span<const std::byte> chunk) const {
+  VITRINE_CHECK(rows > 0 && chunk.size() == chunk_bytes());
+  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
+  std::vector<FileChunk> result;
+  for (std::size_t h = 0; h < heads(); ++h) {
+    result.push_back(pass_filters(filters_, {shape_.name, first, h, dtype_info(shape_.type).block_bytes}, chunk.subspan(h * bytes, bytes)));
+  }
+  return result;
+}
+
+void RowDataset::write(std::size_t rows, std::span<const FileChunk> chunks) {
+  VITRINE_CHECK(rows > 0 && rows >= stored_rows_ && chunks.size() == heads());
   if (stored_rows_ != rows) {
     const Extents now = extents(shape_, rows, shape_.heads);
     h5::require(H5Dset_extent(dataset_, now.at.data()), where_, "extend the dataset");
     stored_rows_ = rows;
   }
-  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
-  for (std::size_t h = 0; h < heads(); ++h) {
-    std::array<hsize_t, 3> offset{first, 0, 0};
+  std::array<hsize_t, 3> offset{(rows - 1) / chunk_rows_ * chunk_rows_, 0, 0};
+  for (std::size_t h = 0; h < chunks.size(); ++h) {
     if (shape_.heads > 0) offset[1] = h;
-    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), bytes, chunk.data() + h * bytes), where_,
+    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, chunks[h].skipped, offset.data(), chunks[h].bytes.size(), chunks[h].bytes.data()), where_,
                 "write rows");
   }
 }
@@ -103,11 +113,10 @@ std::vector<std::byte> RowDataset::promote(hid_t file, std::size_t rows) {
     chunk.assign(chunk_bytes(), std::byte{0});
     for (std::size_t r = 0; r < count; ++r) {
       for (std::size_t h = 0; h < heads(); ++h) {
-        std::memcpy(chunk.data() + (h * chunk_rows_ + r) * width() * item_,
-                    values.data() + ((first + r) * heads() + h) * width(), width() * item_);
+        std::memcpy(chunk.data() + (h * chunk_rows_ + r) * row_bytes_, values.data() + ((first + r) * heads() + h) * width(), row_bytes_);
       }
     }
-    write(first + count, chunk);
+    write(first + count, filter(first + count, chunk));
   }
   return chunk;
 }
