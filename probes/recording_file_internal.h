@@ -34,6 +34,9 @@ class RecordingFile {
   bool planned(const std::string& name) const { return names_.contains(name); }
   const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
 
+  /// Of the file without any row. Nothing is written.
+  std::size_t empty_bytes(const RecorderSource& source, const Json& provenance);
+
   // Writing.
   /// Makes the file, or replaces a recording. @throws Error where that cannot be
   void create();
@@ -57,7 +60,7 @@ class RecordingFile {
 
  private:
   std::uint64_t version() const;
-  void fill_all(const RecorderSource& source, const Json& provenance);
+  void make_all(const RecorderSource& source, const Json& provenance);
   void create_committed();
   void open_committed();
   void create_summaries();

@@ -23,7 +23,7 @@ class RowBuffer {
   std::size_t bytes() const { return rows_ * dataset_.heads() * dataset_.row_bytes(); }
 
   /// Converts and appends. Returns how many rows: fewer than given where an f16 dataset would have to hold a number past
-  /// 65,504 next.
+  /// 65,504 next, or one of codes a number that is not finite.
   /// @param values  [rows, heads or 1, width]
   std::size_t append(TensorView<const float, 3> values, Ops& ops);
   /// Appends rows as they are stored. @param items  rows * width items of the stored type; no head axis

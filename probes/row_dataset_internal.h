@@ -32,6 +32,8 @@ class RowDataset {
   /// Of a chunk of every head, which lie one behind the other: [heads, chunk_rows] rows.
   std::size_t chunk_bytes() const { return heads() * chunk_rows_ * row_bytes_; }
 
+  /// That so many rows take in the file: whole chunks, unfiltered, and their index.
+  std::size_t file_bytes(std::size_t rows) const;
   bool has_filters() const { return !filters_.empty(); }
 
   void create(hid_t file);
@@ -48,6 +50,7 @@ class RowDataset {
 
  private:
   void set_type(DType type);
+  std::vector<float> read_back(std::size_t rows) const;
 
   Shape shape_;
   std::string where_;

@@ -20,8 +20,9 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::string output, attention = "factors", store = "auto", compress = "none";
-  std::vector<std::string> points{"default"};
+  std::string output, attention = "factors", compress = "none";
+  std::vector<std::string> points{"default"}, store{"auto"};
+  bool plan = false;
 };
 
 template <typename Value>
@@ -31,6 +32,22 @@ Value choice(const std::string& flag, const std::string& word, const std::map<st
   std::string expected;
   for (const auto& [name, value] : known) expected += (expected.empty() ? "" : ", ") + name;
   throw Error({flag, expected, quoted(word), ""}, Fault::usage);
+}
+
+/// `--store auto,resid_pre=int8,blocks.0.*=f32`: a type for all, and for points, of which the last that names one counts.
+void choose_store(const ModelSpec& spec, std::span<const std::string> words, RecorderOptions& result) {
+  const std::map<std::string, StoreType> types{{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
+                                               {"bf16", StoreType::bf16}, {"int8", StoreType::int8}};
+  for (const std::string& word : words) {
+    const std::size_t equals = word.find('=');
+    const StoreType type = choice<StoreType>("--store", equals == std::string::npos ? word : word.substr(equals + 1), types);
+    if (equals == std::string::npos) {
+      result.store = type;
+      continue;
+    }
+    const std::string name = word.substr(0, equals);
+    for (const ProbePoint& point : select_points(spec, {&name, 1})) result.store_of[point] = type;
+  }
 }
 
 std::string command_line() {
@@ -65,9 +82,7 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
   result.attention = choice<AttentionStorage>("--attention", options.attention,
                                               {{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense},
                                                {"none", AttentionStorage::none}});
-  result.store = choice<StoreType>("--store", options.store,
-                                   {{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
-                                    {"bf16", StoreType::bf16}});
+  choose_store(session.model().spec, options.store, result);
   result.compression = choice<Compression>("--compress", options.compress, {{"none", Compression::none}, {"gzip", Compression::gzip}});
   result.points = select_points(session.model().spec, options.points);
   for (const ProbePoint& point : all_points(session.model().spec)) {
@@ -97,11 +112,9 @@ Json rows_of(std::span<const InputText> inputs) {
   return list;
 }
 
-Json result_of(const Recorder& recorder, const Options& options, double seconds) {
-  const Recorder::Summary summary = recorder.summary();
-  Json datasets = Json::array();
-  std::size_t bytes = 0;
-  for (const Recorder::Dataset& dataset : summary.datasets) {
+Json described(std::span<const Recorder::Dataset> datasets) {
+  Json list = Json::array();
+  for (const Recorder::Dataset& dataset : datasets) {
     Json shape = Json::array();
     shape.push(static_cast<std::uint64_t>(dataset.rows));
     for (const std::size_t extent : {dataset.heads, dataset.width}) {
@@ -109,17 +122,26 @@ Json result_of(const Recorder& recorder, const Options& options, double seconds)
     }
     Json row;
     row.set("name", dataset.name).set("type", dataset.type).set("shape", shape);
-    datasets.push(row.set("bytes", static_cast<std::uint64_t>(dataset.bytes)));
-    bytes += dataset.bytes;
+    list.push(row.set("bytes", static_cast<std::uint64_t>(dataset.bytes)));
   }
+  return list;
+}
+
+std::uint64_t bytes_of(std::span<const Recorder::Dataset> datasets) {
+  std::uint64_t bytes = 0;
+  for (const Recorder::Dataset& dataset : datasets) bytes += dataset.bytes;
+  return bytes;
+}
+
+Json result_of(const Recorder& recorder, const Options& options, double seconds) {
+  const Recorder::Summary summary = recorder.summary();
   std::error_code ignored;
   Json json;
-  json.set("file", options.output).set("rows", static_cast<std::uint64_t>(summary.rows));
-  json.set("bytes", static_cast<std::uint64_t>(bytes));
+  json.set("file", options.output).set("rows", static_cast<std::uint64_t>(summary.rows)).set("bytes", bytes_of(summary.datasets));
   json.set("file_bytes", static_cast<std::uint64_t>(std::filesystem::file_size(options.output, ignored)));
   json.set("commits", static_cast<std::uint64_t>(summary.commits));
   json.set("seconds", seconds).set("seconds_recording", summary.seconds);
-  return json.set("datasets", datasets);
+  return json.set("datasets", described(summary.datasets));
 }
 
 /// Tokens of which no text is known.
@@ -165,15 +187,52 @@ void print_csv(const Json& datasets) {
   std::fputs(csv_of(rows, std::vector<std::string>{"name", "type", "shape", "bytes"}).c_str(), stdout);
 }
 
+/// What the run would write; nothing is run.
+void print_plan(const Session& session, const Options& options, const Recorder::Plan& plan) {
+  Json json;
+  json.set("plan", true).set("bytes", bytes_of(plan.datasets)).set("file_bytes", static_cast<std::uint64_t>(plan.file_bytes));
+  json.set("datasets", described(plan.datasets));
+  if (options.common.json) {
+    std::puts(json.set("signature", session.signature()).dump(2).c_str());
+    return;
+  }
+  print_csv(json["datasets"]);
+  if (options.common.csv) return;
+  std::printf("%zu datasets, %.1f MB in the file%s; nothing was run\n", plan.datasets.size(), static_cast<double>(plan.file_bytes) / 1e6,
+              options.compress == "none" ? "" : " before it is compressed");
+}
+
+std::vector<Recorder::SequenceSize> sizes_of(const Session& session, std::span<const InputText> inputs, const Sequences& sequences) {
+  const auto text_bytes = [&](std::span<const TokenId> ids) {
+    std::size_t bytes = 0;
+    for (const TokenId id : ids) bytes += session.model().tokenizer ? session.model().tokenizer->piece(id).size() : 0;
+    return bytes;
+  };
+  std::vector<Recorder::SequenceSize> sizes;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Recorder::SequenceSize& size = sizes.emplace_back();
+    size.tokens = sequences[i].size();
+    size.text_bytes = text_bytes(sequences[i]);
+    if (!session.has_encoder()) continue;
+    size.source_tokens = inputs[i].tokens.size();
+    size.source_bytes = text_bytes(ids_of(inputs[i].tokens));
+  }
+  return sizes;
+}
+
 void run(const Options& options) {
   require_one_source(options.text);
+  if (options.output.empty() && !options.plan) throw Error({"-o", "a file for the recording", "none", "or --plan, which writes nothing"}, Fault::usage);
   Session session(options.common);
   const std::vector<InputText> inputs = session.read_all(options.text);
   require_context(session.model(), inputs);
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const Sequences sequences = sequences_of(session, options, inputs);
-  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs, sequences));
+  const RecorderSource source{session.model(), session.kernel(), session.ops()};
+  RecorderOptions settings = recorder_options(session, options, inputs, sequences);
+  if (options.plan) return print_plan(session, options, Recorder::plan(source, std::move(settings), sizes_of(session, inputs, sequences)));
+  const auto recorder = Recorder::create(source, std::move(settings));
   const auto start = std::chrono::steady_clock::now();
   try {
     record(session, *recorder, inputs, sequences);
@@ -201,11 +260,15 @@ std::function<void()> declare(CLI::App& app) {
   declare_texts(app, options->text);
   declare_pair(app, options->text);
   declare_decoder_ids(app, options->text);
-  app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
+  app.add_option("-o,--output", options->output, "the recording (HDF5)");
   app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
-  app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
+  app.add_option("--store", options->store,
+                 "auto (each point in the type that computed it), f32, f16, bf16 or int8, for all and for points: auto,resid_pre=int8,z=bf16")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--compress", options->compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)");
+  app.add_flag("--plan", options->plan, "print what would be stored and how large the file would be; run nothing");
   return [options] { run(*options); };
 }
 

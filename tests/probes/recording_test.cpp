@@ -23,15 +23,6 @@
 namespace vitrine {
 namespace {
 
-RecorderOptions options_for(TinyModel& tiny, const std::filesystem::path& path, std::vector<std::string> points = {"all"}) {
-  RecorderOptions options;
-  options.path = path;
-  options.points = select_points(tiny.model.spec, points);
-  options.kv_format = DType::f32;
-  options.provenance = Json::object().set("seed", 7);
-  return options;
-}
-
 class Recorded : public testing::TestWithParam<const char*> {};
 
 TEST_P(Recorded, EveryPointComesBackBitByBit) {
@@ -175,90 +166,6 @@ TEST(Recording, HoldsLogProbabilitiesAndTheLargestLogits) {
       const float* row = keeper.seen.at("logits").data() + (recording->rows_of(sequence).begin + i - 1) * vocabulary;
       EXPECT_NEAR(scores[i], tiny.ops->log_probability({row, vocabulary}, static_cast<std::size_t>(two_texts[sequence][i])), 1e-5);
     }
-  }
-}
-
-TEST(Recording, SmallTypesAreAsExactAsTheyCanBe) {
-  TinyModel tiny("llama");
-  for (const auto& [store, error] : {std::pair(StoreType::f16, 0x1p-11f), std::pair(StoreType::bf16, 0x1p-8f)}) {
-    const ScratchFile file("types");
-    Keeper keeper;
-    RecorderOptions options = options_for(tiny, file.path, {"default"});
-    options.store = store;
-    record(tiny, two_texts, options, &keeper)->finish();
-    const auto recording = Recording::open(file.path);
-    for (const Recording::Dataset& dataset : recording->activations()) {
-      EXPECT_EQ(dataset.type, store == StoreType::f16 ? "f16" : "bf16");
-      const auto& truth = keeper.seen.at(dataset.name.substr(13).starts_with("blocks.") ? dataset.name.substr(13) : "");
-      const auto values = recording->activation(dataset, {0, truth.size() ? dataset.shape[0] : 0});
-      for (std::size_t i = 0; i < values.size(); ++i) ASSERT_LE(std::abs(values[i] - truth[i]), error * std::abs(truth[i]) + 1e-7f);
-    }
-  }
-}
-
-/// An observer that makes one late row huge, as late layers of real models do.
-class Exploder : public Observer {
- public:
-  Access access(const ProbePoint& point) const override { return point == at ? Access::write : Access::none; }
-  void see(const ProbePoint&, std::span<const RowRef> rows, TensorView<float, 3> values) override {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      if (rows[r].sequence == 1 && rows[r].position == 3) values(r, 0, 0) = 70000.0f;
-    }
-  }
-  const ProbePoint at{.block = 1, .site = Site::resid_mid};
-};
-
-TEST(Recording, WhatDoesNotFitIntoF16BecomesF32) {
-  TinyModel tiny("llama");
-  const ScratchFile file("overflow");
-  RecorderOptions options = options_for(tiny, file.path, {"default", "resid_post"});
-  options.store = StoreType::f16;
-  auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options);
-  for (const auto& ids : two_texts) recorder->begin_sequence(tokens_of(ids));
-  Exploder exploder;
-  Observer* observers[] = {&exploder, recorder.get()};  // the recorder sees what the exploder wrote
-  tiny.run(two_texts, observers);
-  recorder->finish();
-  const auto recording = Recording::open(file.path);
-  bool found = false;
-  for (const Recording::Dataset& dataset : recording->activations()) {
-    if (dataset.name == "/activations/blocks.0.hook_resid_mid") {
-      EXPECT_EQ(dataset.type, "f16");
-    }
-    if (dataset.name != "/activations/blocks.1.hook_resid_mid") continue;
-    found = true;
-    EXPECT_EQ(dataset.type, "f32");
-    EXPECT_EQ(recording->activation(dataset, {two_texts[0].size() + 3, 1})[0], 70000.0f);
-  }
-  EXPECT_TRUE(found);
-}
-
-/// HDF5's own filters undo what libdeflate did; chunks that are written again and again while they fill are the last ones.
-TEST(Recording, CompressedFilesHoldTheSameNumbers) {
-  for (const StoreType store : {StoreType::f32, StoreType::f16}) {
-    TinyModel tiny("llama");
-    const ScratchFile plain("plain"), small("compressed");
-    const std::vector<std::vector<TokenId>> many(60, two_texts[0]);
-    RecorderOptions options = options_for(tiny, plain.path);
-    options.store = store;
-    record(tiny, many, options)->finish();
-    options.path = small.path;
-    options.compression = Compression::gzip;
-    record(tiny, many, options)->finish();
-    EXPECT_LT(std::filesystem::file_size(small.path), std::filesystem::file_size(plain.path) / 2);
-    const auto expected = Recording::open(plain.path), found = Recording::open(small.path);
-    ASSERT_EQ(found->activations().size(), expected->activations().size());
-    const Recording::Rows rows{0, many.size() * two_texts[0].size()};
-    for (std::size_t d = 0; d < expected->activations().size(); ++d) {
-      const Recording::Dataset &one = expected->activations()[d], &other = found->activations()[d];
-      EXPECT_EQ(other.name, one.name);
-      EXPECT_EQ(found->activation(other, rows), expected->activation(one, rows)) << one.name;
-    }
-    for (std::size_t m = 0; m < expected->modules().size(); ++m) {
-      EXPECT_EQ(found->head(found->modules()[m], 1, 7)->q, expected->head(expected->modules()[m], 1, 7)->q);
-      EXPECT_EQ(found->row_statistic(found->modules()[m], "entropy", 59), expected->row_statistic(expected->modules()[m], "entropy", 59));
-    }
-    EXPECT_EQ(found->token_texts(59), expected->token_texts(59));
   }
 }
 
