@@ -73,6 +73,7 @@ class FileRecorder : public Recorder {
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
   void see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) override;
   void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
+  void extend_sequence(std::span<const Token> tokens) override;
   void end_sequence() override;
   void finish() override;
   Summary summary() const override;
@@ -99,6 +100,7 @@ class FileRecorder : public Recorder {
   void plan_relative();
   void append_rule_rows(std::span<const RowRef> rows, const ScoreRule& rule);
   void append_tokens(TokenTable& table, std::span<const Token> tokens);
+  void append_sequence(TokenTable& table, std::span<const Token> tokens);
   TokenTable& table_of(const ProbePoint& point) { return has_encoder_rows(point) ? encoder_ : text_; }
   void plan_logits();
   void plan_attention(const AttentionPlace& place);
@@ -131,6 +133,8 @@ class FileRecorder : public Recorder {
   std::map<AttentionPlace, Known> known_;  // what of them is in the file
   TokenTable text_, encoder_;
   std::vector<std::vector<TokenId>> ids_;          // of sequences in progress and done
+  std::vector<float> last_logits_;                 // of the last row of the last sequence, which may go on
+  float last_log_sum_ = 0.0f;
   std::map<std::pair<AttentionPlace, int>, std::vector<double>> sums_;  // (attention, statistic) -> [heads]
   std::optional<ProbePoint> first_point_;          // of a pass: when it comes again, everything before it is complete
   std::size_t bytes_at_commit_ = 0, commits_ = 0, committed_rows_ = 0;
@@ -379,6 +383,11 @@ void FileRecorder::see_logits(std::span<const RowRef> rows, TensorView<float, 3>
     const std::size_t position = rows[r].position + 1;
     next[r] = position < ids.size() ? row[static_cast<std::size_t>(ids[position])] - log_sums[r] : 0.0f;
   });
+  if (const RowRef& last = rows.back(); last.sequence + 1 == ids_.size() && last.position + 1 == ids_.back().size()) {
+    const float* row = &values(rows.size() - 1, 0, 0);
+    last_logits_.assign(row, row + vocabulary);
+    last_log_sum_ = log_sums.back();
+  }
   top_id_->append_raw(bytes_of<std::int32_t>(top_ids));
   top_value_->append_raw(bytes_of<float>(top_values));
   log_sum_->append_raw(bytes_of<float>(log_sums));
@@ -410,6 +419,10 @@ void FileRecorder::append_tokens(TokenTable& table, std::span<const Token> token
     const std::uint64_t text_bytes = table.text_bytes;
     table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&text_bytes, 1}));
   }
+}
+
+void FileRecorder::append_sequence(TokenTable& table, std::span<const Token> tokens) {
+  append_tokens(table, tokens);
   table.starts.push_back(table.starts.back() + tokens.size());
   const std::uint64_t border = table.starts.back();
   table.offset->append_raw(bytes_of<std::uint64_t>({&border, 1}));
@@ -417,10 +430,28 @@ void FileRecorder::append_tokens(TokenTable& table, std::span<const Token> token
 
 void FileRecorder::begin_sequence(std::span<const Token> tokens, std::span<const Token> source) {
   const Stopwatch watch(seconds_);
-  append_tokens(text_, tokens);
-  if (encoder_.offset) append_tokens(encoder_, source);
+  append_sequence(text_, tokens);
+  if (encoder_.offset) append_sequence(encoder_, source);
   std::vector<TokenId>& ids = ids_.emplace_back();
   for (const Token& token : tokens) ids.push_back(token.id);
+}
+
+void FileRecorder::extend_sequence(std::span<const Token> tokens) {
+  const Stopwatch watch(seconds_);
+  VITRINE_CHECK(!ids_.empty());
+  if (tokens.empty()) return;
+  // Where the row before them was seen already, its logits say how probable the first is.
+  const bool seen = !ids_.back().empty() && log_sum_ && log_sum_->rows() == text_.starts.back();
+  if (seen) {
+    const float log_probability = last_logits_[static_cast<std::size_t>(tokens.front().id)] - last_log_sum_;
+    log_probability_->append_raw(bytes_of<float>({&log_probability, 1}));
+  }
+  append_tokens(text_, tokens);
+  for (const Token& token : tokens) ids_.back().push_back(token.id);
+  text_.starts.back() += tokens.size();
+  const std::size_t chunk = text_.offset->dataset().chunk_rows();
+  const std::vector<std::uint64_t> borders(text_.starts.begin() + static_cast<std::ptrdiff_t>((text_.starts.size() - 1) / chunk * chunk), text_.starts.end());
+  text_.offset->rewrite_chunk(bytes_of<std::uint64_t>(borders));
 }
 
 void FileRecorder::end_sequence() {

@@ -71,6 +71,8 @@ class Recorder : public Observer {
   /// sequences announced before it, in the order of sequence and position.
   /// @param source  of an encoder-decoder: the encoder's text, whose rows arrive with the same number
   virtual void begin_sequence(std::span<const Token> tokens, std::span<const Token> source = {}) = 0;
+  /// More tokens of the sequence that was announced last, before their forward pass: a text that is being made.
+  virtual void extend_sequence(std::span<const Token> tokens) = 0;
   /// Every row of the sequences announced so far was seen; commits when due.
   virtual void end_sequence() = 0;
   /// Summaries, axis labels, last commit, finished = 1. Without it (Ctrl-C, an exception) the destructor commits what is

@@ -83,10 +83,20 @@ void RowBuffer::append_raw(std::span<const std::byte> items) {
   }
 }
 
+void RowBuffer::rewrite_chunk(std::span<const std::byte> items) {
+  VITRINE_CHECK(rows_ > 0 && dataset_.heads() == 1 && items.size() == ((rows_ - 1) % dataset_.chunk_rows() + 1) * dataset_.row_bytes());
+  std::memcpy(place(chunk_for(0), 0, 0), items.data(), items.size());
+  dirty_ = true;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
 void RowBuffer::advance(std::size_t rows) {
   rows_ += rows;
   dirty_ = true;
-  if (rows_ % dataset_.chunk_rows() != 0) return;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
+void RowBuffer::send_whole() {
   dirty_ = false;
   send(std::exchange(chunk_, nullptr));
 }

@@ -169,6 +169,72 @@ TEST(Recording, HoldsLogProbabilitiesAndTheLargestLogits) {
   }
 }
 
+/// A text that is made token by token is recorded as if it had been there.
+TEST(Recording, TextsThatGrowAreThoseThatWereThere) {
+  for (const char* name : {"llama", "gpt2"}) {
+    TinyModel tiny(name);
+    const ScratchFile grown("grown"), whole("whole");
+    record(tiny, two_texts, options_for(tiny, whole.path))->finish();
+    const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, grown.path));
+    Observer* observers[] = {recorder.get()};
+    const TapPlan taps(tiny.model.spec, observers);
+    const ForwardContext context{tiny.model, *tiny.ops, tiny.kernel, tiny.workspace, tiny.progress, taps};
+    for (std::uint32_t s = 0; s < two_texts.size(); ++s) {
+      const std::vector<Token> tokens = tokens_of(two_texts[s]);
+      KvCache cache(tiny.model.spec, DType::f32);
+      for (std::size_t begin = 0; begin < tokens.size();) {
+        const std::size_t count = begin == 0 ? 5 : begin == 8 ? 2 : 1;  // a prompt, then one at a time, once two
+        begin == 0 ? recorder->begin_sequence(std::span(tokens).first(count)) : recorder->extend_sequence(std::span(tokens).subspan(begin, count));
+        const Segment segment{.sequence = s, .ids = std::span(two_texts[s]).subspan(begin, count), .cache = &cache};
+        forward(context, {&segment, 1}, {});
+        begin += count;
+      }
+      recorder->end_sequence();
+    }
+    recorder->finish();
+    const auto expected = Recording::open(whole.path), found = Recording::open(grown.path);
+    ASSERT_EQ(found->sequences(), 2u);
+    const Recording::Rows rows{0, two_texts[0].size() + two_texts[1].size()};
+    for (std::size_t d = 0; d < expected->activations().size(); ++d) {
+      EXPECT_EQ(found->activation(found->activations()[d], rows), expected->activation(expected->activations()[d], rows)) << expected->activations()[d].name;
+    }
+    for (std::size_t s = 0; s < 2; ++s) {
+      EXPECT_EQ(found->token_ids(s), two_texts[s]);
+      const auto one = found->log_probabilities(s), other = expected->log_probabilities(s);
+      EXPECT_TRUE(std::equal(one.begin() + 1, one.end(), other.begin() + 1, other.end()));
+      for (std::size_t m = 0; m < expected->modules().size(); ++m) {
+        EXPECT_EQ(found->head(found->modules()[m], 0, s)->k, expected->head(expected->modules()[m], 0, s)->k);
+        EXPECT_EQ(found->row_statistic(found->modules()[m], "entropy", s), expected->row_statistic(expected->modules()[m], "entropy", s));
+      }
+    }
+  }
+}
+
+/// Many texts, each begun with one token and grown by another: borders are rewritten in chunks that were sent.
+TEST(Recording, BordersOfGrownTextsAreRight) {
+  TinyModel tiny("llama");
+  const ScratchFile file("borders");
+  const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, file.path, {"resid_pre"}));
+  Observer* observers[] = {recorder.get()};
+  const TapPlan taps(tiny.model.spec, observers);
+  const ForwardContext context{tiny.model, *tiny.ops, tiny.kernel, tiny.workspace, tiny.progress, taps};
+  const std::vector<TokenId> ids{3, 17};
+  const std::vector<Token> tokens = tokens_of(ids);
+  constexpr std::uint32_t count = 1100;
+  for (std::uint32_t s = 0; s < count; ++s) {
+    recorder->begin_sequence(std::span(tokens).first(1));
+    recorder->extend_sequence(std::span(tokens).last(1));
+    KvCache cache(tiny.model.spec, DType::f32);
+    const Segment segment{.sequence = s, .ids = ids, .cache = &cache};
+    forward(context, {&segment, 1}, {});
+  }
+  recorder->end_sequence();
+  recorder->finish();
+  const auto recording = Recording::open(file.path);
+  ASSERT_EQ(recording->sequences(), count);
+  for (std::size_t s = 0; s < count; ++s) ASSERT_EQ(recording->rows_of(s).count, 2u) << s;
+}
+
 TEST(Recording, EmptySequencesKeepTheirPlaces) {
   TinyModel tiny("llama");
   const ScratchFile file("empty");

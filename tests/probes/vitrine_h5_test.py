@@ -1,4 +1,5 @@
 """Reads a recording that `vitrine record` made, through probes/vitrine_h5.py alone. Run by ctest: vitrine, model, folder."""
+import json
 import pathlib
 import subprocess
 import sys
@@ -78,6 +79,21 @@ for name in run.names():
     else:
         step = np.repeat(stored["scale"][:].astype(np.float32), 32, axis=-1)[..., : expected.shape[-1]]
         assert found.shape == expected.shape and (abs(found - expected) <= step * 0.50001).all(), name
+
+grown = folder / "h5_grown_test.h5"  # recorded while it was made: as if the finished text had been read
+prompt = ",".join(map(str, ids[:7]))
+made = subprocess.run([vitrine, "generate", model, "--ids", prompt, "--max-tokens", "9", "--precision", "exact", "--points", "all", "--record", str(grown), "--json"],
+                      check=True, capture_output=True)
+text = ids[:7] + [token["id"] for token in json.loads(made.stdout)["tokens"]]
+subprocess.run([vitrine, "record", model, "--ids", ",".join(map(str, text)), "--precision", "exact", "--points", "all", "-o", str(path)], check=True, capture_output=True)
+run, whole = vitrine_h5.Run(grown), vitrine_h5.Run(path)
+assert run.finished and run.rows == len(text) == whole.rows and [token["id"] for token in run.tokens()] == text
+assert [token["logprob"] for token in run.tokens()] == [token["logprob"] for token in whole.tokens()]
+for name in whole.names():
+    assert np.array_equal(run[name], whole[name]), name
+for name in whole.modules():
+    for factor in whole.file[f"attention/{name}"]:
+        assert np.array_equal(run.file[f"attention/{name}/{factor}"][:], whole.file[f"attention/{name}/{factor}"][:]), (name, factor)
 
 biased = pathlib.Path(__file__).resolve().parents[1] / "golden/decoders/bloom/model"  # scores with slopes: format version 2
 ids = [3, 17, 42, 5, 5, 31, 9, 17, 42, 30, 2, 8, 4, 1, 3]
