@@ -86,7 +86,7 @@ FileRecording::FileRecording(const std::filesystem::path& path) : path_(path), f
 void FileRecording::read_root() {
   if (file_.text("/", "format") != recording_format) file_.fail("/", "the format " + std::string(recording_format), "another");
   const std::uint64_t version = file_.count("/", "format_version", UINT32_MAX);
-  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1 or 2", std::to_string(version));
+  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1, 2 or 3", std::to_string(version));
   finished_ = file_.count("/", "finished", 1) == 1;
   for (const char* name : {"model", "architecture", "precision", "kernel", "machine"}) provenance_.set(name, file_.text("/", name));
   for (const char* name : {"blocks", "width", "vocabulary", "context"}) {

@@ -27,7 +27,7 @@ std::string summary_name(std::string_view statistic) { return "/summary/" + std:
 
 RowDataset& RecordingFile::plan(RowDataset::Shape shape) {
   names_.insert(shape.name);
-  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_));
+  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_, filters_));
   return *datasets_.back();
 }
 
@@ -48,7 +48,9 @@ void RecordingFile::create() {
 
 void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   try {
-    fill_all(source, provenance);
+    make_all(source, provenance);
+    h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
+    commit({});
   } catch (...) {  // nothing is in it yet
     close();
     std::error_code ignored;
@@ -57,7 +59,23 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   }
 }
 
-void RecordingFile::fill_all(const RecorderSource& source, const Json& provenance) {
+std::size_t RecordingFile::empty_bytes(const RecorderSource& source, const Json& provenance) {
+  const h5::Handle access = h5::access_properties();
+  H5Pset_fapl_core(access, 64, false);  // in memory
+  file_ = {H5Fcreate("plan", H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+  h5::require(file_, where_, "plan the file");
+  make_all(source, provenance);
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "plan the file");
+  hsize_t bytes = 0;
+  h5::require(H5Fget_filesize(file_, &bytes), where_, "plan the file");
+  for (auto& each : datasets_) each->close();
+  committed_.reset();
+  encoder_committed_.reset();
+  file_.reset();
+  return bytes;
+}
+
+void RecordingFile::make_all(const RecorderSource& source, const Json& provenance) {
   write_root_attributes(file_, source, provenance, version());
   has_encoder_ = !source.model.spec.encoder.empty();
   std::set<std::string> groups{"/tokens", "/sequences", "/activations"};
@@ -81,14 +99,13 @@ void RecordingFile::fill_all(const RecorderSource& source, const Json& provenanc
   if (!modules_.empty()) create_summaries();
   for (const auto& dataset : datasets_) dataset->create(file_);
   for (const auto& [name, existing] : links_) make_link(name, existing);
-  h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
-  commit({});
 }
 
 /// The oldest one that says all there is.
 std::uint64_t RecordingFile::version() const {
+  if (std::ranges::any_of(datasets_, [](const auto& dataset) { return dtype_info(dataset->shape().type).quantized; })) return recording_version;
   const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.bias.empty() && !module.spec->relative; };
-  return std::ranges::all_of(modules_, plain) ? plain_recording_version : recording_version;
+  return std::ranges::all_of(modules_, plain) ? plain_recording_version : terms_recording_version;
 }
 
 void RecordingFile::create_committed() {

@@ -17,7 +17,8 @@ namespace vitrine {
 /// written by the writer thread alone.
 class RecordingFile {
  public:
-  explicit RecordingFile(std::filesystem::path path) : path_(std::move(path)), where_(path_.string()) {}
+  /// @param filters  that every chunk of rows passes
+  RecordingFile(std::filesystem::path path, ChunkFilters filters) : path_(std::move(path)), where_(path_.string()), filters_(std::move(filters)) {}
 
   // Planning.
   RowDataset& plan(RowDataset::Shape shape);
@@ -32,6 +33,9 @@ class RecordingFile {
   void plan_link(const std::string& name, const std::string& existing);
   bool planned(const std::string& name) const { return names_.contains(name); }
   const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
+
+  /// Of the file without any row. Nothing is written.
+  std::size_t empty_bytes(const RecorderSource& source, const Json& provenance);
 
   // Writing.
   /// Makes the file, or replaces a recording. @throws Error where that cannot be
@@ -56,7 +60,7 @@ class RecordingFile {
 
  private:
   std::uint64_t version() const;
-  void fill_all(const RecorderSource& source, const Json& provenance);
+  void make_all(const RecorderSource& source, const Json& provenance);
   void create_committed();
   void open_committed();
   void create_summaries();
@@ -66,6 +70,7 @@ class RecordingFile {
 
   std::filesystem::path path_;
   std::string where_;
+  ChunkFilters filters_;
   std::vector<std::unique_ptr<RowDataset>> datasets_;
   std::vector<std::pair<std::string, std::string>> links_;  // name, existing
   std::vector<Module> modules_;

@@ -12,7 +12,8 @@
 
 namespace vitrine {
 
-constexpr std::uint64_t recording_version = 2;      ///< the newest that is read
+constexpr std::uint64_t recording_version = 3;        ///< the newest that is read: with codes of 8 bits
+constexpr std::uint64_t terms_recording_version = 2;  ///< of files whose scores hold more than products, or whose keys are another text's
 constexpr std::uint64_t plain_recording_version = 1;  ///< of files whose scores are products alone, which older readers know
 constexpr std::string_view recording_format = "vitrine-recording";
 /// Columns of hook_row_stats, names of datasets under /attention/<module> and of /summary.
