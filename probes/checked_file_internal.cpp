@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -35,6 +36,20 @@ CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
 CheckedFile::~CheckedFile() {
   const h5::Library library;
   file_.reset();
+}
+
+bool CheckedFile::is_protected() const {
+  const h5::Library library;
+  return vitrine::is_protected(file_);
+}
+
+void CheckedFile::unlock(const ReaderSecret& secret) {
+  const h5::Library library;
+  keys_ = vitrine::unlock(file_, secret, path_);
+  commit_ = read_commit(file_, *keys_, path_);
+  const bool closed = count("/", "finished", 1) == 1;
+  if (closed && commit_.finished != 1) fail("/", "the attribute finished that its writer left", "another");
+  if (structure_digest(file_, *keys_, commit_.finished == 1) != commit_.digest) fail("/", "names, links and attributes as they were recorded", "others");
 }
 
 void CheckedFile::fail(const std::string& object, std::string expected, std::string found) const {
@@ -198,6 +213,12 @@ void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, 
   const h5::Library library;
   const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose);
   const std::vector<hsize_t> begin(box.begin.begin(), box.begin.end()), count(box.count.begin(), box.count.end());
+  if (SealedDataset::is_marked(dataset)) {
+    if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size())) fail(name, "readable numbers", "another shape");
+    if (!keys_) fail(name, "a recording that is protected as a whole", "one dataset that is");
+    read_.insert(name);
+    return SealedDataset(dataset, *keys_, path_ + ", " + name).read({begin, count}, type, values);
+  }
   const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
   if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size()) ||
       H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr) < 0 ||

@@ -127,6 +127,7 @@ class FileRecorder : public Recorder {
 
 FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options)
     : source_(source), options_(std::move(options)), file_(options_.path) {
+  if (!options_.readers.empty()) file_.protect(std::move(options_.readers));
   plan_tokens(text_, "");
   if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();

@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/model/forward.h"
 #include "core/model/observer.h"
+#include "probes/protection/file_keys.h"
 
 namespace vitrine {
 
@@ -24,6 +25,7 @@ struct RecorderOptions {
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
   std::size_t longest_sequence = 0;  ///< in tokens, of the encoder's texts too; needed for [pos, pos] points, whose last axis it is
   std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small
+  std::vector<Reader> readers;     ///< of a protected recording; none: it is not protected
   Json provenance;                 ///< seed, command line, program version, ...: the attribute `provenance`
 };
 

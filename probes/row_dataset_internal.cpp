@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
 #include "probes/recording_layout_internal.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -39,8 +41,8 @@ std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes)
 
 }  // namespace
 
-RowDataset::RowDataset(Shape shape, std::string_view where)
-    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name) {
+RowDataset::RowDataset(Shape shape, std::string_view where, const FileKeys* keys)
+    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), keys_(keys) {
   set_type(shape_.type);
 }
 
@@ -58,10 +60,12 @@ void RowDataset::create(hid_t file) {
   const h5::Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose), access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
   H5Pset_chunk(properties, chunk.rank, chunk.at.data());
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
+  if (keys_) SealedDataset::mark(properties);
   H5Pset_chunk_cache(access, 0, 0, 1.0);  // chunks are written whole, past the cache
   dataset_ = {H5Dcreate2(file, shape_.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose};
   h5::require(dataset_, where_, "create a dataset");
   write_axis_labels(dataset_, axis_labels(shape_.name, static_cast<std::size_t>(now.rank)), where_);
+  if (keys_) SealedDataset::label(dataset_, shape_.name, where_);
   stored_rows_ = 0;
 }
 
@@ -79,20 +83,37 @@ void RowDataset::write(std::size_t rows, std::span<const std::byte> chunk) {
     stored_rows_ = rows;
   }
   const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
+  std::optional<SealedDataset> sealed;
+  if (keys_) sealed.emplace(dataset_, *keys_, where_);
   for (std::size_t h = 0; h < heads(); ++h) {
     std::array<hsize_t, 3> offset{first, 0, 0};
     if (shape_.heads > 0) offset[1] = h;
-    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), bytes, chunk.data() + h * bytes), where_,
-                "write rows");
+    const std::span<const std::byte> part = chunk.subspan(h * bytes, bytes);
+    if (sealed) {
+      sealed->write({offset.data(), static_cast<std::size_t>(extents(shape_, rows, shape_.heads).rank)}, rows - first, part);
+    } else {
+      h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), bytes, part.data()), where_, "write rows");
+    }
   }
+}
+
+/// [rows, heads, width]
+std::vector<float> RowDataset::read_back(std::size_t rows) {
+  std::vector<float> values(rows * heads() * width());
+  if (rows == 0) return values;
+  if (keys_) {
+    const Extents all = extents(shape_, rows, shape_.heads), none{};
+    const auto rank = static_cast<std::size_t>(all.rank);
+    SealedDataset(dataset_, *keys_, where_).read({{none.at.data(), rank}, {all.at.data(), rank}}, H5T_NATIVE_FLOAT, values.data());
+  } else {
+    h5::require(H5Dread(dataset_, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), where_, "read back");
+  }
+  return values;
 }
 
 std::vector<std::byte> RowDataset::promote(hid_t file, std::size_t rows) {
   VITRINE_CHECK(stored_rows_ == rows);
-  std::vector<float> values(rows * heads() * width());
-  if (rows > 0) {
-    h5::require(H5Dread(dataset_, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), where_, "read back");
-  }
+  const std::vector<float> values = read_back(rows);
   dataset_.reset();
   h5::require(H5Ldelete(file, shape_.name.c_str(), H5P_DEFAULT), where_, "replace the dataset");
   set_type(DType::f32);

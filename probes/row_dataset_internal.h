@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "probes/hdf5_internal.h"
+#include "probes/protection/file_keys.h"
 
 namespace vitrine {
 
@@ -21,7 +22,8 @@ class RowDataset {
     std::size_t expected_rows = 0;  ///< chunks need not be longer; 0 = unknown
   };
 
-  RowDataset(Shape shape, std::string_view where);
+  /// @param keys  of a protected recording, which must stay; else null
+  RowDataset(Shape shape, std::string_view where, const FileKeys* keys = nullptr);
 
   const Shape& shape() const { return shape_; }
   std::size_t heads() const { return shape_.heads > 0 ? shape_.heads : 1; }
@@ -43,9 +45,11 @@ class RowDataset {
 
  private:
   void set_type(DType type);
+  std::vector<float> read_back(std::size_t rows);
 
   Shape shape_;
   std::string where_;
+  const FileKeys* keys_;
   std::size_t item_ = 4;
   std::size_t chunk_rows_ = 512;
   std::size_t stored_rows_ = 0;  // extent of the file's dataset
