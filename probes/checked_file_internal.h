@@ -63,6 +63,7 @@ class CheckedFile {
   void unlock(const ReaderSecret& secret);
   /// Of a protected file that was unlocked; else null.
   const FileKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
+  FileKeys take_keys() { return std::move(*keys_); }
   /// False where a role is missing that reading the dataset asks for.
   bool may_read(std::string_view dataset) const { return !keys_ || keys_->opens(class_of(dataset)); }
   /// What of a protected file is complete.

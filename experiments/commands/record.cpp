@@ -12,6 +12,7 @@
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/output.h"
+#include "experiments/secrets.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -21,7 +22,9 @@ struct Options {
   CommonOptions common;
   TextOptions text;
   std::string output, attention = "factors", store = "auto", compress = "none";
-  std::vector<std::string> points{"default"};
+  std::vector<std::string> points{"default"}, readers;
+  bool encrypt = false;
+  KeyOptions key;
 };
 
 template <typename Value>
@@ -57,6 +60,17 @@ Sequences sequences_of(const Session& session, const Options& options, std::span
     }
   }
   return sequences;
+}
+
+/// Who may read a protected recording. @throws Error (usage) where flags do not go together
+std::vector<Reader> readers_of(const Options& options) {
+  if (!options.encrypt && (!options.key.key_file.empty() || !options.readers.empty())) {
+    throw Error({options.readers.empty() ? "--key-file" : "--reader", "--encrypt beside it", "none", ""}, Fault::usage);
+  }
+  std::vector<Reader> readers;
+  for (const std::string& words : options.readers) readers.push_back(reader_of(words));
+  if (options.encrypt) readers.insert(readers.begin(), {ReaderRole::everything, new_secret_of(options.key, options.output)});
+  return readers;
 }
 
 RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
@@ -167,13 +181,16 @@ void print_csv(const Json& datasets) {
 
 void run(const Options& options) {
   require_one_source(options.text);
+  std::vector<Reader> readers = readers_of(options);
   Session session(options.common);
   const std::vector<InputText> inputs = session.read_all(options.text);
   require_context(session.model(), inputs);
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const Sequences sequences = sequences_of(session, options, inputs);
-  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, recorder_options(session, options, inputs, sequences));
+  RecorderOptions how = recorder_options(session, options, inputs, sequences);
+  how.readers = std::move(readers);
+  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, std::move(how));
   const auto start = std::chrono::steady_clock::now();
   try {
     record(session, *recorder, inputs, sequences);
@@ -206,6 +223,9 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
   app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
   app.add_option("--compress", options->compress, "none");
+  app.add_flag("--encrypt", options->encrypt, "protect the recording: only who has a key, or the passphrase that is asked for, reads it");
+  declare_key_file(app, options->key);
+  app.add_option("--reader", options->readers, "of a protected recording, one more: ROLE=KEYFILE, ROLE is summaries, text or everything")->allow_extra_args(false);
   return [options] { run(*options); };
 }
 
