@@ -216,8 +216,9 @@ void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, 
   if (SealedDataset::is_marked(dataset)) {
     if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size())) fail(name, "readable numbers", "another shape");
     if (!keys_) fail(name, "a recording that is protected as a whole", "one dataset that is");
+    SealedDataset(dataset, *keys_, path_ + ", " + name).read({begin, count}, type, values);
     read_.insert(name);
-    return SealedDataset(dataset, *keys_, path_ + ", " + name).read({begin, count}, type, values);
+    return;
   }
   const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
   if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size()) ||
