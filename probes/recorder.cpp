@@ -46,6 +46,14 @@ TensorView<float, 3> copy_of(TensorView<const float, 3> values, std::vector<floa
   return copy;
 }
 
+constexpr int gzip_level = 4;
+
+ChunkFilters filters_of(Compression compression) {
+  ChunkFilters filters;
+  if (compression == Compression::gzip) filters.push_back(gzip_filter(gzip_level));
+  return filters;
+}
+
 class FileRecorder : public Recorder {
  public:
   FileRecorder(const RecorderSource& source, RecorderOptions options);
@@ -126,7 +134,8 @@ class FileRecorder : public Recorder {
 };
 
 FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options)
-    : source_(source), options_(std::move(options)), file_(options_.path) {
+    : source_(source), options_(std::move(options)), file_(options_.path, filters_of(options_.compression)),
+      writer_(options_.compression == Compression::none && options_.readers.empty() ? 0 : source.ops.pool().threads()) {
   if (!options_.readers.empty()) file_.protect(std::move(options_.readers));
   plan_tokens(text_, "");
   if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);

@@ -15,12 +15,14 @@ namespace vitrine {
 
 enum class StoreType { automatic, f32, f16, bf16 };
 enum class AttentionStorage { factors, dense, none };
+enum class Compression { none, gzip };
 
 struct RecorderOptions {
   std::filesystem::path path;
   std::vector<ProbePoint> points;  ///< of select_points
   AttentionStorage attention = AttentionStorage::factors;
   StoreType store = StoreType::automatic;
+  Compression compression = Compression::none;
   KvFormat kv_format = DType::f16; ///< of the cache: keys and values are stored as they were multiplied
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
   std::size_t longest_sequence = 0;  ///< in tokens, of the encoder's texts too; needed for [pos, pos] points, whose last axis it is

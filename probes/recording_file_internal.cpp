@@ -34,7 +34,7 @@ void RecordingFile::protect(std::vector<Reader> readers) {
 
 RowDataset& RecordingFile::plan(RowDataset::Shape shape) {
   names_.insert(shape.name);
-  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_, keys()));
+  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_, filters_, keys()));
   return *datasets_.back();
 }
 
@@ -204,8 +204,10 @@ void RecordingFile::write_summary(const std::string& name, std::span<const doubl
   const h5::Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
   h5::require(dataset, where_, "open a summary");
   if (!keys_) return h5::require(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, means.data()), where_, "write a summary");
-  const hsize_t whole[] = {0, 0};
-  SealedDataset(dataset, *keys_, where_ + ", " + name).write(whole, modules_.size(), std::as_bytes(means));
+  const hsize_t first[] = {0, 0}, shape[] = {modules_.size(), means.size() / modules_.size()};
+  const SealPlace place{.dataset = name, .type = "f64", .chunk = shape, .width = std::span(shape).subspan(1), .offset = first, .rows = modules_.size()};
+  const std::vector<std::byte> sealed = seal_chunk(*keys_, place, std::as_bytes(means));
+  h5::require(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, first, sealed.size(), sealed.data()), where_, "write a summary");
 }
 
 void RecordingFile::finish(const Summaries& summaries) {

@@ -19,7 +19,8 @@ namespace vitrine {
 /// written by the writer thread alone.
 class RecordingFile {
  public:
-  explicit RecordingFile(std::filesystem::path path) : path_(std::move(path)), where_(path_.string()) {}
+  /// @param filters  that every chunk of rows passes
+  RecordingFile(std::filesystem::path path, ChunkFilters filters) : path_(std::move(path)), where_(path_.string()), filters_(std::move(filters)) {}
 
   /// Before anything is planned: the file will be protected, for these readers.
   void protect(std::vector<Reader> readers);
@@ -73,6 +74,7 @@ class RecordingFile {
 
   std::filesystem::path path_;
   std::string where_;
+  ChunkFilters filters_;
   std::vector<std::unique_ptr<RowDataset>> datasets_;
   std::vector<std::pair<std::string, std::string>> links_;  // name, existing
   std::vector<Module> modules_;

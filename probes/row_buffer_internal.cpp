@@ -14,7 +14,7 @@ constexpr std::size_t rows_apiece = 128;  // that one thread converts at a time
 }  // namespace
 
 std::byte* RowBuffer::place(RawBytes& chunk, std::size_t head, std::size_t row) const {
-  return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.width() * dataset_.item();
+  return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.row_bytes();
 }
 
 /// The chunk at hand; padding of a chunk that does not arrive whole is zero.
@@ -41,7 +41,7 @@ bool RowBuffer::convert(TensorView<const float, 3> values, RawBytes& chunk, Ops&
       for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(begin + i / width, h, i % width);
       part = {packed.data(), {rows, width}};
     }
-    if (!ops.store(part, type, place(chunk, h, first + begin), width * dataset_.item())) fits.store(false, std::memory_order_relaxed);
+    if (!ops.store(part, type, place(chunk, h, first + begin), dataset_.row_bytes())) fits.store(false, std::memory_order_relaxed);
   });
   return fits.load();
 }
@@ -59,7 +59,7 @@ std::size_t RowBuffer::append(TensorView<const float, 3> values, Ops& ops) {
 }
 
 void RowBuffer::append_raw(std::span<const std::byte> items) {
-  const std::size_t row_bytes = dataset_.width() * dataset_.item();
+  const std::size_t row_bytes = dataset_.row_bytes();
   VITRINE_CHECK(dataset_.heads() == 1 && items.size() % row_bytes == 0);
   while (!items.empty()) {
     const std::size_t row = rows_ % dataset_.chunk_rows(), part = std::min(items.size() / row_bytes, dataset_.chunk_rows() - row);
@@ -87,7 +87,13 @@ void RowBuffer::flush_tail() {
 
 void RowBuffer::send(WriterThread::Bytes chunk) {
   const std::size_t bytes = chunk->size();
-  writer_.post([&dataset = dataset_, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, chunk->span()); }, bytes);
+  RowDataset& dataset = dataset_;
+  if (!dataset.has_filters()) {
+    return writer_.post([&dataset, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, dataset.filter(rows, chunk->span())); }, bytes);
+  }
+  auto filtered = std::make_shared<std::vector<FileChunk>>();
+  writer_.post_prepared([&dataset, rows = rows_, chunk = std::move(chunk), filtered] { *filtered = dataset.filter(rows, chunk->span()); },
+                        [&dataset, rows = rows_, filtered] { dataset.write(rows, *filtered); }, bytes);
 }
 
 void RowBuffer::adopt(std::span<const std::byte> chunk) {

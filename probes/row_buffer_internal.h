@@ -20,7 +20,7 @@ class RowBuffer {
   RowDataset& dataset() { return dataset_; }
   const RowDataset& dataset() const { return dataset_; }
   std::size_t rows() const { return rows_; }
-  std::size_t bytes() const { return rows_ * dataset_.heads() * dataset_.width() * dataset_.item(); }
+  std::size_t bytes() const { return rows_ * dataset_.heads() * dataset_.row_bytes(); }
 
   /// Converts and appends. Returns how many rows: fewer than given where an f16 dataset would have to hold a number past
   /// 65,504 next.
@@ -44,7 +44,7 @@ class RowBuffer {
   WriterThread& writer_;
   std::size_t rows_ = 0;
   bool dirty_ = false;         // the chunk at hand holds rows that the file lacks
-  WriterThread::Bytes chunk_;  // [heads, chunk_rows, width] items, or null between chunks
+  WriterThread::Bytes chunk_;  // [heads, chunk_rows] rows, or null between chunks
 };
 
 }  // namespace vitrine

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
@@ -41,15 +40,19 @@ std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes)
 
 }  // namespace
 
-RowDataset::RowDataset(Shape shape, std::string_view where, const FileKeys* keys)
-    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), keys_(keys) {
+RowDataset::RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters, const FileKeys* keys)
+    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), filters_(filters), keys_(keys) {
   set_type(shape_.type);
 }
 
 void RowDataset::set_type(DType type) {
   shape_.type = type;
-  item_ = row_bytes(type, 1);
-  chunk_rows_ = rows_of_chunk(shape_, width() * item_);
+  {
+    const h5::Library library;
+    type_name_ = h5::type_name(h5::file_type(type));
+  }
+  row_bytes_ = vitrine::row_bytes(type, width());
+  chunk_rows_ = rows_of_chunk(shape_, row_bytes_);
 }
 
 void RowDataset::create(hid_t file) {
@@ -60,6 +63,7 @@ void RowDataset::create(hid_t file) {
   const h5::Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose), access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
   H5Pset_chunk(properties, chunk.rank, chunk.at.data());
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
+  for (const auto& filter : filters_) filter->declare(properties);
   if (keys_) SealedDataset::mark(properties);
   H5Pset_chunk_cache(access, 0, 0, 1.0);  // chunks are written whole, past the cache
   dataset_ = {H5Dcreate2(file, shape_.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose};
@@ -75,25 +79,40 @@ void RowDataset::open(hid_t file) {
   h5::require(dataset_, where_, "open a dataset");
 }
 
-void RowDataset::write(std::size_t rows, std::span<const std::byte> chunk) {
-  VITRINE_CHECK(rows > 0 && rows >= stored_rows_ && chunk.size() == chunk_bytes());
+std::vector<FileChunk> RowDataset::filter(std::size_t rows, std::span<const std::byte> chunk) const {
+  VITRINE_CHECK(rows > 0 && chunk.size() == chunk_bytes());
+  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
+  std::vector<FileChunk> result;
+  for (std::size_t h = 0; h < heads(); ++h) {
+    FileChunk& part = result.emplace_back(pass_filters(filters_, {shape_.name, first, h, dtype_info(shape_.type).block_bytes}, chunk.subspan(h * bytes, bytes)));
+    if (keys_) seal(part, h, rows);
+  }
+  return result;
+}
+
+void RowDataset::seal(FileChunk& part, std::size_t head, std::size_t rows) const {
+  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_;
+  const Extents extent = extents(shape_, chunk_rows_, 1), all = extents(shape_, rows, shape_.heads);
+  const auto rank = static_cast<std::size_t>(all.rank);
+  std::array<hsize_t, 3> offset{first, 0, 0};
+  if (shape_.heads > 0) offset[1] = head;
+  part.filtered = seal_chunk(*keys_, {.dataset = shape_.name, .type = type_name_, .chunk = {extent.at.data(), rank}, .width = {all.at.data() + 1, rank - 1},
+                                      .offset = {offset.data(), rank}, .rows = rows - first, .skipped = part.skipped}, part.bytes);
+  part.bytes = part.filtered;
+}
+
+void RowDataset::write(std::size_t rows, std::span<const FileChunk> chunks) {
+  VITRINE_CHECK(rows > 0 && rows >= stored_rows_ && chunks.size() == heads());
   if (stored_rows_ != rows) {
     const Extents now = extents(shape_, rows, shape_.heads);
     h5::require(H5Dset_extent(dataset_, now.at.data()), where_, "extend the dataset");
     stored_rows_ = rows;
   }
-  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
-  std::optional<SealedDataset> sealed;
-  if (keys_) sealed.emplace(dataset_, *keys_, where_);
-  for (std::size_t h = 0; h < heads(); ++h) {
-    std::array<hsize_t, 3> offset{first, 0, 0};
+  std::array<hsize_t, 3> offset{(rows - 1) / chunk_rows_ * chunk_rows_, 0, 0};
+  for (std::size_t h = 0; h < chunks.size(); ++h) {
     if (shape_.heads > 0) offset[1] = h;
-    const std::span<const std::byte> part = chunk.subspan(h * bytes, bytes);
-    if (sealed) {
-      sealed->write({offset.data(), static_cast<std::size_t>(extents(shape_, rows, shape_.heads).rank)}, rows - first, part);
-    } else {
-      h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), bytes, part.data()), where_, "write rows");
-    }
+    h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, chunks[h].skipped, offset.data(), chunks[h].bytes.size(), chunks[h].bytes.data()), where_,
+                "write rows");
   }
 }
 
@@ -124,11 +143,10 @@ std::vector<std::byte> RowDataset::promote(hid_t file, std::size_t rows) {
     chunk.assign(chunk_bytes(), std::byte{0});
     for (std::size_t r = 0; r < count; ++r) {
       for (std::size_t h = 0; h < heads(); ++h) {
-        std::memcpy(chunk.data() + (h * chunk_rows_ + r) * width() * item_,
-                    values.data() + ((first + r) * heads() + h) * width(), width() * item_);
+        std::memcpy(chunk.data() + (h * chunk_rows_ + r) * row_bytes_, values.data() + ((first + r) * heads() + h) * width(), row_bytes_);
       }
     }
-    write(first + count, chunk);
+    write(first + count, filter(first + count, chunk));
   }
   return chunk;
 }

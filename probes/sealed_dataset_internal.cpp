@@ -17,6 +17,9 @@ size_t refuse(unsigned, size_t, const unsigned*, size_t, size_t*, void**) { retu
 
 constexpr H5Z_class2_t filter_class{H5Z_CLASS_T_VERS, seal_filter, 1, 1, "protected by vitrine, which reads it with a key", nullptr, nullptr, refuse};
 
+/// What a chunk's stored bytes have more than its own.
+constexpr std::size_t overhead = FileKeys::overhead + sizeof(std::uint64_t);
+
 void append_number(std::string& bound, std::uint64_t value) {
   for (int byte = 0; byte < 8; ++byte) bound += static_cast<char>(value >> 8 * byte & 0xff);
 }
@@ -32,7 +35,32 @@ std::size_t product(std::span<const hsize_t> extents) {
   return size;
 }
 
+void append_numbers(std::string& bound, std::span<const hsize_t> numbers) {
+  append_number(bound, numbers.size());
+  for (const hsize_t number : numbers) append_number(bound, number);
+}
+
+std::string bound_of(const FileKeys& keys, const SealPlace& place) {
+  std::string bound = "vitrine chunk 1";
+  bound.append(reinterpret_cast<const char*>(keys.id().data()), keys.id().size());
+  append_text(bound, place.dataset);
+  append_text(bound, place.type);
+  append_numbers(bound, place.chunk);
+  append_numbers(bound, place.width);
+  append_numbers(bound, place.offset);
+  append_number(bound, place.rows);
+  append_number(bound, place.skipped);
+  return bound;
+}
+
 }  // namespace
+
+std::vector<std::byte> seal_chunk(const FileKeys& keys, const SealPlace& place, std::span<const std::byte> plain) {
+  std::vector<std::byte> sealed(plain.size() + overhead);
+  std::memcpy(sealed.data(), &place.rows, sizeof place.rows);
+  keys.seal(class_of(place.dataset), bound_of(keys, place), plain, std::span(sealed).subspan(sizeof place.rows));
+  return sealed;
+}
 
 void SealedDataset::mark(hid_t creation_properties) {
   static const herr_t registered = H5Zregister(&filter_class);
@@ -71,8 +99,8 @@ std::string SealedDataset::label_of(hid_t dataset, std::string_view where) {
 }
 
 SealedDataset::SealedDataset(hid_t dataset, const FileKeys& keys, std::string where) : dataset_(dataset), keys_(keys), where_(std::move(where)) {
-  const std::string name = label_of(dataset, where_);
-  class_ = class_of(name);
+  name_ = label_of(dataset, where_);
+  class_ = class_of(name_);
   if (!keys.opens(class_)) {
     throw Error({where_, "a key of the role " + std::string(reader_role_name(reader_role_for(class_))), "one of " + std::string(reader_role_name(keys.role())),
                  "who has such a key can add it: `vitrine key grant`"});
@@ -82,31 +110,7 @@ SealedDataset::SealedDataset(hid_t dataset, const FileKeys& keys, std::string wh
   if (rank_ == 0 || H5Pget_chunk(properties, static_cast<int>(rank_), chunk_.data()) != static_cast<int>(rank_) || product(chunk()) == 0) {
     throw Error({where_, "a protected dataset in chunks", "another kind", "the recording is damaged or was changed"});
   }
-  prefix_ = "vitrine chunk 1";
-  prefix_.append(reinterpret_cast<const char*>(keys.id().data()), keys.id().size());
-  append_text(prefix_, name);
-  append_text(prefix_, h5::type_name(type));
-  append_number(prefix_, H5Tget_size(type));
-  append_number(prefix_, static_cast<std::uint64_t>(H5Tget_class(type)));
-  append_number(prefix_, rank_);
-  for (std::size_t axis = 0; axis < rank_; ++axis) append_number(prefix_, chunk_[axis]);
-  for (std::size_t axis = 1; axis < rank_; ++axis) append_number(prefix_, extents_[axis]);
-}
-
-std::string SealedDataset::bound(std::span<const hsize_t> offset, std::uint64_t rows) const {
-  std::string bound = prefix_;
-  for (const hsize_t at : offset) append_number(bound, at);
-  append_number(bound, rows);
-  return bound;
-}
-
-void SealedDataset::write(std::span<const hsize_t> offset, std::size_t rows, std::span<const std::byte> chunk) {
-  VITRINE_CHECK(offset.size() == rank_);
-  sealed_.resize(chunk.size() + overhead);
-  const std::uint64_t count = rows;
-  std::memcpy(sealed_.data(), &count, sizeof count);
-  keys_.seal(class_, bound(offset, count), chunk, std::span(sealed_).subspan(sizeof count));
-  h5::require(H5Dwrite_chunk(dataset_, H5P_DEFAULT, 0, offset.data(), sealed_.size(), sealed_.data()), where_, "write rows");
+  type_ = H5Tequal(type, H5T_IEEE_F64LE) > 0 ? "f64" : h5::type_name(type);
 }
 
 /// A dataset in memory with the same type, shape and other filters, so that the library itself undoes those, converts and cuts.
@@ -136,11 +140,11 @@ void SealedDataset::copy_chunk(std::span<const hsize_t> offset, std::size_t rows
   plain_.resize(size - overhead);
   std::uint32_t filters = 0;
   if (H5Dread_chunk(dataset_, H5P_DEFAULT, offset.data(), &filters, sealed_.data()) < 0) fail("unreadable bytes");
-  std::uint64_t held = 0;
-  std::memcpy(&held, sealed_.data(), sizeof held);
-  if (!keys_.open(class_, bound(offset, held), std::span(sealed_).subspan(sizeof held), plain_)) fail("other bytes");
-  if (held < rows) fail("an older state of it, with " + std::to_string(held) + " of " + std::to_string(rows) + " rows");
-  h5::require(H5Dwrite_chunk(target, H5P_DEFAULT, 0, offset.data(), plain_.size(), plain_.data()), where_, "read a chunk");
+  SealPlace place{.dataset = name_, .type = type_, .chunk = chunk(), .width = {extents_.data() + 1, rank_ - 1}, .offset = offset, .skipped = filters};
+  std::memcpy(&place.rows, sealed_.data(), sizeof place.rows);
+  if (!keys_.open(class_, bound_of(keys_, place), std::span(sealed_).subspan(sizeof place.rows), plain_)) fail("other bytes");
+  if (place.rows < rows) fail("an older state of it, with " + std::to_string(place.rows) + " of " + std::to_string(rows) + " rows");
+  h5::require(H5Dwrite_chunk(target, H5P_DEFAULT, filters, offset.data(), plain_.size(), plain_.data()), where_, "read a chunk");
 }
 
 void SealedDataset::read(const Box& box, hid_t memory_type, void* values) {

@@ -82,7 +82,7 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
   result.store = choice<StoreType>("--store", options.store,
                                    {{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
                                     {"bf16", StoreType::bf16}});
-  choice<int>("--compress", options.compress, {{"none", 0}});
+  result.compression = choice<Compression>("--compress", options.compress, {{"none", Compression::none}, {"gzip", Compression::gzip}});
   result.points = select_points(session.model().spec, options.points);
   for (const ProbePoint& point : all_points(session.model().spec)) {
     const bool map = point.site == Site::pattern && point.stream == Stream::content;
@@ -222,7 +222,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
   app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
-  app.add_option("--compress", options->compress, "none");
+  app.add_option("--compress", options->compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)");
   app.add_flag("--encrypt", options->encrypt, "protect the recording: only who has a key, or the passphrase that is asked for, reads it");
   declare_key_file(app, options->key);
   app.add_option("--reader", options->readers, "of a protected recording, one more: ROLE=KEYFILE, ROLE is summaries, text or everything")->allow_extra_args(false);
