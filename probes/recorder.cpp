@@ -63,6 +63,7 @@ class FileRecorder : public Recorder {
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
   void see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) override;
   void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
+  void mark_scrubbed(std::span<const std::int32_t> marks) override;
   void end_sequence() override;
   void finish() override;
   Summary summary() const override;
@@ -74,7 +75,7 @@ class FileRecorder : public Recorder {
   };
   /// Where the tokens of one side are described: of the text, or of the encoder's.
   struct TokenTable {
-    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr;
+    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr, *scrubbed = nullptr;
     std::vector<std::size_t> starts{0};  // first row of each sequence, and one past the last
     std::vector<RowBuffer*> buffers;     // those with one row a token, which decide what is complete
     std::size_t text_bytes = 0;
@@ -175,6 +176,10 @@ void FileRecorder::plan_tokens(TokenTable& table, std::string_view prefix) {
   table.offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.buffers = {table.id, table.begin, table.end};
+  const bool is_text = side.empty() == source_.model.spec.encoder.empty();  // what a user wrote
+  if (!is_text || options_.scrub_labels.empty()) return;
+  table.scrubbed = &add_rows(side + "/tokens/scrubbed", DType::i32);
+  table.buffers.push_back(table.scrubbed);
 }
 
 void FileRecorder::plan_logits() {
@@ -413,6 +418,12 @@ void FileRecorder::begin_sequence(std::span<const Token> tokens, std::span<const
   if (encoder_.offset) append_tokens(encoder_, source);
   std::vector<TokenId>& ids = ids_.emplace_back();
   for (const Token& token : tokens) ids.push_back(token.id);
+}
+
+void FileRecorder::mark_scrubbed(std::span<const std::int32_t> marks) {
+  RowBuffer* buffer = (encoder_.offset ? encoder_ : text_).scrubbed;
+  VITRINE_CHECK(buffer != nullptr);
+  buffer->append_raw(bytes_of<std::int32_t>(marks));
 }
 
 void FileRecorder::end_sequence() {

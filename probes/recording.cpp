@@ -37,6 +37,7 @@ class FileRecording : public Recording {
   Rows rows_of(std::size_t sequence, Side side) const override;
   std::vector<std::int32_t> token_ids(std::size_t sequence, Side side) const override;
   std::vector<std::string> token_texts(std::size_t sequence, Side side) const override;
+  std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side) const override;
   std::vector<float> log_probabilities(std::size_t sequence) const override;
   std::span<const Module> modules() const override { return modules_; }
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override;
@@ -331,6 +332,15 @@ std::vector<std::string> FileRecording::token_texts(std::size_t sequence, Side s
     texts.emplace_back(bytes.data() + (borders[i] - borders.front()), borders[i + 1] - borders[i]);
   }
   return texts;
+}
+
+std::vector<std::int32_t> FileRecording::scrub_marks(std::size_t sequence, Side side) const {
+  const TokenTable& table = table_of(side);
+  const std::string name = table.prefix + "/tokens/scrubbed";
+  if (!file_.has(name)) return {};
+  rows_dataset(table, name, {});
+  const Rows rows = rows_of(sequence, side);
+  return file_.read<std::int32_t>(name, {{rows.begin}, {rows.count}});
 }
 
 std::vector<float> FileRecording::log_probabilities(std::size_t sequence) const {

@@ -48,6 +48,8 @@ class Recording {
   virtual std::vector<std::int32_t> token_ids(std::size_t sequence, Side side = Side::text) const = 0;
   /// The bytes of each token; empty strings where the model had no tokenizer.
   virtual std::vector<std::string> token_texts(std::size_t sequence, Side side = Side::text) const = 0;
+  /// Of a text that was scrubbed: for each token 0, or 1 + the place of its label in provenance/scrub/labels; else empty.
+  virtual std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side = Side::text) const = 0;
   /// NaN for a first token; empty where none were recorded.
   virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;
 

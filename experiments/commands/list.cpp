@@ -16,6 +16,7 @@
 #include "probes/analysis.h"
 #include "probes/head_score.h"
 #include "probes/metrics/metric.h"
+#include "probes/scrub/scrubber.h"
 
 namespace vitrine {
 namespace {
@@ -76,14 +77,15 @@ void run(const std::string& kind) {
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
+  if (kind == "scrubbers") return print(all_scrubbers());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, scrubbers, panels, commands", quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, panels, commands")->required();
+  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, metrics, studies, scrubbers, panels, commands")->required();
   return [kind] { run(*kind); };
 }
 

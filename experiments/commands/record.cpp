@@ -5,13 +5,14 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/output.h"
+#include "experiments/scrubbing.h"
 #include "experiments/secrets.h"
 #include "experiments/session.h"
 
@@ -23,6 +24,7 @@ struct Options {
   TextOptions text;
   std::string output, attention = "factors", store = "auto", compress = "none";
   std::vector<std::string> points{"default"}, readers;
+  std::string scrub, scrub_rules;
   bool encrypt = false;
   KeyOptions key;
 };
@@ -36,11 +38,14 @@ Value choice(const std::string& flag, const std::string& word, const std::map<st
   throw Error({flag, expected, quoted(word), ""}, Fault::usage);
 }
 
-std::string command_line() {
+/// @param hidden  an argument that must not be told
+std::string command_line(const std::optional<std::string>& hidden) {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  while (!words.empty() && words.back() == '\0') words.pop_back();
-  for (char& c : words) c = c == '\0' ? ' ' : c;
+  std::string words;
+  for (std::string word; std::getline(file, word, '\0');) {
+    if (hidden && !hidden->empty() && word.ends_with(*hidden)) word.replace(word.size() - hidden->size(), hidden->size(), "<scrubbed>");
+    words += (words.empty() ? "" : " ") + word;
+  }
   return words;
 }
 
@@ -94,7 +99,7 @@ RecorderOptions recorder_options(const Session& session, const Options& options,
   }
   result.kv_format = session.kv_format();
   result.provenance = session.signature();
-  result.provenance.set("command_line", command_line()).set("bos", inputs.front().bos_rule);
+  result.provenance.set("command_line", command_line(options.scrub.empty() ? std::nullopt : options.text.text)).set("bos", inputs.front().bos_rule);
   result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));
   return result;
 }
@@ -144,7 +149,7 @@ std::vector<Token> plain_tokens(std::span<const TokenId> ids) {
 }
 
 /// Every text is a sequence of the one recording, an empty one too.
-void record(Session& session, Recorder& recorder, std::span<const InputText> inputs, const Sequences& sequences) {
+void record(Session& session, Recorder& recorder, const Scrubbing& scrubbing, std::span<const InputText> inputs, const Sequences& sequences) {
   Observer* observers[] = {&recorder};
   const TapPlan taps(session.model().spec, observers);
   const bool beside = session.has_encoder();
@@ -159,6 +164,7 @@ void record(Session& session, Recorder& recorder, std::span<const InputText> inp
     const std::size_t count = end - begin;
     for (std::size_t s = begin; s < end; ++s) {
       beside ? recorder.begin_sequence(plain_tokens(sequences[s]), inputs[s].tokens) : recorder.begin_sequence(inputs[s].tokens);
+      if (scrubbing.on()) recorder.mark_scrubbed(scrubbing.marks[s]);
     }
     const auto first = static_cast<std::uint32_t>(begin);
     if (beside) session.encode_batch(std::span(texts).subspan(begin, count), taps, {}, first);
@@ -183,17 +189,20 @@ void run(const Options& options) {
   require_one_source(options.text);
   std::vector<Reader> readers = readers_of(options);
   Session session(options.common);
-  const std::vector<InputText> inputs = session.read_all(options.text);
+  std::vector<InputText> inputs = session.read_all(options.text);
+  const Scrubbing scrubbing = scrub(options.scrub, options.scrub_rules, session, options.text, inputs);
   require_context(session.model(), inputs);
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const Sequences sequences = sequences_of(session, options, inputs);
   RecorderOptions how = recorder_options(session, options, inputs, sequences);
   how.readers = std::move(readers);
+  how.scrub_labels = scrubbing.labels;
+  if (scrubbing.on()) how.provenance.set("scrub", scrubbing.to_json());
   const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, std::move(how));
   const auto start = std::chrono::steady_clock::now();
   try {
-    record(session, *recorder, inputs, sequences);
+    record(session, *recorder, scrubbing, inputs, sequences);
   } catch (const Cancelled&) {
     std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.output.c_str());
     throw;
@@ -202,6 +211,7 @@ void run(const Options& options) {
   const double seconds = seconds_since(start);
   Json json = result_of(*recorder, options, seconds);
   if (options.common.csv) return print_csv(json["datasets"]);
+  if (scrubbing.on()) json.set("scrub", scrubbing.to_json());
   if (options.text.many()) json.set("sequences", rows_of(inputs));
   if (options.common.json) {
     std::puts(json.dump(2).c_str());
@@ -223,6 +233,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
   app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
   app.add_option("--compress", options->compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)");
+  declare_scrub(app, options->scrub, options->scrub_rules);
   app.add_flag("--encrypt", options->encrypt, "protect the recording: only who has a key, or the passphrase that is asked for, reads it");
   declare_key_file(app, options->key);
   app.add_option("--reader", options->readers, "of a protected recording, one more: ROLE=KEYFILE, ROLE is summaries, text or everything")->allow_extra_args(false);
