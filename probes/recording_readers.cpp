@@ -16,7 +16,7 @@ namespace {
 class OpenReaders {
  public:
   OpenReaders(const std::filesystem::path& path, const SharedSecret& secret, unsigned flags) : where_(path.string()) {
-    if (!Recording::is_protected(path)) throw Error({where_, "a protected recording", "an open one", "record with --encrypt, or `vitrine seal` it"});
+    if (!Recording::is_protected(path)) throw Error({where_, "a protected recording", "an open one", "record with --encrypt"});
     finished_ = Recording::open(path, secret)->finished();
     const h5::Handle access = h5::access_properties();
     if (flags != H5F_ACC_RDONLY && !finished_) throw Error({where_, "a finished recording", "one that is unfinished", ""});

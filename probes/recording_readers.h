@@ -23,7 +23,7 @@ FileKeys keys_of(const std::filesystem::path& recording, const SharedSecret& sec
 void grant_reader(const std::filesystem::path& recording, const SharedSecret& secret, const Reader& reader);
 
 /// Takes a reader's key out of a finished recording. Whoever had it may have kept what it opened: to shut somebody out,
-/// record anew, or unseal and seal under new keys.
+/// record anew, which makes new keys.
 /// @throws Error where `whose` is no reader, or the only one
 void revoke_reader(const std::filesystem::path& recording, const SharedSecret& secret, const SharedSecret& whose);
 

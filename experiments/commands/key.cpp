@@ -43,7 +43,7 @@ void revoke(const Options& options) {
   const SharedSecret whose = read_key(options.whose);
   revoke_reader(options.recording, secret_of(options.key, options.recording), whose);
   print(options, Json::object().set("file", options.recording).set("revoked", true),
-        options.recording + ": one reader less; what was read or copied before stays known (see `vitrine seal` for new keys)");
+        options.recording + ": one reader less; what was read or copied before stays known, and so may the keys: record anew to shut somebody out");
 }
 
 std::function<void()> declare(CLI::App& app) {

@@ -38,7 +38,7 @@ class Protected : public testing::Test {
   RecorderOptions options(TinyModel& tiny, const fs::path& path) const {
     RecorderOptions options;
     options.path = path;
-    options.points = select_points(tiny.model.spec, {"all"});
+    options.points = select_points(tiny.model.spec, std::vector<std::string>{"all"});
     options.kv_format = DType::f32;
     options.provenance = Json::object().set("command_line", "vitrine record --text the-secret-of-the-command-line");
     options.readers = {{ReaderRole::everything, key("everything")}, {ReaderRole::text, key("text")}, {ReaderRole::summaries, key("summaries")}};
@@ -127,7 +127,7 @@ TEST_F(Protected, HoldsWhatAnOpenRecordingHolds) {
     EXPECT_EQ(plain->summary("entropy"), sealed->summary("entropy"));
     EXPECT_EQ(plain->provenance().dump().find("the-secret") == std::string::npos, sealed->provenance().dump().find("the-secret") == std::string::npos);
     ThreadPool pool(1);
-    Run run;
+    vitrine::Run run;
     const auto expected = head_table(*plain, pool, run), found = head_table(*sealed, pool, run);
     for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(expected[i].scores, found[i].scores);
   }
@@ -180,7 +180,7 @@ TEST_F(Protected, EachRoleReadsItsPart) {
 TEST_F(Protected, ReadersOfSummariesSeeTheirColumns) {
   const fs::path path = make("run.h5");
   ThreadPool pool(1);
-  Run run;
+  vitrine::Run run;
   const auto whole = head_table(*Recording::open(path, key("everything")), pool, run), part = head_table(*Recording::open(path, key("summaries")), pool, run);
   ASSERT_EQ(whole.size(), part.size());
   std::size_t known = 0;
