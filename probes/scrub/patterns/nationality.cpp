@@ -1,4 +1,5 @@
 #include "core/text/region_names.h"
+#include "probes/scrub/name_patterns.h"
 #include "probes/scrub/scrubber.h"
 
 namespace vitrine {
