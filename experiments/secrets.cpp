@@ -68,8 +68,8 @@ Terminal terminal_for(const std::string& purpose) {
 
 }  // namespace
 
-void declare_key_file(CLI::App& app, KeyOptions& options) {
-  app.add_option("--key-file", options.key_file, "the key that opens a protected recording (default: VITRINE_KEY_FILE, else a passphrase is asked for)");
+CLI::Option* declare_key_file(CLI::App& app, KeyOptions& options) {
+  return app.add_option("--key-file", options.key_file, "the key that opens a protected recording (default: VITRINE_KEY_FILE, else a passphrase is asked for)");
 }
 
 SharedSecret secret_of(const KeyOptions& options, const std::string& purpose) {

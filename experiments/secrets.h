@@ -9,6 +9,7 @@
 
 namespace CLI {
 class App;
+class Option;
 }
 
 namespace vitrine {
@@ -18,7 +19,7 @@ struct KeyOptions {
   std::string key_file;
 };
 /// --key-file
-void declare_key_file(CLI::App& app, KeyOptions& options);
+CLI::Option* declare_key_file(CLI::App& app, KeyOptions& options);
 
 /// The key of the file that the options or VITRINE_KEY_FILE name, else a passphrase that the terminal is asked for.
 /// @param purpose  "run.h5", in the question and in the Error where there is no terminal to ask

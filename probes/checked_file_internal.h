@@ -21,9 +21,9 @@ class CheckedFile {
   ~CheckedFile();
 
   struct Info {
-    std::string type;                ///< "f32", "f16", "bf16", "i32", "u64", "u8", "f64"
-    std::vector<std::size_t> shape;
-    std::size_t bytes = 0;           ///< of the numbers
+    std::string type;                ///< "f32", "f16", "bf16", "int8", "i32", "u64", "u8", "f64"
+    std::vector<std::size_t> shape;  ///< of numbers, whatever lies in the file
+    std::size_t bytes = 0;           ///< in the file
   };
 
   const std::string& path() const { return path_; }
@@ -44,7 +44,8 @@ class CheckedFile {
   std::int64_t whole(const std::string& object, const char* attribute, std::int64_t most) const;
   double number(const std::string& object, const char* attribute) const;
 
-  /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's.
+  /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's. Codes of 8 bits
+  /// are read as float, as the numbers that they stand for.
   struct Box {
     std::vector<std::size_t> begin, count;
   };
@@ -79,6 +80,9 @@ class CheckedFile {
   static hid_t memory_type(std::int32_t) { return H5T_NATIVE_INT32; }
   static hid_t memory_type(std::uint64_t) { return H5T_NATIVE_UINT64; }
   static hid_t memory_type(char) { return H5T_NATIVE_UINT8; }
+  /// Of codes of 8 bits; how many numbers a row has.
+  std::size_t width_of_codes(const std::string& dataset, std::size_t blocks) const;
+  void read_codes(const std::string& dataset, const Box& box, float* values) const;
   void read_box(const std::string& dataset, const Box& box, hid_t type, void* values) const;
   h5::Handle open_dataset(const std::string& name) const;
   h5::Handle open_attribute(const std::string& object, const char* name) const;

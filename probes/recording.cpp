@@ -115,8 +115,8 @@ void FileRecording::note(const AuditEvent& event) const {
 void FileRecording::read_root() {
   if (file_.text("/", "format") != recording_format) file_.fail("/", "the format " + std::string(recording_format), "another");
   const std::uint64_t version = file_.count("/", "format_version", UINT32_MAX);
-  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1, 2 or 3", std::to_string(version));
-  if ((version == protected_recording_version) != (file_.keys() != nullptr)) file_.fail("/", "a protected recording as format version 3 and only as that", "another");
+  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1 to 4", std::to_string(version));
+  if ((version == protected_recording_version) != (file_.keys() != nullptr)) file_.fail("/", "a protected recording as format version 4 and only as that", "another");
   finished_ = file_.count("/", "finished", 1) == 1;
   for (const char* name : {"model", "architecture", "precision", "kernel", "machine"}) provenance_.set(name, file_.text("/", name));
   for (const char* name : {"blocks", "width", "vocabulary", "context"}) {

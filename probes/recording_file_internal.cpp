@@ -56,7 +56,9 @@ void RecordingFile::create() {
 
 void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   try {
-    fill_all(source, provenance);
+    make_all(source, provenance);
+    h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
+    commit({});
   } catch (...) {  // nothing is in it yet
     close();
     std::error_code ignored;
@@ -65,7 +67,23 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   }
 }
 
-void RecordingFile::fill_all(const RecorderSource& source, const Json& provenance) {
+std::size_t RecordingFile::empty_bytes(const RecorderSource& source, const Json& provenance) {
+  const h5::Handle access = h5::access_properties();
+  H5Pset_fapl_core(access, 64, false);  // in memory
+  file_ = {H5Fcreate("plan", H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+  h5::require(file_, where_, "plan the file");
+  make_all(source, provenance);
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "plan the file");
+  hsize_t bytes = 0;
+  h5::require(H5Fget_filesize(file_, &bytes), where_, "plan the file");
+  for (auto& each : datasets_) each->close();
+  committed_.reset();
+  encoder_committed_.reset();
+  file_.reset();
+  return bytes;
+}
+
+void RecordingFile::make_all(const RecorderSource& source, const Json& provenance) {
   if (keys_) create_protection(file_, *keys_, readers_, where_);
   // The command line may hold the text.
   const Json told = keys_ ? Json::object().set("sealed", sealed_text(*keys_, "provenance", provenance.dump())) : provenance;
@@ -93,13 +111,12 @@ void RecordingFile::fill_all(const RecorderSource& source, const Json& provenanc
   for (const auto& dataset : datasets_) dataset->create(file_);
   for (const auto& [name, existing] : links_) make_link(name, existing);
   if (keys_) record_.digest = structure_digest(file_, *keys_, false);
-  h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
-  commit({});
 }
 
 /// The oldest one that says all there is.
 std::uint64_t RecordingFile::version() const {
   if (keys_) return protected_recording_version;
+  if (std::ranges::any_of(datasets_, [](const auto& dataset) { return dtype_info(dataset->shape().type).quantized; })) return codes_recording_version;
   const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.bias.empty() && !module.spec->relative; };
   return std::ranges::all_of(modules_, plain) ? plain_recording_version : terms_recording_version;
 }
@@ -161,10 +178,14 @@ void RecordingFile::commit(const Rows& rows) {
   if (keys_) {
     record_.rows = rows.text;
     record_.encoder_rows = rows.encoder;
-    write_commit(file_, *keys_, record_, where_);
-    ++record_.number;
+    write_record();
   }
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+}
+
+void RecordingFile::write_record() {
+  write_commit(file_, *keys_, record_, where_);
+  ++record_.number;
 }
 
 void RecordingFile::write_positions(const AttentionPlace& place, const ContentByDistance& content) {
@@ -194,6 +215,10 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
     h5::require(H5Ldelete(file_, name.c_str(), H5P_DEFAULT), where_, "replace a link");
     make_link(name, existing);
   }
+  if (keys_) {  // a dataset of codes has attributes that one of f32 has not
+    record_.digest = structure_digest(file_, *keys_, false);
+    write_record();
+  }
   reopen(dataset, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
   for (auto& each : datasets_) each->open(file_);
   open_committed();
@@ -216,7 +241,7 @@ void RecordingFile::finish(const Summaries& summaries) {
   if (keys_) {
     record_.finished = 1;
     record_.digest = structure_digest(file_, *keys_, true);
-    write_commit(file_, *keys_, record_, where_);
+    write_record();
   }
   {
     const std::uint64_t one = 1;

@@ -39,6 +39,9 @@ class RecordingFile {
   bool planned(const std::string& name) const { return names_.contains(name); }
   const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
 
+  /// Of the file without any row. Nothing is written.
+  std::size_t empty_bytes(const RecorderSource& source, const Json& provenance);
+
   // Writing.
   /// Makes the file, or replaces a recording. @throws Error where that cannot be
   void create();
@@ -63,10 +66,11 @@ class RecordingFile {
 
  private:
   std::uint64_t version() const;
-  void fill_all(const RecorderSource& source, const Json& provenance);
+  void make_all(const RecorderSource& source, const Json& provenance);
   void create_committed();
   void open_committed();
   void create_summaries();
+  void write_record();
   void write_summary(const std::string& name, std::span<const double> means);
   void make_link(const std::string& name, const std::string& existing);
   void reopen(RowDataset& dataset, unsigned flags);

@@ -11,6 +11,18 @@ namespace {
 
 constexpr std::size_t rows_apiece = 128;  // that one thread converts at a time
 
+/// False where a block of codes has a number among its own that no scale stands for: NaN, or an infinity.
+bool has_scales(std::span<const std::byte> blocks, DType type) {
+  const DTypeInfo& info = dtype_info(type);
+  if (!info.quantized) return true;
+  for (std::size_t at = info.scale_offset; at < blocks.size(); at += info.block_bytes) {
+    std::uint16_t scale;
+    std::memcpy(&scale, blocks.data() + at, sizeof scale);
+    if ((scale & 0x7c00u) == 0x7c00u) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::byte* RowBuffer::place(RawBytes& chunk, std::size_t head, std::size_t row) const {
@@ -41,7 +53,9 @@ bool RowBuffer::convert(TensorView<const float, 3> values, RawBytes& chunk, Ops&
       for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(begin + i / width, h, i % width);
       part = {packed.data(), {rows, width}};
     }
-    if (!ops.store(part, type, place(chunk, h, first + begin), dataset_.row_bytes())) fits.store(false, std::memory_order_relaxed);
+    std::byte* target = place(chunk, h, first + begin);
+    const bool stored = ops.store(part, type, target, dataset_.row_bytes());
+    if (!stored || !has_scales({target, rows * dataset_.row_bytes()}, type)) fits.store(false, std::memory_order_relaxed);
   });
   return fits.load();
 }
@@ -69,10 +83,20 @@ void RowBuffer::append_raw(std::span<const std::byte> items) {
   }
 }
 
+void RowBuffer::rewrite_chunk(std::span<const std::byte> items) {
+  VITRINE_CHECK(rows_ > 0 && dataset_.heads() == 1 && items.size() == ((rows_ - 1) % dataset_.chunk_rows() + 1) * dataset_.row_bytes());
+  std::memcpy(place(chunk_for(0), 0, 0), items.data(), items.size());
+  dirty_ = true;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
 void RowBuffer::advance(std::size_t rows) {
   rows_ += rows;
   dirty_ = true;
-  if (rows_ % dataset_.chunk_rows() != 0) return;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
+void RowBuffer::send_whole() {
   dirty_ = false;
   send(std::exchange(chunk_, nullptr));
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/model/kv_format.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/sealed_dataset_internal.h"
 
@@ -20,12 +21,18 @@ struct Extents {
   int rank = 1;
 };
 
+/// Elements of a row: numbers, or blocks of them.
+std::size_t row_elements(const RowDataset::Shape& shape) {
+  const std::size_t block = dtype_info(shape.type).block_size;
+  return (shape.width + block - 1) / block;
+}
+
 /// [rows, heads?, width?] with the given rows.
 Extents extents(const RowDataset::Shape& shape, std::size_t rows, std::size_t heads) {
   Extents result;
   result.at[0] = rows;
   if (shape.heads > 0) result.at[static_cast<std::size_t>(result.rank++)] = heads;
-  if (shape.width > 0) result.at[static_cast<std::size_t>(result.rank++)] = shape.width;
+  if (shape.width > 0) result.at[static_cast<std::size_t>(result.rank++)] = row_elements(shape);
   return result;
 }
 
@@ -36,6 +43,20 @@ std::size_t rows_of_chunk(const RowDataset::Shape& shape, std::size_t row_bytes)
   const auto padded = [&] { return (shape.expected_rows + rows - 1) / rows * rows; };
   while (shape.expected_rows > 0 && rows > shortest_chunk && padded() * 8 > shape.expected_rows * 9) rows /= 2;
   return rows;
+}
+
+/// Of the index of so many chunks: an extensible array with 4 addresses in its first block, then data blocks of 16, 32, 32, 32, 64,
+/// 64, ... (HDF5 File Format Specification, VII.C).
+std::size_t index_bytes(std::size_t chunks) {
+  constexpr std::size_t header = 72, first_block = 298, block_header = 26, address = 8, in_first_block = 4, smallest_block = 16;
+  std::size_t bytes = header + first_block, left = chunks - std::min(chunks, in_first_block);
+  for (unsigned level = 0; left > 0; ++level) {
+    const std::size_t blocks = std::size_t{1} << level / 2, entries = smallest_block << (level + 1) / 2;
+    const std::size_t used = std::min(blocks, (left + entries - 1) / entries);
+    bytes += used * (block_header + entries * address);
+    left -= std::min(left, used * entries);
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -51,7 +72,7 @@ void RowDataset::set_type(DType type) {
     const h5::Library library;
     type_name_ = h5::type_name(h5::file_type(type));
   }
-  row_bytes_ = vitrine::row_bytes(type, width());
+  row_bytes_ = vitrine::row_bytes(type, kv_head_numbers(type, width()));
   chunk_rows_ = rows_of_chunk(shape_, row_bytes_);
 }
 
@@ -69,6 +90,7 @@ void RowDataset::create(hid_t file) {
   dataset_ = {H5Dcreate2(file, shape_.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose};
   h5::require(dataset_, where_, "create a dataset");
   write_axis_labels(dataset_, axis_labels(shape_.name, static_cast<std::size_t>(now.rank)), where_);
+  if (dtype_info(shape_.type).quantized) h5::write_attribute(dataset_, "width", static_cast<std::uint64_t>(shape_.width));
   if (keys_) SealedDataset::label(dataset_, shape_.name, where_);
   stored_rows_ = 0;
 }
@@ -116,17 +138,28 @@ void RowDataset::write(std::size_t rows, std::span<const FileChunk> chunks) {
   }
 }
 
+std::size_t RowDataset::file_bytes(std::size_t rows) const {
+  if (rows == 0) return 0;
+  const std::size_t row_chunks = (rows + chunk_rows_ - 1) / chunk_rows_;
+  return row_chunks * chunk_bytes() + index_bytes(row_chunks * heads());
+}
+
 /// [rows, heads, width]
-std::vector<float> RowDataset::read_back(std::size_t rows) {
+std::vector<float> RowDataset::read_back(std::size_t rows) const {
   std::vector<float> values(rows * heads() * width());
   if (rows == 0) return values;
+  const bool blocks = dtype_info(shape_.type).quantized;
+  std::vector<std::byte> stored(blocks ? rows * heads() * row_bytes_ : 0);
+  void* target = blocks ? static_cast<void*>(stored.data()) : values.data();
+  const h5::Handle type = blocks ? h5::file_type(shape_.type) : h5::Handle(H5Tcopy(H5T_NATIVE_FLOAT), H5Tclose);
   if (keys_) {
     const Extents all = extents(shape_, rows, shape_.heads), none{};
     const auto rank = static_cast<std::size_t>(all.rank);
-    SealedDataset(dataset_, *keys_, where_).read({{none.at.data(), rank}, {all.at.data(), rank}}, H5T_NATIVE_FLOAT, values.data());
+    SealedDataset(dataset_, *keys_, where_).read({{none.at.data(), rank}, {all.at.data(), rank}}, type, target);
   } else {
-    h5::require(H5Dread(dataset_, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), where_, "read back");
+    h5::require(H5Dread(dataset_, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, target), where_, "read back");
   }
+  if (blocks) expand_block_rows(shape_.type, width(), stored, values.data());
   return values;
 }
 

@@ -34,6 +34,8 @@ class RowDataset {
   /// Of a chunk of every head, which lie one behind the other: [heads, chunk_rows] rows.
   std::size_t chunk_bytes() const { return heads() * chunk_rows_ * row_bytes_; }
 
+  /// That so many rows take in the file: whole chunks, unfiltered, and their index.
+  std::size_t file_bytes(std::size_t rows) const;
   bool has_filters() const { return !filters_.empty() || keys_ != nullptr; }  ///< work that other threads can do
 
   void create(hid_t file);
@@ -50,7 +52,7 @@ class RowDataset {
 
  private:
   void set_type(DType type);
-  std::vector<float> read_back(std::size_t rows);
+  std::vector<float> read_back(std::size_t rows) const;
   void seal(FileChunk& part, std::size_t head, std::size_t rows) const;
 
   Shape shape_;

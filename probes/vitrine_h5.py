@@ -49,6 +49,15 @@ def _blocks(rule, rows, length):
     return np.repeat(seen, size, axis=1)[:, :length]
 
 
+def _values(dataset, *where):
+    """A part of a dataset as float32; of codes of 8 bits the numbers that they stand for. The last axis is read whole."""
+    part = dataset[where]
+    if part.dtype.names is None:
+        return part.astype(np.float32)
+    numbers = part["codes"] * part["scale"].astype(np.float32)[..., None]
+    return numbers.reshape(*part.shape[:-1], -1)[..., : int(dataset.attrs["width"])]
+
+
 def _nearest(distance, first, count):
     """Places in a table whose first entry is for distance `first`; those outside take the nearest one."""
     return np.clip(distance - int(first), 0, count - 1)
@@ -62,8 +71,8 @@ class Run:
             self.file = h5py.File(path, "r", swmr=True, locking=False)
         if self.file.attrs.get("format") != "vitrine-recording":
             raise ValueError(f"{path}: expected a vitrine recording, found another HDF5 file")
-        if self.file.attrs["format_version"] not in (1, 2):
-            raise ValueError(f"{path}: expected format version 1 or 2, found {self.file.attrs['format_version']}")
+        if self.file.attrs["format_version"] not in (1, 2, 3):
+            raise ValueError(f"{path}: expected format version 1, 2 or 3, found {self.file.attrs['format_version']}")
         self.finished = bool(self.file.attrs["finished"])
         self.provenance = json.loads(self.file.attrs["provenance"])
         self.rows, self.borders = self._table("")
@@ -99,13 +108,13 @@ class Run:
     def __getitem__(self, name):
         """An activation by its hook name, all sequences, as float32."""
         where = name if name == "logits" else f"activations/{name}"
-        return self.file[where][: self.encoder_rows if self._of_encoder(name) else self.rows].astype(np.float32)
+        return _values(self.file[where], slice(self.encoder_rows if self._of_encoder(name) else self.rows))
 
     def sequence(self, name, sequence=0):
         """Rows of one sequence of an activation."""
         begin, end = self._span(sequence, self._of_encoder(name))
         where = name if name == "logits" else f"activations/{name}"
-        return self.file[where][begin:end].astype(np.float32)
+        return _values(self.file[where], slice(begin, end))
 
     def tokens(self, sequence=0):
         """List of {"id", "text", "begin", "end", "logprob"}: bytes are decoded with replacement, logprob may be None."""
@@ -135,8 +144,8 @@ class Run:
         (begin, end), (first_key, last_key) = self._spans(module, sequence)
         rows, keys = rows or (0, end - begin), keys or (0, last_key - first_key)
         shared = int(rule["heads"]) // int(rule["kv_heads"])
-        q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float64)
-        k = group["k"][first_key + keys[0] : first_key + keys[1], head // shared].astype(np.float64)
+        q = _values(group["q"], slice(begin + rows[0], begin + rows[1]), head).astype(np.float64)
+        k = _values(group["k"], slice(first_key + keys[0], first_key + keys[1]), head // shared).astype(np.float64)
         if "key_bias" in group:
             q = (q.astype(np.float32) + group["key_bias"][head]).astype(np.float64)
         if rule.get("rule_bf16", 0):
@@ -174,7 +183,7 @@ class Run:
         """What the distances, and the segments, make of the queries: (q + w) . r + (q + s) . segment."""
         if "positions" not in group:
             return 0.0
-        q = group["q"][begin + rows[0] : begin + rows[1], head].astype(np.float32)
+        q = _values(group["q"], slice(begin + rows[0], begin + rows[1]), head)
         positions = group["positions"][:, head].astype(np.float64)
         places = _nearest(np.arange(*keys)[None, :] - np.arange(*rows)[:, None], group.attrs["positions_first"], len(positions))
         products = (q + group["positions_bias"][head]).astype(np.float64) @ positions.T

@@ -4,16 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <memory>
-#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/output.h"
+#include "experiments/recording_options.h"
 #include "experiments/scrubbing.h"
-#include "experiments/secrets.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -22,32 +20,10 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::string output, attention = "factors", store = "auto", compress = "none";
-  std::vector<std::string> points{"default"}, readers;
+  RecordingOptions recording;
   std::string scrub, scrub_rules;
-  bool encrypt = false;
-  KeyOptions key;
+  bool plan = false;
 };
-
-template <typename Value>
-Value choice(const std::string& flag, const std::string& word, const std::map<std::string, Value>& known) {
-  const auto found = known.find(word);
-  if (found != known.end()) return found->second;
-  std::string expected;
-  for (const auto& [name, value] : known) expected += (expected.empty() ? "" : ", ") + name;
-  throw Error({flag, expected, quoted(word), ""}, Fault::usage);
-}
-
-/// @param hidden  an argument that must not be told
-std::string command_line(const std::optional<std::string>& hidden) {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string words;
-  for (std::string word; std::getline(file, word, '\0');) {
-    if (hidden && !hidden->empty() && word.ends_with(*hidden)) word.replace(word.size() - hidden->size(), hidden->size(), "<scrubbed>");
-    words += (words.empty() ? "" : " ") + word;
-  }
-  return words;
-}
 
 using Sequences = std::vector<std::vector<TokenId>>;
 
@@ -67,40 +43,14 @@ Sequences sequences_of(const Session& session, const Options& options, std::span
   return sequences;
 }
 
-/// Who may read a protected recording. @throws Error (usage) where flags do not go together
-std::vector<Reader> readers_of(const Options& options) {
-  if (!options.encrypt && (!options.key.key_file.empty() || !options.readers.empty())) {
-    throw Error({options.readers.empty() ? "--key-file" : "--reader", "--encrypt beside it", "none", ""}, Fault::usage);
-  }
-  std::vector<Reader> readers;
-  for (const std::string& words : options.readers) readers.push_back(reader_of(words));
-  if (options.encrypt) readers.insert(readers.begin(), {ReaderRole::everything, new_secret_of(options.key, options.output)});
-  return readers;
-}
-
-RecorderOptions recorder_options(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
-  RecorderOptions result;
-  result.path = options.output;
-  result.attention = choice<AttentionStorage>("--attention", options.attention,
-                                              {{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense},
-                                               {"none", AttentionStorage::none}});
-  result.store = choice<StoreType>("--store", options.store,
-                                   {{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
-                                    {"bf16", StoreType::bf16}});
-  result.compression = choice<Compression>("--compress", options.compress, {{"none", Compression::none}, {"gzip", Compression::gzip}});
-  result.points = select_points(session.model().spec, options.points);
-  for (const ProbePoint& point : all_points(session.model().spec)) {
-    const bool map = point.site == Site::pattern && point.stream == Stream::content;
-    if (map && result.attention == AttentionStorage::dense) result.points.push_back(point);
-  }
+RecorderOptions options_of(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
+  RecordingOptions how = options.recording;
+  if (options.text.text && !(options.scrub.empty() && options.scrub_rules.empty())) how.untold = *options.text.text;
+  RecorderOptions result = recorder_options(session, how, inputs.front().bos_rule);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     result.longest_sequence = std::max({result.longest_sequence, inputs[i].tokens.size(), sequences[i].size()});
     result.expected_rows += sequences[i].size();
   }
-  result.kv_format = session.kv_format();
-  result.provenance = session.signature();
-  result.provenance.set("command_line", command_line(options.scrub.empty() ? std::nullopt : options.text.text)).set("bos", inputs.front().bos_rule);
-  result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));
   return result;
 }
 
@@ -116,11 +66,9 @@ Json rows_of(std::span<const InputText> inputs) {
   return list;
 }
 
-Json result_of(const Recorder& recorder, const Options& options, double seconds) {
-  const Recorder::Summary summary = recorder.summary();
-  Json datasets = Json::array();
-  std::size_t bytes = 0;
-  for (const Recorder::Dataset& dataset : summary.datasets) {
+Json described(std::span<const Recorder::Dataset> datasets) {
+  Json list = Json::array();
+  for (const Recorder::Dataset& dataset : datasets) {
     Json shape = Json::array();
     shape.push(static_cast<std::uint64_t>(dataset.rows));
     for (const std::size_t extent : {dataset.heads, dataset.width}) {
@@ -128,24 +76,26 @@ Json result_of(const Recorder& recorder, const Options& options, double seconds)
     }
     Json row;
     row.set("name", dataset.name).set("type", dataset.type).set("shape", shape);
-    datasets.push(row.set("bytes", static_cast<std::uint64_t>(dataset.bytes)));
-    bytes += dataset.bytes;
+    list.push(row.set("bytes", static_cast<std::uint64_t>(dataset.bytes)));
   }
-  std::error_code ignored;
-  Json json;
-  json.set("file", options.output).set("rows", static_cast<std::uint64_t>(summary.rows));
-  json.set("bytes", static_cast<std::uint64_t>(bytes));
-  json.set("file_bytes", static_cast<std::uint64_t>(std::filesystem::file_size(options.output, ignored)));
-  json.set("commits", static_cast<std::uint64_t>(summary.commits));
-  json.set("seconds", seconds).set("seconds_recording", summary.seconds);
-  return json.set("datasets", datasets);
+  return list;
 }
 
-/// Tokens of which no text is known.
-std::vector<Token> plain_tokens(std::span<const TokenId> ids) {
-  std::vector<Token> tokens;
-  for (const TokenId id : ids) tokens.push_back({id, 0, 0});
-  return tokens;
+std::uint64_t bytes_of(std::span<const Recorder::Dataset> datasets) {
+  std::uint64_t bytes = 0;
+  for (const Recorder::Dataset& dataset : datasets) bytes += dataset.bytes;
+  return bytes;
+}
+
+Json result_of(const Recorder& recorder, const Options& options, double seconds) {
+  const Recorder::Summary summary = recorder.summary();
+  std::error_code ignored;
+  Json json;
+  json.set("file", options.recording.output).set("rows", static_cast<std::uint64_t>(summary.rows)).set("bytes", bytes_of(summary.datasets));
+  json.set("file_bytes", static_cast<std::uint64_t>(std::filesystem::file_size(options.recording.output, ignored)));
+  json.set("commits", static_cast<std::uint64_t>(summary.commits));
+  json.set("seconds", seconds).set("seconds_recording", summary.seconds);
+  return json.set("datasets", described(summary.datasets));
 }
 
 /// Every text is a sequence of the one recording, an empty one too.
@@ -185,9 +135,42 @@ void print_csv(const Json& datasets) {
   std::fputs(csv_of(rows, std::vector<std::string>{"name", "type", "shape", "bytes"}).c_str(), stdout);
 }
 
+/// What the run would write; nothing is run.
+void print_plan(const Session& session, const Options& options, const Recorder::Plan& plan) {
+  Json json;
+  json.set("plan", true).set("bytes", bytes_of(plan.datasets)).set("file_bytes", static_cast<std::uint64_t>(plan.file_bytes));
+  json.set("datasets", described(plan.datasets));
+  if (options.common.json) {
+    std::puts(json.set("signature", session.signature()).dump(2).c_str());
+    return;
+  }
+  print_csv(json["datasets"]);
+  if (options.common.csv) return;
+  std::printf("%zu datasets, %.1f MB in the file%s; nothing was run\n", plan.datasets.size(), static_cast<double>(plan.file_bytes) / 1e6,
+              options.recording.compress == "none" ? "" : " before it is compressed");
+}
+
+std::vector<Recorder::SequenceSize> sizes_of(const Session& session, std::span<const InputText> inputs, const Sequences& sequences) {
+  const auto text_bytes = [&](std::span<const TokenId> ids) {
+    std::size_t bytes = 0;
+    for (const TokenId id : ids) bytes += session.model().tokenizer ? session.model().tokenizer->piece(id).size() : 0;
+    return bytes;
+  };
+  std::vector<Recorder::SequenceSize> sizes;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Recorder::SequenceSize& size = sizes.emplace_back();
+    size.tokens = sequences[i].size();
+    size.text_bytes = text_bytes(sequences[i]);
+    if (!session.has_encoder()) continue;
+    size.source_tokens = inputs[i].tokens.size();
+    size.source_bytes = text_bytes(ids_of(inputs[i].tokens));
+  }
+  return sizes;
+}
+
 void run(const Options& options) {
   require_one_source(options.text);
-  std::vector<Reader> readers = readers_of(options);
+  if (options.recording.output.empty() && !options.plan) throw Error({"-o", "a file for the recording", "none", "or --plan, which writes nothing"}, Fault::usage);
   Session session(options.common);
   std::vector<InputText> inputs = session.read_all(options.text);
   const Scrubbing scrubbing = scrub(options.scrub, options.scrub_rules, session, options.text, inputs);
@@ -195,16 +178,18 @@ void run(const Options& options) {
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const Sequences sequences = sequences_of(session, options, inputs);
-  RecorderOptions how = recorder_options(session, options, inputs, sequences);
-  how.readers = std::move(readers);
-  how.scrub_labels = scrubbing.labels;
-  if (scrubbing.on()) how.provenance.set("scrub", scrubbing.to_json());
-  const auto recorder = Recorder::create({session.model(), session.kernel(), session.ops()}, std::move(how));
+  const RecorderSource source{session.model(), session.kernel(), session.ops()};
+  RecorderOptions settings = options_of(session, options, inputs, sequences);
+  settings.scrub_labels = scrubbing.labels;
+  if (options.plan) return print_plan(session, options, Recorder::plan(source, std::move(settings), sizes_of(session, inputs, sequences)));
+  settings.readers = readers_of(options.recording);
+  if (scrubbing.on()) settings.provenance.set("scrub", scrubbing.to_json());
+  const auto recorder = Recorder::create(source, std::move(settings));
   const auto start = std::chrono::steady_clock::now();
   try {
     record(session, *recorder, scrubbing, inputs, sequences);
   } catch (const Cancelled&) {
-    std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.output.c_str());
+    std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.recording.output.c_str());
     throw;
   }
   recorder->finish();
@@ -217,7 +202,7 @@ void run(const Options& options) {
     std::puts(json.dump(2).c_str());
     return;
   }
-  std::printf("%s: %zu text%s, %s tokens, %zu datasets, %.1f MB in %.2f s, of which %.2f s recording\n", options.output.c_str(), inputs.size(),
+  std::printf("%s: %zu text%s, %s tokens, %zu datasets, %.1f MB in %.2f s, of which %.2f s recording\n", options.recording.output.c_str(), inputs.size(),
               inputs.size() == 1 ? "" : "s", json["rows"].dump().c_str(), json["datasets"].items().size(), json["file_bytes"].number() / 1e6,
               seconds, json["seconds_recording"].number());
 }
@@ -228,15 +213,10 @@ std::function<void()> declare(CLI::App& app) {
   declare_texts(app, options->text);
   declare_pair(app, options->text);
   declare_decoder_ids(app, options->text);
-  app.add_option("-o,--output", options->output, "the recording (HDF5)")->required();
-  app.add_option("--points", options->points, "hook names (with *), short names, default, all")->delimiter(',')->allow_extra_args(false);
-  app.add_option("--attention", options->attention, "factors (default: any tile is rebuilt from them), dense (whole maps beside them) or none");
-  app.add_option("--store", options->store, "auto (each point in the type that computed it), f32, f16, bf16");
-  app.add_option("--compress", options->compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)");
+  app.add_option("-o,--output", options->recording.output, "the recording (HDF5)");
+  declare_recording(app, options->recording);
+  app.add_flag("--plan", options->plan, "print what would be stored and how large the file would be; run nothing");
   declare_scrub(app, options->scrub, options->scrub_rules);
-  app.add_flag("--encrypt", options->encrypt, "protect the recording: only who has a key, or the passphrase that is asked for, reads it");
-  declare_key_file(app, options->key);
-  app.add_option("--reader", options->readers, "of a protected recording, one more: ROLE=KEYFILE, ROLE is summaries, text or everything")->allow_extra_args(false);
   return [options] { run(*options); };
 }
 

@@ -23,15 +23,6 @@ std::vector<float> random_numbers(std::size_t count, unsigned seed) {
   return numbers;
 }
 
-RecorderOptions options_for(const TinyModel& tiny, const std::filesystem::path& path) {
-  RecorderOptions options;
-  options.path = path;
-  const std::vector<std::string> points{"all"};
-  options.points = select_points(tiny.model.spec, points);
-  options.kv_format = DType::f32;
-  return options;
-}
-
 /// A llama whose first block has slopes, and whose other blocks have numbers by buckets of the distance.
 void add_biases(TinyModel& tiny) {
   for (std::size_t block = 0; block < tiny.model.spec.blocks.size(); ++block) {
