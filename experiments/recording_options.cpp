@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <fstream>
-#include <iterator>
 #include <map>
 
 #include "core/base/error.h"
@@ -46,11 +45,14 @@ void refuse_written_maps(const Session& session, AttentionStorage attention) {
   }
 }
 
-std::string command_line() {
+/// @param untold  an argument to leave out; empty: none
+std::string command_line(const std::string& untold) {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  while (!words.empty() && words.back() == '\0') words.pop_back();
-  for (char& c : words) c = c == '\0' ? ' ' : c;
+  std::string words;
+  for (std::string word; std::getline(file, word, '\0');) {
+    if (!untold.empty() && word.ends_with(untold)) word.replace(word.size() - untold.size(), untold.size(), "<scrubbed>");
+    words += (words.empty() ? "" : " ") + word;
+  }
   return words;
 }
 
@@ -62,7 +64,10 @@ std::vector<CLI::Option*> declare_recording(CLI::App& app, RecordingOptions& opt
           app.add_option("--store", options.store, "auto (each point in the type that computed it), f32, f16, bf16 or int8, for all and for points: auto,resid_pre=int8,z=bf16")
               ->delimiter(',')
               ->allow_extra_args(false),
-          app.add_option("--compress", options.compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)")};
+          app.add_option("--compress", options.compress, "none (default: quicker) or gzip (smaller; any HDF5 library reads it)"),
+          app.add_flag("--encrypt", options.encrypt, "protect the recording: only who has a key, or the passphrase that is asked for, reads it"),
+          declare_key_file(app, options.key),
+          app.add_option("--reader", options.readers, "of a protected recording, one more: ROLE=KEYFILE, ROLE is summaries, text or everything")->allow_extra_args(false)};
 }
 
 RecorderOptions recorder_options(const Session& session, const RecordingOptions& options, const std::string& bos_rule) {
@@ -81,12 +86,21 @@ RecorderOptions recorder_options(const Session& session, const RecordingOptions&
   }
   result.kv_format = session.kv_format();
   result.provenance = session.signature();
-  result.provenance.set("command_line", command_line()).set("bos", bos_rule);
+  result.provenance.set("command_line", command_line(options.untold)).set("bos", bos_rule);
   result.provenance.set("model_sha256", checkpoint_sha256(*session.model().checkpoint));
   return result;
 }
 
-/// Tokens of which no text is known.
+std::vector<Reader> readers_of(const RecordingOptions& options) {
+  if (!options.encrypt && (!options.key.key_file.empty() || !options.readers.empty())) {
+    throw Error({options.readers.empty() ? "--key-file" : "--reader", "--encrypt beside it", "none", ""}, Fault::usage);
+  }
+  std::vector<Reader> readers;
+  if (options.encrypt) readers.push_back({ReaderRole::everything, new_secret_of(options.key, options.output)});
+  for (const std::string& words : options.readers) readers.push_back(reader_of(words));
+  return readers;
+}
+
 std::vector<Token> plain_tokens(std::span<const TokenId> ids) {
   std::vector<Token> tokens;
   for (const TokenId id : ids) tokens.push_back({id, 0, 0});

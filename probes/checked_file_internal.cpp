@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -35,6 +36,20 @@ CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
 CheckedFile::~CheckedFile() {
   const h5::Library library;
   file_.reset();
+}
+
+bool CheckedFile::is_protected() const {
+  const h5::Library library;
+  return vitrine::is_protected(file_);
+}
+
+void CheckedFile::unlock(const ReaderSecret& secret) {
+  const h5::Library library;
+  keys_ = vitrine::unlock(file_, secret, path_);
+  commit_ = read_commit(file_, *keys_, path_);
+  const bool closed = count("/", "finished", 1) == 1;
+  if (closed && commit_.finished != 1) fail("/", "the attribute finished that its writer left", "another");
+  if (structure_digest(file_, *keys_, commit_.finished == 1) != commit_.digest) fail("/", "names, links and attributes as they were recorded", "others");
 }
 
 void CheckedFile::fail(const std::string& object, std::string expected, std::string found) const {
@@ -224,6 +239,13 @@ void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, 
   const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose), stored(H5Dget_type(dataset), H5Tclose);
   if (H5Tget_class(stored) == H5T_COMPOUND && H5Tequal(type, H5T_NATIVE_FLOAT) > 0) return read_codes(name, box, static_cast<float*>(values));
   const std::vector<hsize_t> begin(box.begin.begin(), box.begin.end()), count(box.count.begin(), box.count.end());
+  if (SealedDataset::is_marked(dataset)) {
+    if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size())) fail(name, "readable numbers", "another shape");
+    if (!keys_) fail(name, "a recording that is protected as a whole", "one dataset that is");
+    SealedDataset(dataset, *keys_, path_ + ", " + name).read({begin, count}, type, values);
+    read_.insert(name);
+    return;
+  }
   const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
   if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size()) ||
       H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr) < 0 ||

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "probes/hdf5_internal.h"
+#include "probes/protected_file_internal.h"
 
 namespace vitrine {
 
@@ -57,6 +58,20 @@ class CheckedFile {
     return values;
   }
 
+  bool is_protected() const;
+  /// Opens a protected file, as far as the secret goes. @throws Error where it is none of a reader's, or where names, links
+  /// or attributes are not those that were recorded
+  void unlock(const ReaderSecret& secret);
+  /// Of a protected file that was unlocked; else null.
+  const FileKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
+  FileKeys take_keys() { return std::move(*keys_); }
+  /// False where a role is missing that reading the dataset asks for.
+  bool may_read(std::string_view dataset) const { return !keys_ || keys_->opens(class_of(dataset)); }
+  /// What of a protected file is complete.
+  const CommitRecord& commit_record() const { return commit_; }
+  /// Protected datasets that were read so far.
+  const std::set<std::string>& read_so_far() const { return read_; }
+
   [[noreturn]] void fail(const std::string& object, std::string expected, std::string found) const;
 
  private:
@@ -74,6 +89,9 @@ class CheckedFile {
 
   std::string path_;
   h5::Handle file_;
+  std::optional<FileKeys> keys_;
+  CommitRecord commit_;
+  mutable std::set<std::string> read_;
 };
 
 }  // namespace vitrine

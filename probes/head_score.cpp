@@ -46,6 +46,27 @@ void accumulate_head(const Recording::Head& head, const Text& text, bool within_
   }
 }
 
+/// What a reader of summaries alone can know.
+std::vector<HeadRow> table_of_summaries(const Recording& recording) {
+  const auto scores = all_head_scores();
+  std::vector<std::vector<double>> means;  // [score][module * heads]
+  for (const HeadScore* score : scores) means.push_back(score->row_statistic.empty() ? std::vector<double>() : recording.summary(score->row_statistic));
+  std::vector<HeadRow> table;
+  const auto modules = recording.modules();
+  for (std::size_t m = 0; m < modules.size(); ++m) {
+    for (std::size_t h = 0; h < modules[m].heads; ++h) {
+      HeadRow row{modules[m].name, modules[m].block, h, {}};
+      for (std::size_t s = 0; s < scores.size(); ++s) {
+        const bool defined = !means[s].empty() && (modules[m].queries == modules[m].keys || !scores[s]->within_text);
+        const double mean = defined ? means[s][m * (means[s].size() / modules.size()) + h] : std::numeric_limits<double>::quiet_NaN();
+        row.scores.push_back(std::isfinite(mean) ? std::optional(mean) : std::nullopt);
+      }
+      table.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
 }  // namespace
 
 void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum) {
@@ -58,6 +79,7 @@ void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScor
 }
 
 std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run) {
+  if (!recording.may_read(DataClass::values) && recording.finished()) return table_of_summaries(recording);
   const auto scores = all_head_scores();
   std::vector<HeadRow> table;
   std::size_t done = 0;

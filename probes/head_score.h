@@ -39,6 +39,7 @@ struct HeadScore {
   using Sum = HeadScoreSum;
   void (*accumulate)(const PatternBand& band, Sum& sum);
   bool within_text = true;  ///< undefined where the keys are another text's, in cross attention
+  std::string_view row_statistic{};  ///< of the recorder, whose mean is the same; empty: none
 };
 
 std::span<const HeadScore* const> all_head_scores();

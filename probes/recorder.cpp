@@ -74,6 +74,7 @@ class FileRecorder : public Recorder {
   void see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) override;
   void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
   void extend_sequence(std::span<const Token> tokens) override;
+  void mark_scrubbed(std::span<const std::int32_t> marks) override;
   void end_sequence() override;
   void finish() override;
   Summary summary() const override;
@@ -85,7 +86,7 @@ class FileRecorder : public Recorder {
   };
   /// Where the tokens of one side are described: of the text, or of the encoder's.
   struct TokenTable {
-    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr;
+    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr, *scrubbed = nullptr;
     std::vector<std::size_t> starts{0};  // first row of each sequence, and one past the last
     std::vector<RowBuffer*> buffers;     // those with one row a token, which decide what is complete
     std::size_t text_bytes = 0;
@@ -146,7 +147,8 @@ class FileRecorder : public Recorder {
 
 FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options)
     : source_(source), options_(std::move(options)), file_(options_.path, filters_of(options_.compression)),
-      writer_(options_.compression == Compression::none ? 0 : source.ops.pool().threads()) {
+      writer_(options_.compression == Compression::none && options_.readers.empty() ? 0 : source.ops.pool().threads()) {
+  if (!options_.readers.empty()) file_.protect(std::move(options_.readers));
   plan_tokens(text_, "");
   if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();
@@ -215,6 +217,10 @@ void FileRecorder::plan_tokens(TokenTable& table, std::string_view prefix) {
   table.offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.buffers = {table.id, table.begin, table.end};
+  const bool is_text = side.empty() == source_.model.spec.encoder.empty();  // what a user wrote
+  if (!is_text || options_.scrub_labels.empty()) return;
+  table.scrubbed = &add_rows(side + "/tokens/scrubbed", DType::i32);
+  table.buffers.push_back(table.scrubbed);
 }
 
 void FileRecorder::plan_logits() {
@@ -452,6 +458,12 @@ void FileRecorder::extend_sequence(std::span<const Token> tokens) {
   const std::size_t chunk = text_.offset->dataset().chunk_rows();
   const std::vector<std::uint64_t> borders(text_.starts.begin() + static_cast<std::ptrdiff_t>((text_.starts.size() - 1) / chunk * chunk), text_.starts.end());
   text_.offset->rewrite_chunk(bytes_of<std::uint64_t>(borders));
+}
+
+void FileRecorder::mark_scrubbed(std::span<const std::int32_t> marks) {
+  RowBuffer* buffer = (encoder_.offset ? encoder_ : text_).scrubbed;
+  VITRINE_CHECK(buffer != nullptr);
+  buffer->append_raw(bytes_of<std::int32_t>(marks));
 }
 
 void FileRecorder::end_sequence() {

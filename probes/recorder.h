@@ -10,6 +10,7 @@
 #include "core/base/json.h"
 #include "core/model/forward.h"
 #include "core/model/observer.h"
+#include "probes/protection/file_keys.h"
 
 namespace vitrine {
 
@@ -29,6 +30,8 @@ struct RecorderOptions {
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
   std::size_t longest_sequence = 0;  ///< in tokens, of the encoder's texts too; needed for [pos, pos] points, whose last axis it is
   std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small
+  std::vector<std::string> scrub_labels;  ///< of what was replaced in the texts; none: they were not scrubbed
+  std::vector<Reader> readers;     ///< of a protected recording; none: it is not protected
   Json provenance;                 ///< seed, command line, program version, ...: the attribute `provenance`
 };
 
@@ -71,6 +74,9 @@ class Recorder : public Observer {
   /// sequences announced before it, in the order of sequence and position.
   /// @param source  of an encoder-decoder: the encoder's text, whose rows arrive with the same number
   virtual void begin_sequence(std::span<const Token> tokens, std::span<const Token> source = {}) = 0;
+  /// Says of each token of the text that was announced last (of an encoder-decoder: the encoder's) what it stands for:
+  /// 0, or 1 + the place of a label in RecorderOptions::scrub_labels. Only where there are labels, and then for every text.
+  virtual void mark_scrubbed(std::span<const std::int32_t> marks) = 0;
   /// More tokens of the sequence that was announced last, before their forward pass: a text that is being made.
   virtual void extend_sequence(std::span<const Token> tokens) = 0;
   /// Every row of the sequences announced so far was seen; commits when due.

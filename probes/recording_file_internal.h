@@ -3,11 +3,13 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "probes/protected_file_internal.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/row_dataset_internal.h"
 
@@ -19,6 +21,9 @@ class RecordingFile {
  public:
   /// @param filters  that every chunk of rows passes
   RecordingFile(std::filesystem::path path, ChunkFilters filters) : path_(std::move(path)), where_(path_.string()), filters_(std::move(filters)) {}
+
+  /// Before anything is planned: the file will be protected, for these readers.
+  void protect(std::vector<Reader> readers);
 
   // Planning.
   RowDataset& plan(RowDataset::Shape shape);
@@ -57,6 +62,7 @@ class RecordingFile {
   void finish(const Summaries& summaries);
   void close();
   bool is_open() const { return file_.valid(); }
+  const FileKeys* keys() const { return keys_ ? &*keys_ : nullptr; }  ///< of a protected file
 
  private:
   std::uint64_t version() const;
@@ -64,6 +70,8 @@ class RecordingFile {
   void create_committed();
   void open_committed();
   void create_summaries();
+  void write_record();
+  void write_summary(const std::string& name, std::span<const double> means);
   void make_link(const std::string& name, const std::string& existing);
   void reopen(RowDataset& dataset, unsigned flags);
   void lengthen() const;
@@ -76,6 +84,9 @@ class RecordingFile {
   std::vector<Module> modules_;
   std::set<std::string> names_;
   bool has_encoder_ = false;
+  std::optional<FileKeys> keys_;
+  std::vector<Reader> readers_;
+  CommitRecord record_;  // the next one of a protected file
   h5::Handle file_, committed_, encoder_committed_;  // the last of an encoder-decoder alone
 };
 

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/model/kv_format.h"
 #include "probes/recording_layout_internal.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -60,13 +61,17 @@ std::size_t index_bytes(std::size_t chunks) {
 
 }  // namespace
 
-RowDataset::RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters)
-    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), filters_(filters) {
+RowDataset::RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters, const FileKeys* keys)
+    : shape_(std::move(shape)), where_(std::string(where) + ", " + shape_.name), filters_(filters), keys_(keys) {
   set_type(shape_.type);
 }
 
 void RowDataset::set_type(DType type) {
   shape_.type = type;
+  {
+    const h5::Library library;
+    type_name_ = h5::type_name(h5::file_type(type));
+  }
   row_bytes_ = vitrine::row_bytes(type, kv_head_numbers(type, width()));
   chunk_rows_ = rows_of_chunk(shape_, row_bytes_);
 }
@@ -80,11 +85,13 @@ void RowDataset::create(hid_t file) {
   H5Pset_chunk(properties, chunk.rank, chunk.at.data());
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
   for (const auto& filter : filters_) filter->declare(properties);
+  if (keys_) SealedDataset::mark(properties);
   H5Pset_chunk_cache(access, 0, 0, 1.0);  // chunks are written whole, past the cache
   dataset_ = {H5Dcreate2(file, shape_.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose};
   h5::require(dataset_, where_, "create a dataset");
   write_axis_labels(dataset_, axis_labels(shape_.name, static_cast<std::size_t>(now.rank)), where_);
   if (dtype_info(shape_.type).quantized) h5::write_attribute(dataset_, "width", static_cast<std::uint64_t>(shape_.width));
+  if (keys_) SealedDataset::label(dataset_, shape_.name, where_);
   stored_rows_ = 0;
 }
 
@@ -99,9 +106,21 @@ std::vector<FileChunk> RowDataset::filter(std::size_t rows, std::span<const std:
   const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_, bytes = chunk.size() / heads();
   std::vector<FileChunk> result;
   for (std::size_t h = 0; h < heads(); ++h) {
-    result.push_back(pass_filters(filters_, {shape_.name, first, h, dtype_info(shape_.type).block_bytes}, chunk.subspan(h * bytes, bytes)));
+    FileChunk& part = result.emplace_back(pass_filters(filters_, {shape_.name, first, h, dtype_info(shape_.type).block_bytes}, chunk.subspan(h * bytes, bytes)));
+    if (keys_) seal(part, h, rows);
   }
   return result;
+}
+
+void RowDataset::seal(FileChunk& part, std::size_t head, std::size_t rows) const {
+  const std::size_t first = (rows - 1) / chunk_rows_ * chunk_rows_;
+  const Extents extent = extents(shape_, chunk_rows_, 1), all = extents(shape_, rows, shape_.heads);
+  const auto rank = static_cast<std::size_t>(all.rank);
+  std::array<hsize_t, 3> offset{first, 0, 0};
+  if (shape_.heads > 0) offset[1] = head;
+  part.filtered = seal_chunk(*keys_, {.dataset = shape_.name, .type = type_name_, .chunk = {extent.at.data(), rank}, .width = {all.at.data() + 1, rank - 1},
+                                      .offset = {offset.data(), rank}, .rows = rows - first, .skipped = part.skipped}, part.bytes);
+  part.bytes = part.filtered;
 }
 
 void RowDataset::write(std::size_t rows, std::span<const FileChunk> chunks) {
@@ -133,7 +152,13 @@ std::vector<float> RowDataset::read_back(std::size_t rows) const {
   std::vector<std::byte> stored(blocks ? rows * heads() * row_bytes_ : 0);
   void* target = blocks ? static_cast<void*>(stored.data()) : values.data();
   const h5::Handle type = blocks ? h5::file_type(shape_.type) : h5::Handle(H5Tcopy(H5T_NATIVE_FLOAT), H5Tclose);
-  h5::require(H5Dread(dataset_, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, target), where_, "read back");
+  if (keys_) {
+    const Extents all = extents(shape_, rows, shape_.heads), none{};
+    const auto rank = static_cast<std::size_t>(all.rank);
+    SealedDataset(dataset_, *keys_, where_).read({{none.at.data(), rank}, {all.at.data(), rank}}, type, target);
+  } else {
+    h5::require(H5Dread(dataset_, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, target), where_, "read back");
+  }
   if (blocks) expand_block_rows(shape_.type, width(), stored, values.data());
   return values;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "probes/chunk_filter_internal.h"
+#include "probes/protection/file_keys.h"
 
 namespace vitrine {
 
@@ -22,7 +23,8 @@ class RowDataset {
   };
 
   /// @param filters  that its chunks pass; must outlive it
-  RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters);
+  /// @param keys  of a protected recording, which must outlive it, too; else null
+  RowDataset(Shape shape, std::string_view where, const ChunkFilters& filters, const FileKeys* keys = nullptr);
 
   const Shape& shape() const { return shape_; }
   std::size_t heads() const { return shape_.heads > 0 ? shape_.heads : 1; }
@@ -34,7 +36,7 @@ class RowDataset {
 
   /// That so many rows take in the file: whole chunks, unfiltered, and their index.
   std::size_t file_bytes(std::size_t rows) const;
-  bool has_filters() const { return !filters_.empty(); }
+  bool has_filters() const { return !filters_.empty() || keys_ != nullptr; }  ///< work that other threads can do
 
   void create(hid_t file);
   void open(hid_t file);
@@ -51,10 +53,13 @@ class RowDataset {
  private:
   void set_type(DType type);
   std::vector<float> read_back(std::size_t rows) const;
+  void seal(FileChunk& part, std::size_t head, std::size_t rows) const;
 
   Shape shape_;
   std::string where_;
   const ChunkFilters& filters_;
+  const FileKeys* keys_;
+  std::string_view type_name_;
   std::size_t row_bytes_ = 4;
   std::size_t chunk_rows_ = 512;
   std::size_t stored_rows_ = 0;  // extent of the file's dataset

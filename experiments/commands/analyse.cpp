@@ -8,6 +8,7 @@
 #include "experiments/grid_svg.h"
 #include "experiments/output.h"
 #include "experiments/report_text.h"
+#include "experiments/secrets.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -16,6 +17,7 @@ namespace {
 struct Options {
   const Analysis* analysis = nullptr;
   CommonOptions common;
+  KeyOptions key;
   TextOptions text;
   std::vector<std::string> recordings, settings;
   std::string svg;
@@ -94,7 +96,7 @@ void run_recordings(const Options& options, const AnalysisOptions& settings) {
   std::vector<const Recording*> recordings;
   Json files = Json::array();
   for (const std::string& path : options.recordings) {
-    recordings.push_back(owned.emplace_back(Recording::open(path)).get());
+    recordings.push_back(owned.emplace_back(open_recording(path, options.key)).get());
     if (recordings.back()->sequences() == 0) throw Error({path, "recorded tokens", "none", "record anew"});
     files.push(Json::object().set("file", path).set("provenance", recordings.back()->provenance()));
   }
@@ -121,6 +123,7 @@ std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
     app.add_option("RUN", options->recordings, count == 1 ? "a recording, made by `vitrine record`" : "two recordings of the same texts")->required()->expected(count);
     options->common.prints_rows = true;
     declare_without_model(app, options->common);
+    declare_key_file(app, options->key);
   } else {
     declare_common_with_rows(app, options->common);
     if (analysis.of == AnalysisOf::model_and_texts) {

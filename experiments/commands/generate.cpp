@@ -124,6 +124,7 @@ class Recorded {
   Recorded(Session& session, const Options& options, const Prompt& prompt) : model_(session.model()), text_bytes_(prompt.tokens.back().end) {
     if (options.recording.output.empty()) return;
     RecorderOptions settings = recorder_options(session, options.recording, prompt.bos_rule);
+    settings.readers = readers_of(options.recording);
     settings.expected_rows = rows_ = prompt.tokens.size();
     settings.expected_rows += options.max_tokens;
     settings.longest_sequence = std::max(settings.expected_rows, prompt.source.size());

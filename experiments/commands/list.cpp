@@ -17,9 +17,12 @@
 #include "probes/head_score.h"
 #include "probes/intervention.h"
 #include "probes/metrics/metric.h"
+#include "probes/scrub/scrubber.h"
 
 namespace vitrine {
 namespace {
+
+constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, interventions, metrics, studies, scrubbers, panels, commands";
 
 /// The viewer is a program of its own, with its own table.
 [[noreturn]] void list_panels() {
@@ -84,14 +87,15 @@ void run(const std::string& kind) {
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
+  if (kind == "scrubbers") return print(all_scrubbers());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, interventions, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", kinds, quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, interventions, metrics, studies, panels, commands")->required();
+  app.add_option("KIND", *kind, kinds)->required();
   return [kind] { run(*kind); };
 }
 

@@ -11,6 +11,7 @@
 #include "experiments/command.h"
 #include "experiments/output.h"
 #include "experiments/recording_options.h"
+#include "experiments/scrubbing.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -20,6 +21,7 @@ struct Options {
   CommonOptions common;
   TextOptions text;
   RecordingOptions recording;
+  std::string scrub, scrub_rules;
   bool plan = false;
 };
 
@@ -42,7 +44,9 @@ Sequences sequences_of(const Session& session, const Options& options, std::span
 }
 
 RecorderOptions options_of(const Session& session, const Options& options, std::span<const InputText> inputs, const Sequences& sequences) {
-  RecorderOptions result = recorder_options(session, options.recording, inputs.front().bos_rule);
+  RecordingOptions how = options.recording;
+  if (options.text.text && !(options.scrub.empty() && options.scrub_rules.empty())) how.untold = *options.text.text;
+  RecorderOptions result = recorder_options(session, how, inputs.front().bos_rule);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     result.longest_sequence = std::max({result.longest_sequence, inputs[i].tokens.size(), sequences[i].size()});
     result.expected_rows += sequences[i].size();
@@ -95,7 +99,7 @@ Json result_of(const Recorder& recorder, const Options& options, double seconds)
 }
 
 /// Every text is a sequence of the one recording, an empty one too.
-void record(Session& session, Recorder& recorder, std::span<const InputText> inputs, const Sequences& sequences) {
+void record(Session& session, Recorder& recorder, const Scrubbing& scrubbing, std::span<const InputText> inputs, const Sequences& sequences) {
   Observer* observers[] = {&recorder};
   const TapPlan taps(session.model().spec, observers);
   const bool beside = session.has_encoder();
@@ -110,6 +114,7 @@ void record(Session& session, Recorder& recorder, std::span<const InputText> inp
     const std::size_t count = end - begin;
     for (std::size_t s = begin; s < end; ++s) {
       beside ? recorder.begin_sequence(plain_tokens(sequences[s]), inputs[s].tokens) : recorder.begin_sequence(inputs[s].tokens);
+      if (scrubbing.on()) recorder.mark_scrubbed(scrubbing.marks[s]);
     }
     const auto first = static_cast<std::uint32_t>(begin);
     if (beside) session.encode_batch(std::span(texts).subspan(begin, count), taps, {}, first);
@@ -167,18 +172,22 @@ void run(const Options& options) {
   require_one_source(options.text);
   if (options.recording.output.empty() && !options.plan) throw Error({"-o", "a file for the recording", "none", "or --plan, which writes nothing"}, Fault::usage);
   Session session(options.common);
-  const std::vector<InputText> inputs = session.read_all(options.text);
+  std::vector<InputText> inputs = session.read_all(options.text);
+  const Scrubbing scrubbing = scrub(options.scrub, options.scrub_rules, session, options.text, inputs);
   require_context(session.model(), inputs);
   const auto has_tokens = [](const InputText& input) { return !input.tokens.empty(); };
   if (std::none_of(inputs.begin(), inputs.end(), has_tokens)) throw Error({"input", "at least one token", "none", ""}, Fault::usage);
   const Sequences sequences = sequences_of(session, options, inputs);
   const RecorderSource source{session.model(), session.kernel(), session.ops()};
   RecorderOptions settings = options_of(session, options, inputs, sequences);
+  settings.scrub_labels = scrubbing.labels;
   if (options.plan) return print_plan(session, options, Recorder::plan(source, std::move(settings), sizes_of(session, inputs, sequences)));
+  settings.readers = readers_of(options.recording);
+  if (scrubbing.on()) settings.provenance.set("scrub", scrubbing.to_json());
   const auto recorder = Recorder::create(source, std::move(settings));
   const auto start = std::chrono::steady_clock::now();
   try {
-    record(session, *recorder, inputs, sequences);
+    record(session, *recorder, scrubbing, inputs, sequences);
   } catch (const Cancelled&) {
     std::fprintf(stderr, "vitrine: %s is unfinished; it holds the rows that were committed\n", options.recording.output.c_str());
     throw;
@@ -187,6 +196,7 @@ void run(const Options& options) {
   const double seconds = seconds_since(start);
   Json json = result_of(*recorder, options, seconds);
   if (options.common.csv) return print_csv(json["datasets"]);
+  if (scrubbing.on()) json.set("scrub", scrubbing.to_json());
   if (options.text.many()) json.set("sequences", rows_of(inputs));
   if (options.common.json) {
     std::puts(json.dump(2).c_str());
@@ -207,6 +217,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("-o,--output", options->recording.output, "the recording (HDF5)");
   declare_recording(app, options->recording);
   app.add_flag("--plan", options->plan, "print what would be stored and how large the file would be; run nothing");
+  declare_scrub(app, options->scrub, options->scrub_rules);
   return [options] { run(*options); };
 }
 

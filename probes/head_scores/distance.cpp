@@ -19,7 +19,7 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
 
 const HeadScore& head_score_distance() {
   static const HeadScore score{"distance", "mean attention distance",
-                               "Vig & Belinkov 2019, arXiv:1906.04284", "tokens", accumulate};
+                               "Vig & Belinkov 2019, arXiv:1906.04284", "tokens", accumulate, true, "distance"};
   return score;
 }
 

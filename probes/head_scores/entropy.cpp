@@ -24,7 +24,7 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
 
 const HeadScore& head_score_entropy() {
   static const HeadScore score{"entropy", "mean entropy of the rows",
-                               "Shannon 1948; per head in Clark et al. 2019, arXiv:1906.04341", "nats", accumulate, false};
+                               "Shannon 1948; per head in Clark et al. 2019, arXiv:1906.04341", "nats", accumulate, false, "entropy"};
   return score;
 }
 
