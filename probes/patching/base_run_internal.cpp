@@ -18,15 +18,23 @@ std::vector<ProbePoint> in_every_block(const ModelSpec& stack, const SweepPoint&
   return points;
 }
 
-/// Logits of one row of each sequence -> differences.
-ForwardSinks differences_of(const PatchQuestion& question, std::vector<double>& differences) {
+Outcome difference_of(const PatchQuestion& question) {
+  const auto answer = static_cast<std::size_t>(question.answer), wrong = static_cast<std::size_t>(question.wrong);
+  return {question.position, question.position, [answer, wrong](std::size_t, std::span<const float> logits) {
+            return static_cast<double>(logits[answer]) - static_cast<double>(logits[wrong]);
+          }};
+}
+
+ForwardSinks sinks_of(const Outcome& outcome, std::vector<double>& numbers) {
   ForwardSinks sinks;
   sinks.logit_rows = LogitRows::wanted;
-  sinks.wants_logits = [&question](const RowRef& row) { return row.position == question.position; };
-  sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+  sinks.wants_logits = [&outcome](const RowRef& row) { return row.position >= outcome.first && row.position <= outcome.last; };
+  sinks.logits = [&outcome, &numbers, begun = std::vector<bool>(numbers.size())](std::span<const RowRef> rows, TensorView<float, 2> logits) mutable {
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      differences.at(rows[r].sequence) = static_cast<double>(logits(r, static_cast<std::size_t>(question.answer))) -
-                                         static_cast<double>(logits(r, static_cast<std::size_t>(question.wrong)));
+      const std::uint32_t sequence = rows[r].sequence;
+      if (!begun[sequence]) numbers[sequence] = 0.0;
+      begun[sequence] = true;
+      numbers[sequence] += outcome.value(rows[r].position, {&logits(r, 0), logits.extent(1)});
     }
   };
   return sinks;
@@ -44,45 +52,45 @@ void check_question(const ModelSpec& spec, const PatchQuestion& question) {
   }
 }
 
-BaseRun::BaseRun(const ModelRunner& runner, const PatchQuestion& question, const SweepPoint& point, Observer* also)
-    : runner_(runner), question_(question), point_(point), stack_(*stack_of(runner.model.spec, {.stack = point.stack})),
+BaseRun::BaseRun(const ModelRunner& runner, const ModelText& text, Outcome outcome, const SweepPoint& point, Observer* also)
+    : runner_(runner), text_(text), outcome_(std::move(outcome)), point_(point), stack_(*stack_of(runner.model.spec, {.stack = point.stack})),
       stream_(in_every_block(stack_, point, Site::resid_pre)), cache_(runner.model.spec, runner.kv_format), memory_(runner.model.spec, runner.kv_format, AttentionRole::cross) {
   std::vector<Observer*> observers{&stream_};
   if (also) observers.push_back(also);
   const TapPlan taps(runner.model.spec, observers);
-  std::vector<double> difference(1, 0.0);
+  std::vector<double> number(1, 0.0);
   const ModelSpec& spec = runner.model.spec;
   if (has_source()) {
-    const Segment source{.ids = question.text.source, .memory = &memory_};
+    const Segment source{.ids = text.source, .memory = &memory_};
     encode(runner.context(taps), {&source, 1}, {});
   }
   Segment segment = whole(0, spec.causal() ? &cache_ : nullptr, &memory_);
-  forward(runner.context(taps), {&segment, 1}, differences_of(question, difference));
-  difference_ = difference.front();
+  forward(runner.context(taps), {&segment, 1}, sinks_of(outcome_, number));
+  number_ = number.front();
 }
 
 std::vector<double> BaseRun::run(std::span<const Cell> cells, std::size_t first_changed, const MakeObserver& make) {
-  std::vector<double> differences(cells.size(), difference_);
-  const std::size_t length = point_.stack == Stack::encoder ? question_.text.source.size() : question_.text.ids.size();
+  std::vector<double> numbers(cells.size(), number_);
+  const std::size_t length = point_.stack == Stack::encoder ? text_.source.size() : text_.ids.size();
   for (std::size_t begin = 0, end = 0; begin < cells.size(); begin = end) {
     if (runner_.run.cancelled()) throw Cancelled();
     std::size_t rows = 0;
     while (end < cells.size() && (end == begin || rows + length - first_row(cells[end], first_changed) <= max_rows)) rows += length - first_row(cells[end++], first_changed);
     const std::span<const Cell> batch = cells.subspan(begin, end - begin);
     const std::unique_ptr<Observer> changes = make(batch);
-    std::vector<double> of_batch(batch.size(), difference_);
+    std::vector<double> of_batch(batch.size(), number_);
     point_.stack == Stack::encoder ? run_encoder_cells(batch, *changes, of_batch) : run_cells(batch, first_changed, *changes, of_batch);
-    std::ranges::copy(of_batch, differences.begin() + static_cast<std::ptrdiff_t>(begin));
+    std::ranges::copy(of_batch, numbers.begin() + static_cast<std::ptrdiff_t>(begin));
     runner_.run.step("patch", end, cells.size());
   }
-  return differences;
+  return numbers;
 }
 
 Segment BaseRun::whole(std::uint32_t sequence, KvCache* cache, KvCache* memory) const {
-  Segment segment{.sequence = sequence, .ids = question_.text.ids, .types = question_.text.types, .cache = cache};
+  Segment segment{.sequence = sequence, .ids = text_.ids, .types = text_.types, .cache = cache};
   if (has_source()) {
     segment.memory = memory;
-    segment.source = question_.text.source;
+    segment.source = text_.source;
   }
   return segment;
 }
@@ -98,14 +106,14 @@ KvCache& BaseRun::empty_cache(std::size_t index) {
   return caches_[index];
 }
 
-void BaseRun::run_cells(std::span<const Cell> cells, std::size_t first_changed, Observer& changes, std::vector<double>& differences) {
+void BaseRun::run_cells(std::span<const Cell> cells, std::size_t first_changed, Observer& changes, std::vector<double>& numbers) {
   Observer* observers[] = {&changes};
   const TapPlan taps(runner_.model.spec, observers);
   std::vector<Segment> segments;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const TensorView<const float, 2> stream = stream_.matrix(point_of(point_, cells[i].block, Site::resid_pre));
     const std::size_t first = first_row(cells[i], first_changed);
-    if (first > question_.position || first >= stream.extent(0)) continue;  // comes behind what is asked
+    if (first > outcome_.last || first >= stream.extent(0)) continue;  // comes behind what is asked
     Segment segment = whole(static_cast<std::uint32_t>(i), stack_.causal() ? &empty_cache(i) : nullptr, &memory_);
     segment.ids = segment.ids.subspan(first);
     if (!segment.types.empty()) segment.types = segment.types.subspan(first);
@@ -117,10 +125,10 @@ void BaseRun::run_cells(std::span<const Cell> cells, std::size_t first_changed, 
     segment.residual = stream.slice(first, stream.extent(0) - first);
     segments.push_back(segment);
   }
-  if (!segments.empty()) forward(runner_.context(taps), segments, differences_of(question_, differences));
+  if (!segments.empty()) forward(runner_.context(taps), segments, sinks_of(outcome_, numbers));
 }
 
-void BaseRun::run_encoder_cells(std::span<const Cell> cells, Observer& changes, std::vector<double>& differences) {
+void BaseRun::run_encoder_cells(std::span<const Cell> cells, Observer& changes, std::vector<double>& numbers) {
   Observer* observers[] = {&changes};
   const TapPlan taps(runner_.model.spec, observers), none;
   std::deque<KvCache> memories;
@@ -128,12 +136,12 @@ void BaseRun::run_encoder_cells(std::span<const Cell> cells, Observer& changes, 
   for (std::size_t i = 0; i < cells.size(); ++i) {
     KvCache& memory = memories.emplace_back(runner_.model.spec, runner_.kv_format, AttentionRole::cross);
     const auto sequence = static_cast<std::uint32_t>(i);
-    sources.push_back({.sequence = sequence, .ids = question_.text.source, .memory = &memory, .first_block = cells[i].block,
+    sources.push_back({.sequence = sequence, .ids = text_.source, .memory = &memory, .first_block = cells[i].block,
                        .residual = stream_.matrix(point_of(point_, cells[i].block, Site::resid_pre))});
     texts.push_back(whole(sequence, &empty_cache(i), &memory));
   }
   encode(runner_.context(taps), sources, {});
-  forward(runner_.context(none), texts, differences_of(question_, differences));
+  forward(runner_.context(none), texts, sinks_of(outcome_, numbers));
 }
 
 }  // namespace vitrine

@@ -23,7 +23,15 @@ struct Cell {
   std::optional<std::size_t> position, head;  // none: all
 };
 
-ForwardSinks differences_of(const PatchQuestion& question, std::vector<double>& differences);
+/// A number of a run: the sum of what the logits of some rows give.
+struct Outcome {
+  std::size_t first = 0, last = 0;  ///< positions of these rows
+  std::function<double(std::size_t position, std::span<const float> logits)> value;
+};
+/// The logit difference that is asked.
+Outcome difference_of(const PatchQuestion& question);
+/// Into the place of each sequence. @param numbers  [sequences], overwritten for those that have such rows
+ForwardSinks sinks_of(const Outcome& outcome, std::vector<double>& numbers);
 
 /// @throws Error where the model has no logits, or no such position or token
 void check_question(const ModelSpec& spec, const PatchQuestion& question);
@@ -32,14 +40,14 @@ void check_question(const ModelSpec& spec, const PatchQuestion& question);
 class BaseRun {
  public:
   /// @param also  looks on
-  BaseRun(const ModelRunner& runner, const PatchQuestion& question, const SweepPoint& point, Observer* also = nullptr);
+  BaseRun(const ModelRunner& runner, const ModelText& text, Outcome outcome, const SweepPoint& point, Observer* also = nullptr);
 
-  double difference() const { return difference_; }
+  double number() const { return number_; }  ///< of the text as it is
 
   /// Changes the cells of a batch, of which cell i is sequence i.
   using MakeObserver = std::function<std::unique_ptr<Observer>(std::span<const Cell> batch)>;
 
-  /// Logit differences of cells, those of earlier blocks first. @param first_changed  rows before it are the same in all
+  /// Numbers of cells, those of earlier blocks first. @param first_changed  rows before it are the same in all
   std::vector<double> run(std::span<const Cell> cells, std::size_t first_changed, const MakeObserver& make);
 
  private:
@@ -47,17 +55,18 @@ class BaseRun {
   Segment whole(std::uint32_t sequence, KvCache* cache, KvCache* memory) const;
   std::size_t first_row(const Cell& cell, std::size_t first_changed) const;
   KvCache& empty_cache(std::size_t index);
-  void run_cells(std::span<const Cell> cells, std::size_t first_changed, Observer& changes, std::vector<double>& differences);
-  void run_encoder_cells(std::span<const Cell> cells, Observer& changes, std::vector<double>& differences);
+  void run_cells(std::span<const Cell> cells, std::size_t first_changed, Observer& changes, std::vector<double>& numbers);
+  void run_encoder_cells(std::span<const Cell> cells, Observer& changes, std::vector<double>& numbers);
 
   const ModelRunner& runner_;
-  const PatchQuestion& question_;
+  const ModelText& text_;
+  Outcome outcome_;
   const SweepPoint& point_;
   const ModelSpec& stack_;
   PointValues stream_;
   KvCache cache_, memory_;
   std::deque<KvCache> caches_;  // whose places in memory stay
-  double difference_ = 0.0;
+  double number_ = 0.0;
 };
 
 }  // namespace vitrine

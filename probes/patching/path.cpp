@@ -123,7 +123,7 @@ PatchSweep run_path_sweep(const ModelRunner& runner, const PatchQuestion& base, 
   if (source.values.rows(front) != base.text.ids.size()) throw Error({"text", std::to_string(source.values.rows(front)) + " tokens", std::to_string(base.text.ids.size()), "give texts of one length in tokens"}, Fault::usage);
   if (!spec.causal()) first_changed = 0;
   PointValues own(in_every_block(spec, point, Site::z));
-  BaseRun run(runner, base, point, &own);
+  BaseRun run(runner, base.text, difference_of(base), point, &own);
   std::size_t last = spec.blocks.size(), first_end = spec.blocks.size();
   for (const PathEnd& end : ends) first_end = std::min(first_end, end.block);
   if (!ends.empty()) last = std::ranges::max_element(ends, {}, &PathEnd::block)->block;
@@ -141,8 +141,8 @@ PatchSweep run_path_sweep(const ModelRunner& runner, const PatchQuestion& base, 
     const std::vector<Cell> receivers(senders.size(), Cell{first_end, {}, {}});
     differences = run.run(receivers, first_changed, [&](std::span<const Cell> batch) { return std::make_unique<EndCells>(values, first_of(batch, receivers)); });
   }
-  differences.resize(spec.blocks.size() * heads, run.difference());
-  return {.base = run.difference(), .source = source.difference, .layers = spec.blocks.size(), .columns = heads, .patched = std::move(differences), .passes = spec.blocks.size() * heads};
+  differences.resize(spec.blocks.size() * heads, run.number());
+  return {.base = run.number(), .source = source.difference, .layers = spec.blocks.size(), .columns = heads, .patched = std::move(differences), .passes = spec.blocks.size() * heads};
 }
 
 }  // namespace vitrine

@@ -101,7 +101,8 @@ SourceRun run_source(const ModelRunner& runner, const PatchQuestion& question, c
   SourceRun source{0.0, PointValues(in_every_block(*stack_of(runner.model.spec, {.stack = point.stack}), point, point.site))};
   Observer* observers[] = {&source.values};
   std::vector<double> difference(1, 0.0);
-  run_texts(runner, {&question.text, 1}, observers, differences_of(question, difference));
+  const Outcome outcome = difference_of(question);
+  run_texts(runner, {&question.text, 1}, observers, sinks_of(outcome, difference));
   source.difference = difference.front();
   return source;
 }
@@ -115,7 +116,7 @@ PatchSweep run_sweep(const ModelRunner& runner, const PatchQuestion& base, const
   if (source.values.rows(front) != length) {
     throw Error({"text", std::to_string(source.values.rows(front)) + " tokens, as the text that values are taken from", std::to_string(length), "give texts of one length in tokens"}, Fault::usage);
   }
-  BaseRun run(runner, base, point);
+  BaseRun run(runner, base.text, difference_of(base), point);
   const std::vector<Cell> cells = cells_of(point.unit, stack.blocks.size(), heads, length);
   if (!stack.causal()) first_changed = 0;  // what comes later is seen too
   const auto is_same = [&](const Cell& cell) { return cell.position && *cell.position < first_changed; };
@@ -123,8 +124,8 @@ PatchSweep run_sweep(const ModelRunner& runner, const PatchQuestion& base, const
   std::ranges::remove_copy_if(cells, std::back_inserter(changed), is_same);
   const std::vector<double> differences = run.run(changed, first_changed, [&](std::span<const Cell> batch) { return std::make_unique<PatchedCells>(point, source.values, batch); });
   std::vector<double> patched;
-  for (auto next = differences.begin(); const Cell& cell : cells) patched.push_back(is_same(cell) ? run.difference() : *next++);
-  return {.base = run.difference(), .source = source.difference, .layers = stack.blocks.size(), .columns = cells.size() / stack.blocks.size(),
+  for (auto next = differences.begin(); const Cell& cell : cells) patched.push_back(is_same(cell) ? run.number() : *next++);
+  return {.base = run.number(), .source = source.difference, .layers = stack.blocks.size(), .columns = cells.size() / stack.blocks.size(),
           .patched = std::move(patched), .passes = cells.size()};
 }
 

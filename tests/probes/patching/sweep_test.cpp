@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "probes/intervention.h"
+#include "probes/patching/ablation.h"
 #include "probes/patching/path.h"
 #include "probes/patching/sweep.h"
 #include "tests/probes/recorded_run.h"
@@ -185,6 +187,34 @@ TEST(PathPatching, IsTheDefinitionStepByStep) {
       EXPECT_NE(to_key.patched[head], direct.patched[head]) << name;
     }
     EXPECT_EQ(to_key.patched.back(), to_key.base);  // a head of the end's own block has no path to it
+  }
+}
+
+TEST(HeadAblation, IsWholeRunsWithTheHeadAtZero) {
+  for (const char* name : {"llama", "decoders/gpt_neox"}) {
+    TinyModel tiny(name);
+    Whole whole{tiny};
+    const ModelText text{some_ids(9, 3, tiny.model.spec.vocabulary), {}, {}};
+    const HeadAblation ablation = ablate_heads(whole.runner(), text, AblationValue::zero);
+    const auto loss_of = [&](std::span<Observer* const> observers) {
+      double loss = 0.0;
+      ForwardSinks sinks;
+      sinks.logit_rows = LogitRows::all;
+      sinks.logits = [&](std::span<const RowRef> rows, TensorView<float, 2> logits) {
+        for (std::size_t r = 0; r < rows.size(); ++r) {
+          if (rows[r].position + 1 < text.ids.size()) loss -= tiny.ops->log_probability({&logits(r, 0), logits.extent(1)}, static_cast<std::size_t>(text.ids[rows[r].position + 1]));
+        }
+      };
+      run_texts(whole.runner(), {&text, 1}, observers, sinks);
+      return loss;
+    };
+    EXPECT_DOUBLE_EQ(ablation.loss, loss_of({}));
+    for (std::size_t cell = 0; cell < ablation.ablated.size(); ++cell) {
+      const std::string word = "zero:blocks." + std::to_string(cell / ablation.heads) + ".attn.hook_z:head=" + std::to_string(cell % ablation.heads);
+      const auto zero = make_intervention(tiny.model.spec, word, 0);
+      Observer* observers[] = {zero.get()};
+      EXPECT_DOUBLE_EQ(ablation.ablated[cell], loss_of(observers)) << name << " " << word;
+    }
   }
 }
 
