@@ -78,7 +78,7 @@ TEST(Scrubbers, AreNotHeldUpByHostileTexts) {
     return text;
   };
   for (const char* piece : {"a", "A", "1", "1 ", "Aa ", "A. ", "a@", "1.", "(1", "1-", "::", "Aa, ", " \n", "my name is ", "Apt. 1 ", "ul. ", "\xff", "Aa-", "12 a. ", "1 A\n"}) {
-    const std::string text = repeated(piece, 200'000);
+    const std::string text = repeated(piece, 20'000);
     for (const Scrubber* scrubber : all_scrubbers()) {
       const auto start = std::chrono::steady_clock::now();
       try {
@@ -86,7 +86,7 @@ TEST(Scrubbers, AreNotHeldUpByHostileTexts) {
       } catch (const Error&) {
       }
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      EXPECT_LT(seconds, 60.0) << scrubber->name << " on " << quoted(std::string_view(piece));
+      EXPECT_LT(seconds, 30.0) << scrubber->name << " on " << quoted(std::string_view(piece));
     }
   }
 }
