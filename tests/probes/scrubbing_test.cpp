@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <map>
 
 #include "core/base/error.h"
 #include "probes/scrub/evaluation.h"
@@ -120,11 +120,12 @@ TEST(ScrubEvaluation, OnPublishedTexts) {
   ASSERT_EQ(texts.size(), 1500u);
   std::erase_if(texts, [](const MarkedText& text) { return text.group % 2 == 0; });
   const auto counts = evaluate_scrubbing(ScrubPlan({}), texts);
-  for (const char* label : {"CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "US_SSN", "DOMAIN_NAME"}) {
+  for (const char* label : {"CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "DOMAIN_NAME"}) {
     EXPECT_GE(exact_scores(counts.at(label)).f2, 0.95) << label;
   }
-  EXPECT_GE(exact_scores(counts.at("PHONE_NUMBER")).f2, 0.8);
-  EXPECT_GE(exact_scores(counts.at("DATE_TIME")).f2, 0.6);
+  for (const auto& [label, least] : std::map<std::string, double>{{"US_SSN", 0.8}, {"DATE_TIME", 0.95}, {"PHONE_NUMBER", 0.65}, {"PERSON", 0.5}, {"all", 0.5}}) {
+    EXPECT_GE(exact_scores(counts.at(label)).f2, least) << label;
+  }
 }
 
 }  // namespace
