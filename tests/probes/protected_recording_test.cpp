@@ -3,12 +3,15 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <set>
+#include <thread>
 
 #include "core/base/error.h"
 #include "probes/head_score.h"
@@ -310,6 +313,43 @@ TEST_F(Protected, UnfinishedRecordingsKeepTheirRows) {
   EXPECT_EQ(recording->token_ids(0), two_texts[0]);
   ASSERT_FALSE(recording->modules().empty());
   EXPECT_NO_THROW(recording->head(recording->modules()[0], 1, 0));
+}
+
+/// A file as a reader sees it while it is written, and its last chunks of then put into the finished file.
+TEST_F(Protected, AnOlderStateOfAChunkIsNotTakenForIt) {
+  TinyModel tiny("llama");
+  const fs::path early = folder() / "early.h5";
+  auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options(tiny, file_.path));
+  Observer* observers[] = {recorder.get()};
+  const TapPlan taps(tiny.model.spec, observers);
+  for (std::uint32_t s = 0; s < 2; ++s) {
+    recorder->begin_sequence(tokens_of(two_texts[s]));
+    KvCache cache(tiny.model.spec, DType::f32);
+    const Segment segment{.sequence = s, .ids = two_texts[s], .cache = &cache};
+    forward({tiny.model, *tiny.ops, tiny.kernel, tiny.workspace, tiny.progress, taps}, {&segment, 1}, {});
+    std::this_thread::sleep_for(std::chrono::milliseconds(2100));  // commits are that far apart
+    recorder->end_sequence();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    if (s == 0) fs::copy_file(file_.path, early);
+  }
+  recorder->finish();
+  auto growing = Recording::open(early, key("everything"));
+  EXPECT_FALSE(growing->finished());
+  ASSERT_EQ(growing->sequences(), 1u);
+  EXPECT_EQ(growing->token_ids(0), two_texts[0]);
+  EXPECT_NO_THROW(growing->head(growing->modules()[1], 0, 0));
+  growing = nullptr;  // the library opens a file in one way at a time
+  Chunk old;
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_file_locking(access, false, true);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
+  const hid_t file_of_then = H5Fopen(early.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+  old = chunk_of(file_of_then, "/tokens/id", {0});
+  H5Fclose(file_of_then);
+  H5Pclose(access);
+  ASSERT_EQ(complaint(file_.path), "");
+  change(file_.path, [&](hid_t file) { put(file, "/tokens/id", old.offset, old.bytes); });
+  EXPECT_NE(complaint(file_.path).find("an older state"), std::string::npos) << complaint(file_.path);
 }
 
 TEST_F(Protected, ANumberTooLargeForAHalfIsKept) {
