@@ -16,7 +16,7 @@ inline const std::string stop_words =
     R"re(Producer|Singer|Director|Actor|President|King|Queen|Billing|Meet|Call|Mobile|Desk|Fax|One|Two|Some|All|Any|Every|Each|Need|Want|)re"
     R"re(Let|After|Before|During|While|Since|Until|Because|Although|Unlike|Like|Don)\b))re";
 /// "Ada", "O'Neill", "Anne-Marie"; not the 's of a possessive.
-inline const std::string capitalized = R"re(\p{Lu}\p{Ll}(?:[\p{L}-]|['’](?!s\b))*)re";
+inline const std::string capitalized = R"re(\p{Lu}\p{Ll}(?>[\p{L}-]{1,40}|['’](?!s\b)){0,3})re";
 /// "Ada", "Ada Lovelace", "Ada K. Lovelace", "Ludwig van Beethoven".
 inline const std::string full_name =
     stop_words + capitalized + R"re((?: \p{Lu}\.?(?!\p{L}))?(?: (?:de|da|do|dos|von|van|der|den|di|del|la|le|el|bin|al|Mc|Mac|O'))?(?: )re" +

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <map>
 
 #include "core/base/error.h"
 #include "probes/scrub/evaluation.h"
@@ -78,7 +78,7 @@ TEST(Scrubbers, AreNotHeldUpByHostileTexts) {
     return text;
   };
   for (const char* piece : {"a", "A", "1", "1 ", "Aa ", "A. ", "a@", "1.", "(1", "1-", "::", "Aa, ", " \n", "my name is ", "Apt. 1 ", "ul. ", "\xff", "Aa-", "12 a. ", "1 A\n"}) {
-    const std::string text = repeated(piece, 200'000);
+    const std::string text = repeated(piece, 20'000);
     for (const Scrubber* scrubber : all_scrubbers()) {
       const auto start = std::chrono::steady_clock::now();
       try {
@@ -86,7 +86,7 @@ TEST(Scrubbers, AreNotHeldUpByHostileTexts) {
       } catch (const Error&) {
       }
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      EXPECT_LT(seconds, 60.0) << scrubber->name << " on " << quoted(std::string_view(piece));
+      EXPECT_LT(seconds, 30.0) << scrubber->name << " on " << quoted(std::string_view(piece));
     }
   }
 }
@@ -120,11 +120,12 @@ TEST(ScrubEvaluation, OnPublishedTexts) {
   ASSERT_EQ(texts.size(), 1500u);
   std::erase_if(texts, [](const MarkedText& text) { return text.group % 2 == 0; });
   const auto counts = evaluate_scrubbing(ScrubPlan({}), texts);
-  for (const char* label : {"CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "US_SSN", "DOMAIN_NAME"}) {
+  for (const char* label : {"CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "DOMAIN_NAME"}) {
     EXPECT_GE(exact_scores(counts.at(label)).f2, 0.95) << label;
   }
-  EXPECT_GE(exact_scores(counts.at("PHONE_NUMBER")).f2, 0.8);
-  EXPECT_GE(exact_scores(counts.at("DATE_TIME")).f2, 0.6);
+  for (const auto& [label, least] : std::map<std::string, double>{{"US_SSN", 0.8}, {"DATE_TIME", 0.95}, {"PHONE_NUMBER", 0.65}, {"PERSON", 0.5}, {"all", 0.5}}) {
+    EXPECT_GE(exact_scores(counts.at(label)).f2, least) << label;
+  }
 }
 
 }  // namespace

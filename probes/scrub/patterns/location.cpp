@@ -5,7 +5,7 @@
 namespace vitrine {
 namespace {
 
-const std::string place_word = R"re(\p{Lu}[\p{L}'’-]+)re";
+const std::string place_word = R"re(\p{Lu}[\p{L}'’-]{1,40})re";
 
 std::vector<RegularExpression> expressions() {
   const std::string patterns[] = {
@@ -13,7 +13,7 @@ std::vector<RegularExpression> expressions() {
       R"re((?i:\b(?:lives? in|lived in|live in|moved (?:here )?from|travell?ing to|trip to|visit(?:ing)?|city of|)re"
           R"re(born in|based in|originally from|home city|University of|returned to|arrived at|am in))\s+\K(?-i:)re" +
           stop_words + place_word + R"re((?: )re" + place_word + R"re(){0,2}))re",
-      R"re(^[ >?]*\K\p{Lu}{2}[\p{Lu} '-]{1,30}(?=(?:,| [A-Z]{2} \d{5})?\s*$))re",
+      R"re(^[ >?]*\K\p{Lu}{2}[\p{Lu} '-]{1,30}(?=(?:,| [A-Z]{2} \d{5})?\s{0,20}$))re",
       R"re(^[ >?]*\K)re" + capitalized + R"re($)re",
   };
   return expressions_of("location", patterns);

@@ -12,7 +12,7 @@ std::vector<RegularExpression> expressions() {
       R"re((?<![\p{L}'’.-] )(?<!\p{L}))re" + stop_words + capitalized + R"re((?: \p{Lu}\.?(?!\p{L}))? )re" + stop_words +
           capitalized + R"re((?= ?[?.!,:;)]|['’]s\b| *$| (?:is|was|has|had|said|from|and|in|to|will|can|for|who|of|)re"
           R"re(at|on|speak|concert)\b)(?!,? (?:Inc|LLC|Ltd)))re",
-      R"re(\b)re" + stop_words + capitalized + R"re((?:, )re" + stop_words + capitalized + R"re(){1,20},? and )re" + stop_words + capitalized,
+      R"re(\b)re" + stop_words + capitalized + R"re((?:, )re" + capitalized + R"re(){1,8},? and )re" + stop_words + capitalized,
       R"re(\bI'?m \K)re" + stop_words + capitalized + R"re((?: )re" + capitalized + R"re()?)re",
       R"re((?i:\b(?:my name is|name is|name's|i'?m|i am|this is|call(?:s|ed)? me|named|under|name:|Dear|Hi|Hello|)re"
           R"re(Hey|said|asked|told|by|with|add|regards,?|thanks,?|kid|son|daughter|wife|husband|friend|brother|sister|)re"

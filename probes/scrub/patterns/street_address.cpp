@@ -6,8 +6,8 @@ namespace {
 const std::string ending = R"re((?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|)re"
     R"re(Square|Sq|Terrace|Ter|Way|Parkway|Pkwy|Highway|Hwy|Circle|Cir|Trail|Trl|Close|Crescent|Gardens|Grove|Hill|)re"
     R"re(Row|Mews|Walk))re";
-const std::string word = R"re([\p{L}][\p{L}'’.-]*)re";
-const std::string unit = R"re((?:Apt|Apartment|Suite|Ste|Unit|Room|Rm|Floor|Flat|Box|Bldg)\.? ?#?\d[\w-]*)re";
+const std::string word = R"re([\p{L}][\p{L}'’.-]{0,40})re";
+const std::string unit = R"re((?:Apt|Apartment|Suite|Ste|Unit|Room|Rm|Floor|Flat|Box|Bldg)\.? ?#?\d[\w-]{0,12})re";
 
 std::vector<RegularExpression> expressions() {
   const std::string patterns[] = {

@@ -5,7 +5,7 @@ namespace {
 
 std::vector<RegularExpression> expressions() {
   const std::string patterns[] = {
-      R"re((?i)\b(?:driver'?s?|driving) licen[sc]e(?: (?:number|no\.?|#))?(?: is|:)? *\K(?=[A-Z\d -]*\d)[A-Z\d][A-Z\d-]{4,18}\b)re",
+      R"re((?i)\b(?:driver'?s?|driving) licen[sc]e(?: (?:number|no\.?|#))?(?: is|:)? *\K(?=[A-Z\d -]{0,30}\d)[A-Z\d][A-Z\d-]{4,18}\b)re",
   };
   return expressions_of("us_driver_license", patterns);
 }

@@ -8,11 +8,11 @@ const std::string state = R"re((?:A[AEKLPRSZ]|C[AOT]|D[CE]|F[LM]|G[AU]|HI|I[ADLN
 
 std::vector<RegularExpression> expressions() {
   const std::string patterns[] = {
-      R"re((?i)\b(?:zip|post(?:al)?)[ -]?(?:code)?(?: is|:)? *\K\d{3,5}(?:-?\d{2,4}| \d{2}| [A-Z]{2})?\b)re",
+      R"re((?i)\b(?:zip|post(?:al)?)[ -]?(?:code)?(?: is|:)? {0,5}\K\d{3,5}(?:-?\d{2,4}| \d{2}| [A-Z]{2})?\b)re",
       R"re(\b)re" + state + R"re(,?\s+\K\d{5}(?:-\d{4})?(?![\d-]))re",
       R"re((?i)\b(?:GIR ?0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKS-UW]|[A-HK-Y]\d[ABEHMNPRV-Y]) \d[ABD-HJLNP-UW-Z]{2})\b)re",
-      R"re(\p{Lu}[\p{L} ]{2,40} \K\d{3} ?\d{2}(?=\s*$))re",
-      R"re(\p{Lu}[\p{L} ]{2,40} \K\d{4,5}(?:-\d{3,4})?(?=\s*$))re",
+      R"re(\p{Lu}[\p{L} ]{2,40} \K\d{3} ?\d{2}(?=\s{0,20}$))re",
+      R"re(\p{Lu}[\p{L} ]{2,40} \K\d{4,5}(?:-\d{3,4})?(?=\s{0,20}$))re",
   };
   return expressions_of("zip_code", patterns);
 }
