@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "experiments/generation.h"
 #include "experiments/model_description.h"
+#include "experiments/recording_options.h"
 #include "experiments/scoring.h"
 
 namespace py = pybind11;
@@ -30,6 +31,18 @@ std::size_t one_length(const std::vector<std::vector<TokenId>>& texts, const cha
                  std::to_string(texts[i].size()), "there is no padding: give texts of different lengths one by one"}, Fault::usage);
   }
   return texts[0].size();
+}
+
+/// Maps are rebuilt from queries and keys, which know nothing of a map that was written.
+void refuse_written_maps(const ModelSpec& spec, const std::vector<GivenHook>& hooks) {
+  for (const GivenHook& hook : hooks) {
+    if (!hook.writes) continue;
+    for (const ProbePoint& point : select_points(spec, hook.points)) {
+      if (!is_square(point.site)) continue;
+      throw Error({"attention", "none where a hook changes maps: factors would rebuild the map as it was", point_name(point) + " is changed",
+                   "say attention=\"none\", and name the point \"pattern\" for the map itself"}, Fault::usage);
+    }
+  }
 }
 
 }  // namespace
@@ -245,52 +258,32 @@ py::tuple LoadedModel::generate(const GivenTexts& given, const GivenContinuation
   return py::make_tuple(py::bytes(text + stream.finish()), ids, log_probabilities);
 }
 
-RecorderOptions LoadedModel::recorder_options(const Texts& texts, const GivenRecording& recording) {
-  const auto choice = [](const char* name, const std::string& word, const auto& known) {
-    const auto found = known.find(word);
-    if (found != known.end()) return found->second;
-    std::string expected;
-    for (const auto& [each, value] : known) expected += (expected.empty() ? "" : ", ") + each;
-    throw Error({name, expected, quoted(word), ""}, Fault::usage);
-  };
-  using Attention = std::map<std::string, AttentionStorage>;
-  using Store = std::map<std::string, StoreType>;
-  RecorderOptions options;
-  options.path = recording.path;
-  options.attention = choice("attention", recording.attention, Attention{{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense}, {"none", AttentionStorage::none}});
-  options.store = choice("store", recording.store, Store{{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16}, {"bf16", StoreType::bf16}});
-  options.points = select_points(model().spec, recording.points);
-  if (options.attention == AttentionStorage::dense) {
-    for (const ProbePoint& point : all_points(model().spec)) {
-      if (point.site == Site::pattern && point.stream == Stream::content) options.points.push_back(point);
-    }
-  }
+RecorderOptions LoadedModel::options_of(const Texts& texts, const GivenRecording& recording) const {
+  RecordingOptions how;
+  how.output = recording.path;
+  how.attention = recording.attention;
+  how.compress = recording.compress;
+  how.points = recording.points;
+  how.store = recording.store;
+  RecorderOptions options = recorder_options(session_, how, texts.inputs.front().bos_rule);
   for (std::size_t i = 0; i < texts.ids.size(); ++i) {
     options.longest_sequence = std::max({options.longest_sequence, texts.ids[i].size(), texts.said()[i].size()});
     options.expected_rows += texts.said()[i].size();
   }
-  if (sha256_.empty()) sha256_ = checkpoint_sha256(*model().checkpoint);
-  options.kv_format = session_.kv_format();
-  options.provenance = session_.signature();
-  options.provenance.set("command_line", "vitrine.Model.record_to").set("bos", texts.inputs.front().bos_rule).set("model_sha256", sha256_);
   return options;
 }
 
 std::size_t LoadedModel::record_to(const GivenTexts& given, const GivenRecording& recording, const std::vector<GivenHook>& hooks) {
   const Texts texts = read(given);
   HookCaller caller = caller_of(hooks);
-  const RecorderOptions options = recorder_options(texts, recording);
+  const RecorderOptions options = options_of(texts, recording);
+  if (options.attention != AttentionStorage::none) refuse_written_maps(model().spec, hooks);
   if (options.expected_rows == 0) throw Error({"text", "at least one token", "none", ""}, Fault::usage);
   std::size_t rows = 0;
   work([&] {
     const auto recorder = Recorder::create({model(), session_.kernel(), session_.ops()}, options);
     Observer* observers[] = {&caller, recorder.get()};
     const TapPlan taps(model().spec, observers);
-    const auto plain = [](const std::vector<TokenId>& ids) {
-      std::vector<Token> tokens;
-      for (const TokenId id : ids) tokens.push_back({id, 0, 0});
-      return tokens;
-    };
     std::vector<std::size_t> ends = batch_ends(texts.ids);
     if (!hooks.empty()) {  // which see texts of one length
       ends.resize(texts.ids.size());
@@ -299,7 +292,7 @@ std::size_t LoadedModel::record_to(const GivenTexts& given, const GivenRecording
     std::size_t begin = 0;
     for (const std::size_t end : ends) {
       for (std::size_t s = begin; s < end; ++s) {
-        session_.has_encoder() ? recorder->begin_sequence(plain(texts.decoder[s]), texts.inputs[s].tokens) : recorder->begin_sequence(texts.inputs[s].tokens);
+        session_.has_encoder() ? recorder->begin_sequence(plain_tokens(texts.decoder[s]), texts.inputs[s].tokens) : recorder->begin_sequence(texts.inputs[s].tokens);
       }
       run_some(texts, begin, end, taps, {});
       recorder->end_sequence();

@@ -33,8 +33,8 @@ struct GivenHook {
 
 struct GivenRecording {
   std::string path;
-  std::vector<std::string> points{"default"};
-  std::string attention = "factors", store = "auto";
+  std::vector<std::string> points, store;
+  std::string attention, compress;
 };
 
 struct GivenContinuation {
@@ -81,7 +81,7 @@ class LoadedModel {
   Texts read(const GivenTexts& given) const;
   BatchLengths lengths_of(const Texts& texts) const;
   HookCaller caller_of(const std::vector<GivenHook>& hooks) const;
-  RecorderOptions recorder_options(const Texts& texts, const GivenRecording& recording);
+  RecorderOptions options_of(const Texts& texts, const GivenRecording& recording) const;
   ForwardSinks sinks_of(LogitRows which, FloatArray& logits) const;
   /// The rows of texts [begin, end) through encoder and decoder, in one pass.
   void run_some(const Texts& texts, std::size_t begin, std::size_t end, const TapPlan& taps, const ForwardSinks& sinks);
@@ -91,7 +91,7 @@ class LoadedModel {
   void wait_for_turn();
 
   Session session_;
-  std::string path_, sha256_;
+  std::string path_;
   std::timed_mutex turn_;
   std::atomic<std::thread::id> owner_{};
 };

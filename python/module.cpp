@@ -59,9 +59,9 @@ void declare_model(py::module_& module) {
       .def("generate", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, std::size_t max_tokens, float temperature, float top_p, std::uint64_t seed, bool chat) {
              return model.generate(texts, {max_tokens, temperature, top_p, seed, chat}, hooks);
            }, py::arg("texts"), py::arg("hooks"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_p"), py::arg("seed"), py::arg("chat"))
-      .def("record_to", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, const std::string& path, const std::vector<std::string>& points, const std::string& attention, const std::string& store) {
-             return model.record_to(texts, {path, points, attention, store}, hooks);
-           }, py::arg("texts"), py::arg("hooks"), py::arg("path"), py::arg("points"), py::arg("attention"), py::arg("store"));
+      .def("record_to", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, const std::string& path, const std::vector<std::string>& points, const std::vector<std::string>& store, const std::string& attention, const std::string& compress) {
+             return model.record_to(texts, {path, points, store, attention, compress}, hooks);
+           }, py::arg("texts"), py::arg("hooks"), py::arg("path"), py::arg("points"), py::arg("store"), py::arg("attention"), py::arg("compress"));
 }
 
 void declare_recording(py::module_& module) {
@@ -98,7 +98,7 @@ PYBIND11_MODULE(_core, module) {
     try {
       if (thrown) std::rethrow_exception(thrown);
     } catch (const Error& caught) {
-      error(vitrine::line_of(caught).c_str());
+      PyErr_SetString(error.ptr(), vitrine::line_of(caught).c_str());
     }
   });
   vitrine::declare_given(module);

@@ -4,7 +4,7 @@
 #include "experiments/session.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "python/interrupt_internal.h"
 
 namespace py = pybind11;

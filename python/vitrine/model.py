@@ -189,14 +189,16 @@ class Model:
         return Generation(None if made is None else made.decode("utf-8", "replace"), ids, log_probabilities)
 
     def record_to(self, path: Union[str, PathLike], text: Union[Text, Sequence[Text]], points: Names = "default", *,
-                  attention: str = "factors", store: str = "auto", hooks: Hooks = (), observers: Hooks = (), bos: str = "auto",
-                  decoder_ids: Optional[Text] = None) -> int:
+                  attention: str = "factors", store: Union[str, Sequence[str]] = "auto", compress: str = "none", hooks: Hooks = (),
+                  observers: Hooks = (), bos: str = "auto", decoder_ids: Optional[Text] = None) -> int:
         """Writes texts of any lengths into a recording (HDF5), as `vitrine record` does; returns its rows.
 
         attention  "factors" (any part of a map is rebuilt from them), "dense" (whole maps beside them) or "none"
-        store      "auto" (each point in the type that computed it), "f32", "f16", "bf16\""""
+        store      "auto" (each point in the type that computed it), "f32", "f16", "bf16", "int8", or several words as the command
+                   takes them, ["auto", "resid_pre=int8"]
+        compress   "none" or "gzip\""""
         return self._core.record_to(self._texts(text, bos, decoder_ids), self._hooks(hooks, observers), fspath(path), self._names(points),
-                                    attention, store)
+                                    [store] if isinstance(store, str) else list(store), attention, compress)
 
     # What these share
 
