@@ -110,9 +110,14 @@ void declare_interventions(CLI::App& app, CommonOptions& options) {
       ->allow_extra_args(false);
 }
 
-Session::Session(const CommonOptions& options)
+Session::Session(const CommonOptions& options) : Session(options, progress_bar(options.quiet)) {
+  running = &run_;
+  std::signal(SIGINT, on_interrupt);
+}
+
+Session::Session(const CommonOptions& options, Run::Report report)
     : options_(options), precision_(parse_precision(options.precision)), kv_format_(parse_kv(options.kv, precision_)),
-      run_(progress_bar(options.quiet)) {
+      run_(std::move(report)) {
   checked_threads(options.threads);
   choose_simd(options.simd);
   require_products(precision_);
@@ -130,11 +135,11 @@ Session::Session(const CommonOptions& options)
   std::vector<Observer*> observers;
   for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
   interventions_plan_ = TapPlan(model_.spec, observers);
-  running = &run_;
-  std::signal(SIGINT, on_interrupt);
 }
 
-Session::~Session() { running = nullptr; }
+Session::~Session() {
+  if (running == &run_) running = nullptr;
+}
 
 InputText Session::read(const TextOptions& options) const {
   VITRINE_CHECK(!options.many());

@@ -53,7 +53,10 @@ struct BatchPlace {
 /// A model with everything that runs it.
 class Session {
  public:
+  /// Of a program of its own: progress goes to stderr, Ctrl-C ends the run.
   explicit Session(const CommonOptions& options);
+  /// Inside another program, which hears of the progress and keeps its signals.
+  Session(const CommonOptions& options, Run::Report report);
   ~Session();
 
   const Model& model() const { return model_; }

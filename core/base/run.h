@@ -23,6 +23,8 @@ class Run {
   explicit Run(Report report) : report_(std::move(report)) {}
 
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  /// Ready for more work after a cancellation.
+  void reset() { cancelled_.store(false, std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   /// Tells how far `task` is, in its own units, and throws Cancelled where the user asked to stop.

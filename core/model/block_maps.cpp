@@ -11,7 +11,8 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t map_rows_at_once = 64;
+constexpr std::size_t most_map_numbers = std::size_t{1} << 22;  // of all heads at once: whole maps of a short text, bands of a long one
+constexpr std::size_t least_map_rows = 64;
 constexpr std::size_t map_slot = 40, kept_slot = 41;  // behind the slots of the pass and of the logits
 
 /// In its own place.
@@ -32,9 +33,10 @@ void BlockPass::show_maps(const MapOf& of, std::span<const AttentionProblem> pro
   if (!wants_maps(of)) return;
   std::size_t first = 0;
   for (const AttentionProblem& problem : problems) {
-    const std::size_t count = problem.q.extent(0);
-    for (std::size_t row = 0; row < count; row += map_rows_at_once) {
-      const std::size_t rows = std::min(map_rows_at_once, count - row);
+    const std::size_t count = problem.q.extent(0), row_numbers = problem.q.extent(1) * std::max<std::size_t>(problem.k.kv_len, 1);
+    const std::size_t at_once = std::max(least_map_rows, most_map_numbers / row_numbers);
+    for (std::size_t row = 0; row < count; row += at_once) {
+      const std::size_t rows = std::min(at_once, count - row);
       show_map_rows(of, problem, row, std::span(rows_.rows).subspan(first + row, rows));
     }
     first += count;

@@ -173,7 +173,8 @@ PointShape shape_outside_blocks(const ModelSpec& spec, const ProbePoint& point) 
   if (point.role != AttentionRole::self) return {};
   switch (point.site) {
     case Site::embed: return one_row(point.stream == Stream::content, spec.token_width());
-    case Site::pos_embed: return one_row(spec.learned_positions && point.stream == Stream::content, spec.token_width());
+    case Site::pos_embed:  // added to what the tokens are projected to, or to the tokens
+      return one_row(spec.learned_positions && point.stream == Stream::content, spec.projection_first ? spec.width : spec.token_width());
     case Site::final_scale: return one_row(spec.final_norm && point.stream == Stream::content, 1);
     case Site::final_normalized: return one_row(spec.final_norm && point.stream == Stream::content, spec.width);
     default: return one_row(spec.has_head && point.stream == Stream::content, spec.vocabulary);

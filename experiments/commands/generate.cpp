@@ -1,9 +1,6 @@
-#include "core/decode/generation_defaults.h"
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -12,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
+#include "experiments/generation.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/recording_options.h"
 #include "experiments/scoring.h"
@@ -27,30 +25,6 @@ struct Options {
   bool chat = false;
   RecordingOptions recording;
 };
-
-const Strategy* strategy_named(std::string_view name) {
-  for (const Strategy* strategy : all_strategies()) {
-    if (strategy->name == name) return strategy;
-  }
-  throw Error({"strategy", "one of `vitrine list strategies`", quoted(name), ""}, Fault::usage);
-}
-
-GenerateOptions generation_options(const Options& options, const GenerationDefaults& defaults, const Tokenizer* tokenizer) {
-  GenerateOptions result = following(defaults);
-  result.max_tokens = options.max_tokens;
-  result.sampling = {options.temperature, options.top_p, options.common.seed};
-  if (!(options.temperature >= 0.0f && std::isfinite(options.temperature))) throw Error({"--temperature", "0 or more", std::to_string(options.temperature), ""}, Fault::usage);
-  if (!(options.top_p > 0.0f && options.top_p <= 1.0f)) {
-    throw Error({"--top-p", "more than 0, at most 1", std::to_string(options.top_p), ""}, Fault::usage);
-  }
-  result.strategy = strategy_named(options.temperature == 0.0f ? "greedy" : "sample");
-  if (tokenizer) {
-    for (const auto& stop : {tokenizer->special().eos, tokenizer->special().end_of_turn}) {
-      if (stop) result.stop.push_back(*stop);
-    }
-  }
-  return result;
-}
 
 /// What the decoder begins with beside a source.
 std::vector<TokenId> start_of(const Session& session, const Options& options, const InputText& source) {
@@ -187,7 +161,8 @@ void run(const Options& options) {
     telling.add(token);
     recorded.add(token.id);
   };
-  const std::size_t made = generate(context, caches, ids, generation_options(options, session.generation_defaults(), tokenizer), on_token).size();
+  const GenerateOptions how = generation_options(session, {options.max_tokens, options.temperature, options.top_p, options.common.seed});
+  const std::size_t made = generate(context, caches, ids, how, on_token).size();
   telling.finish();
   const double decode = seconds_since(start) - first_token;
   recorded.finish(context, caches);

@@ -44,6 +44,7 @@ const std::vector<Layer>& layers() {
       {"viewer", {"core/base", "core/tensor", "core/model", "kernels/pattern", "probes"}},
       {"experiments/data", {"core/base"}},
       {"experiments", {"core", "kernels", "probes"}},
+      {"python", {"core", "kernels", "probes", "experiments"}},
       {"tests", {"core", "kernels", "probes", "bench", "viewer", "experiments"}},
   };
   return table;
@@ -77,6 +78,7 @@ const std::vector<ThirdParty>& third_parties() {
       {"ImGui and ImPlot", {"imgui", "implot"}, {"viewer"}},
       {"GLFW, OpenGL, EGL", {"GLFW/", "GL/", "EGL/", "KHR/"}, {"viewer"}},
       {"stb", {"stb"}, {"viewer"}},
+      {"pybind11", {"pybind11/"}, {"python"}},
       {"CLI11", {"CLI/"}, {"experiments", "bench", "viewer"}},
       {"GoogleTest", {"gtest/", "gmock/"}, {"tests"}},
   };
@@ -129,8 +131,8 @@ struct Source {
 
 std::vector<Source> sources() {
   const std::filesystem::path root = std::filesystem::path(VITRINE_TEST_DATA).parent_path();
-  constexpr std::array folders{"core", "kernels", "probes", "bench", "viewer", "experiments", "tests"};
-  constexpr std::array endings{".h", ".cpp", ".cu", ".cuh", ".py", ".cmake"};
+  constexpr std::array folders{"core", "kernels", "probes", "bench", "viewer", "experiments", "python", "examples", "tests"};
+  constexpr std::array endings{".h", ".cpp", ".cu", ".cuh", ".py", ".pyi", ".ipynb", ".cmake"};
   std::vector<Source> found;
   for (const char* folder : folders) {
     if (!std::filesystem::exists(root / folder)) continue;
@@ -174,6 +176,8 @@ TEST(Layering, TheTableRefusesWhatItShould) {
   EXPECT_NE(complaint("viewer/panel.cpp", "kernels/kernels.h"), "");
   EXPECT_NE(complaint("core/base/json.h", "nlohmann/json.hpp"), "");
   EXPECT_NE(complaint("probes/recorder.cpp", "hwy/highway.h"), "");
+  EXPECT_NE(complaint("experiments/session.cpp", "python/loaded_model_internal.h"), "");
+  EXPECT_NE(complaint("experiments/session.cpp", "pybind11/pybind11.h"), "");
   EXPECT_EQ(complaint("core/base/json.cpp", "nlohmann/json.hpp"), "");
   EXPECT_EQ(complaint("kernels/attention/flash.cpp", "kernels/pattern/pattern.h"), "");
   EXPECT_EQ(complaint("experiments/record.cpp", "probes/recorder.h"), "");
