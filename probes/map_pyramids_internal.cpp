@@ -15,7 +15,9 @@ void append_rows(TensorView<const float, 3> values, std::vector<float>& numbers)
   }
 }
 
+/// Gives the memory back where nothing is left, as it mostly is.
 void drop_first(std::vector<float>& numbers, std::size_t count) {
+  if (numbers.size() == count) numbers = {};
   if (!numbers.empty()) numbers.erase(numbers.begin(), numbers.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
@@ -48,9 +50,11 @@ void MapPyramids::see(const ProbePoint& point, std::span<const RowRef> rows, Ten
     const Sequence sequence{point.stack == Stack::encoder ? source : text, has_encoder_rows(keys) ? source : text, cell};
     const std::pair key(target->first, number);
     Rows& pending = rows_[key];
+    if (point.site == Site::rot_k) pending.k.reserve(sequence.keys * target->second.kv_heads * target->second.head_dim);
     append_rows(values.slice(begin, end - begin), point.site == Site::rot_q   ? pending.q
                                                   : point.site == Site::rot_k ? pending.k
-                                                  : point.site == Site::normalizer ? pending.normalizer : pending.threshold);
+                                                  : point.site == Site::normalizer ? pending.normalizer
+                                                                                   : pending.threshold);
     pool(target->second, sequence, pending, ops);
     if (pending.pooled == sequence.queries) rows_.erase(key);
   }
