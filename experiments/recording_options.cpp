@@ -9,15 +9,6 @@
 namespace vitrine {
 namespace {
 
-template <typename Value>
-Value choice(const std::string& flag, const std::string& word, const std::map<std::string, Value>& known) {
-  const auto found = known.find(word);
-  if (found != known.end()) return found->second;
-  std::string expected;
-  for (const auto& [name, value] : known) expected += (expected.empty() ? "" : ", ") + name;
-  throw Error({flag, expected, quoted(word), ""}, Fault::usage);
-}
-
 /// `--store auto,resid_pre=int8,blocks.0.*=f32`: a type for all, and for points, of which the last that names one counts.
 void choose_store(const ModelSpec& spec, std::span<const std::string> words, RecorderOptions& result) {
   const std::map<std::string, StoreType> types{{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},

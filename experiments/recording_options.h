@@ -1,9 +1,11 @@
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "experiments/secrets.h"
 #include "experiments/session.h"
 #include "probes/recorder.h"
@@ -33,6 +35,16 @@ RecorderOptions recorder_options(const Session& session, const RecordingOptions&
 /// Who may read a protected recording; asks for a passphrase where no key is named. None: it is not protected.
 /// @throws Error (usage) where flags do not go together
 std::vector<Reader> readers_of(const RecordingOptions& options);
+
+/// What a word of a flag stands for. @throws Error (usage) listing those there are
+template <typename Value>
+Value choice(const std::string& flag, const std::string& word, const std::map<std::string, Value>& known) {
+  const auto found = known.find(word);
+  if (found != known.end()) return found->second;
+  std::string expected;
+  for (const auto& [name, value] : known) expected += (expected.empty() ? "" : ", ") + name;
+  throw Error({flag, expected, quoted(word), ""}, Fault::usage);
+}
 
 /// Tokens of which no text is known.
 std::vector<Token> plain_tokens(std::span<const TokenId> ids);

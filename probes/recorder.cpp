@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
+#include "probes/map_pyramids_internal.h"
 #include "probes/recording_file_internal.h"
 #include "probes/row_buffer_internal.h"
 #include "probes/stored_types_internal.h"
@@ -105,6 +106,7 @@ class FileRecorder : public Recorder {
   TokenTable& table_of(const ProbePoint& point) { return has_encoder_rows(point) ? encoder_ : text_; }
   void plan_logits();
   void plan_attention(const AttentionPlace& place);
+  void plan_pyramid(const RecordingFile::Module& module);
   void plan_activation(const ProbePoint& point);
   RowBuffer& add(RowDataset::Shape shape);
   RowBuffer& add_rows(std::string name, DType type) { return add({.name = std::move(name), .type = type, .width = 0}); }
@@ -126,6 +128,8 @@ class FileRecorder : public Recorder {
   std::vector<std::unique_ptr<RowBuffer>> buffers_;
   std::map<ProbePoint, std::vector<Target>> targets_;
   RowBuffer *log_probability_ = nullptr, *top_id_ = nullptr, *top_value_ = nullptr, *log_sum_ = nullptr;
+  RowBuffer* cell_ = nullptr;  // of each sequence's pyramids
+  MapPyramids pyramids_;
   RowBuffer *segment_ = nullptr, *allowed_ = nullptr;  // of a model whose distances meet the queries
   struct Known {
     std::size_t positions = 0;
@@ -154,6 +158,7 @@ FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();
   if (options_.attention != AttentionStorage::none) {
     plan_relative();
+    if (options_.pyramids == Pyramids::of_long_texts && MapPyramids::cell_of(options_.longest_sequence) > 0) cell_ = &add_rows("/mips/cell", DType::i64);
     for (const AttentionPlace& place : attention_places(source_.model.spec)) plan_attention(place);
   }
   for (const ProbePoint& point : options_.points) plan_activation(point);
@@ -184,6 +189,14 @@ FileRecorder::Plan FileRecorder::plan(std::span<const SequenceSize> sequences) {
   };
   count(text_, sum.tokens, sum.text_bytes);
   if (encoder_.offset) count(encoder_, sum.source_tokens, sum.source_bytes);
+  for (const SequenceSize& size : sequences) {
+    const std::size_t cell = MapPyramids::cell_of(std::max(size.tokens, size.source_tokens));
+    for (const auto& [place, target] : pyramids_.targets()) {
+      const std::size_t queries = place.stack == Stack::encoder ? size.source_tokens : size.tokens, squares = cell > 0 ? (queries + cell - 1) / cell : 0;
+      for (const RowBuffer* buffer : {target.largest, target.mean}) rows[buffer] += squares;
+    }
+  }
+  if (cell_) rows[cell_] = sequences.size();
   Plan plan;
   const h5::Library library;
   plan.file_bytes = file_.empty_bytes(source_, options_.provenance);
@@ -195,7 +208,7 @@ FileRecorder::Plan FileRecorder::plan(std::span<const SequenceSize> sequences) {
 }
 
 RowBuffer& FileRecorder::add(RowDataset::Shape shape) {
-  shape.expected_rows = options_.expected_rows;
+  if (shape.expected_rows == 0) shape.expected_rows = options_.expected_rows;
   buffers_.push_back(std::make_unique<RowBuffer>(file_.plan(std::move(shape)), writer_));
   return *buffers_.back();
 }
@@ -244,6 +257,22 @@ void FileRecorder::plan_relative() {
   text_.buffers.push_back(allowed_);
 }
 
+void FileRecorder::plan_pyramid(const RecordingFile::Module& module) {
+  const AttentionSpec& spec = *module.spec;
+  ScoreRule score;
+  score.scale = spec.scale;
+  score.soft_cap = spec.soft_cap;
+  score.mask = spec.mask;
+  score.window = spec.window;
+  score.by_distance = module.bias;
+  const std::size_t longest = options_.longest_sequence, cell = MapPyramids::cell_of(longest);
+  const auto squares = [&](const char* what) -> RowBuffer& {
+    return add({.name = "/mips/" + attention_name(module.place) + what, .type = DType::bf16, .heads = spec.heads, .width = MapPyramids::width(longest),
+                .expected_rows = (std::max(options_.expected_rows, longest) + cell - 1) / cell});
+  };
+  pyramids_.add(module.place, {&squares("/max"), &squares("/mean"), spec.heads, spec.kv_heads, spec.head_dim, score, module.rule});
+}
+
 void FileRecorder::plan_attention(const AttentionPlace& place) {
   const AttentionSpec& spec = attention_at(source_.model.spec, place);
   const std::string group = attention_group(place);
@@ -258,6 +287,7 @@ void FileRecorder::plan_attention(const AttentionPlace& place) {
     if (spec.relative->furthest > 0) module.reach = std::min(module.reach, spec.relative->furthest);
   }
   file_.plan_attention(module);
+  if (cell_ && !spec.relative) plan_pyramid(module);
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
     const ProbePoint point = place.point(site);
     feed(point, add({.name = group + name, .type = types_.type_of(point), .heads = heads, .width = spec.head_dim}));
@@ -329,6 +359,7 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
     values = copy_of(values, multiplied);
     round_as_multiplied(rounding, types_.kernel_rule(point.block), source_.ops, values);
   }
+  if (!pyramids_.empty()) pyramids_.see(point, rows, values, {text_.starts, encoder_.starts}, source_.ops);
   for (const Target& target : found->second) {
     if (target.buffer == nullptr) {
       see_logits(rows, values);
@@ -438,13 +469,15 @@ void FileRecorder::begin_sequence(std::span<const Token> tokens, std::span<const
   const Stopwatch watch(seconds_);
   append_sequence(text_, tokens);
   if (encoder_.offset) append_sequence(encoder_, source);
+  const std::uint64_t cell = MapPyramids::cell_of(std::max(tokens.size(), source.size()));
+  if (cell_) cell_->append_raw(bytes_of<std::uint64_t>({&cell, 1}));
   std::vector<TokenId>& ids = ids_.emplace_back();
   for (const Token& token : tokens) ids.push_back(token.id);
 }
 
 void FileRecorder::extend_sequence(std::span<const Token> tokens) {
   const Stopwatch watch(seconds_);
-  VITRINE_CHECK(!ids_.empty());
+  VITRINE_CHECK(!ids_.empty() && !cell_);
   if (tokens.empty()) return;
   // Where the row before them was seen already, its logits say how probable the first is.
   const bool seen = !ids_.back().empty() && log_sum_ && log_sum_->rows() == text_.starts.back();

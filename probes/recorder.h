@@ -18,6 +18,7 @@ namespace vitrine {
 enum class StoreType { automatic, f32, f16, bf16, int8 };
 enum class AttentionStorage { factors, dense, none };
 enum class Compression { none, gzip };
+enum class Pyramids { none, of_long_texts };
 
 struct RecorderOptions {
   std::filesystem::path path;
@@ -27,6 +28,7 @@ struct RecorderOptions {
   std::map<ProbePoint, StoreType> store_of;  ///< of points that are stored in another type than `store`
   Compression compression = Compression::none;
   KvFormat kv_format = DType::f16; ///< of the cache: keys and values are stored as they were multiplied
+  Pyramids pyramids = Pyramids::none;  ///< of maps of texts with more than 1,024 tokens, which must not be extended
   std::size_t top_logits = 50;     ///< 0 = none, and no log-probabilities
   std::size_t longest_sequence = 0;  ///< in tokens, of the encoder's texts too; needed for [pos, pos] points, whose last axis it is
   std::size_t expected_rows = 0;   ///< rows of the whole run, 0 = unknown; keeps the chunks of short runs small

@@ -1,6 +1,7 @@
 #include "probes/recording.h"
 
 #include <algorithm>
+#include <bit>
 #include <fstream>
 #include <limits>
 #include <tuple>
@@ -16,6 +17,28 @@ namespace {
 
 constexpr std::uint64_t most_heads = 65536, most_rows = std::uint64_t{1} << 40;
 constexpr std::uint64_t most_direction_work = std::uint64_t{1} << 30;  // operations: features * head_dim^2
+
+/// Squares of four together; a mean counts as much as its square is large. @param queries, keys  of the whole map
+Recording::Squares halved(const Recording::Squares& fine, std::size_t queries, std::size_t keys) {
+  Recording::Squares coarse{fine.cell * 2, (fine.rows + 1) / 2, (fine.columns + 1) / 2, {}, {}};
+  const auto side = [&](std::size_t at, std::size_t all) { return static_cast<float>(std::min(fine.cell, all - at * fine.cell)); };
+  for (std::size_t i = 0; i < coarse.rows; ++i) {
+    for (std::size_t j = 0; j < coarse.columns; ++j) {
+      float largest = 0.0f, sum = 0.0f, area = 0.0f;
+      for (std::size_t row = 2 * i; row < std::min(2 * i + 2, fine.rows); ++row) {
+        for (std::size_t column = 2 * j; column < std::min(2 * j + 2, fine.columns); ++column) {
+          const float weight = side(row, queries) * side(column, keys);
+          largest = std::max(largest, fine.largest[row * fine.columns + column]);
+          sum += weight * fine.mean[row * fine.columns + column];
+          area += weight;
+        }
+      }
+      coarse.largest.push_back(largest);
+      coarse.mean.push_back(sum / area);
+    }
+  }
+  return coarse;
+}
 
 class FileRecording : public Recording {
  public:
@@ -43,6 +66,7 @@ class FileRecording : public Recording {
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override;
   std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const override;
   std::vector<double> summary(std::string_view statistic) const override;
+  std::optional<Squares> squares(const Module& module, std::size_t head, std::size_t sequence, std::size_t level) const override;
   std::span<const Dataset> activations() const override { return activations_; }
   std::vector<float> activation(const Dataset& dataset, Rows rows) const override;
 
@@ -63,6 +87,7 @@ class FileRecording : public Recording {
   PatternRule read_block_rule(const std::string& group, PatternRule rule) const;
   void require_term_rows(const Module& module) const;
   void read_activations();
+  void read_pyramids();
   /// Of a dataset with the rows of a side, without what an unfinished file holds behind its commit: a full disk may have
   /// stopped it between the extent and the numbers.
   CheckedFile::Info committed_info(const TokenTable& table, const std::string& name) const;
@@ -77,6 +102,7 @@ class FileRecording : public Recording {
   TokenTable text_{.prefix = ""}, encoder_{.prefix = std::string(encoder_prefix)};
   std::vector<Module> modules_;
   std::vector<Dataset> activations_;
+  std::vector<std::uint64_t> cells_;  // of the sequences' pyramids; 0: a short text
 };
 
 FileRecording::FileRecording(const std::filesystem::path& path, const SharedSecret& secret) : path_(path), file_(path.string()) {
@@ -93,6 +119,7 @@ FileRecording::FileRecording(const std::filesystem::path& path, const SharedSecr
   }
   read_modules();
   read_activations();
+  read_pyramids();
 }
 
 FileRecording::~FileRecording() {
@@ -385,6 +412,41 @@ std::vector<double> FileRecording::summary(std::string_view statistic) const {
   const CheckedFile::Info info = file_.info(name);
   if (info.type != "f64" || info.shape.size() != 2 || info.shape[0] != modules_.size()) file_.fail(name, "f64 [" + std::to_string(modules_.size()) + ", head]", "another type or shape");
   return file_.read<double>(name, {{0, 0}, info.shape});
+}
+
+void FileRecording::read_pyramids() {
+  constexpr const char* name = "/mips/cell";
+  if (!file_.has(name)) return;
+  const CheckedFile::Info info = file_.info(name);
+  if (info.shape.size() != 1 || (finished_ && info.shape[0] != sequences())) file_.fail(name, std::to_string(sequences()) + " sequences", "another shape");
+  cells_ = file_.read<std::uint64_t>(name, {{0}, {std::min(info.shape[0], sequences())}});
+  for (const std::uint64_t cell : cells_) {
+    if (cell > most_rows || !std::has_single_bit(std::max<std::uint64_t>(cell, 1))) file_.fail(name, "0 or a power of two", std::to_string(cell));
+  }
+}
+
+std::optional<Recording::Squares> FileRecording::squares(const Module& module, std::size_t head, std::size_t sequence, std::size_t level) const {
+  VITRINE_CHECK(head < module.heads && sequence < sequences());
+  // A text that is being written has not its length yet.
+  const bool complete = finished_ || sequence + 1 < sequences();
+  const std::string group = "/mips/" + module.name;
+  if (!complete || sequence >= cells_.size() || cells_[sequence] == 0 || !file_.has(group)) return {};
+  const auto count = [](std::size_t tokens, std::uint64_t cell) { return cell == 0 ? 0 : (tokens + cell - 1) / cell; };
+  std::size_t first = 0;
+  for (std::size_t s = 0; s < sequence; ++s) first += count(rows_of(s, module.queries).count, cells_[s]);
+  const std::size_t queries = rows_of(sequence, module.queries).count, keys = rows_of(sequence, module.keys).count;
+  Squares squares{cells_[sequence], count(queries, cells_[sequence]), count(keys, cells_[sequence]), {}, {}};
+  const auto read = [&](const char* what) {
+    const CheckedFile::Info info = file_.info(group + what, finished_ ? most_rows : first + squares.rows);
+    if (info.shape.size() != 3 || info.shape[0] < first + squares.rows || info.shape[1] != module.heads || info.shape[2] < squares.columns) {
+      file_.fail(group + what, "[query_cell, " + std::to_string(module.heads) + ", key_cell] with every square of the texts", "another shape");
+    }
+    return file_.read<float>(group + what, {{first, head, 0}, {squares.rows, 1, squares.columns}});
+  };
+  squares.largest = read("/max");
+  squares.mean = read("/mean");
+  for (std::size_t step = 0; step < level; ++step) squares = halved(squares, queries, keys);
+  return squares;
 }
 
 std::vector<float> FileRecording::activation(const Dataset& dataset, Rows rows) const {

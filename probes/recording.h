@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,6 +82,15 @@ class Recording {
 
   /// Means of a row statistic over all rows of a finished recording: [module * heads], padded with NaN to the most heads.
   virtual std::vector<double> summary(std::string_view statistic) const = 0;
+
+  /// A map pooled to squares of `cell` queries and keys, [rows, columns]; those at the end may be smaller.
+  struct Squares {
+    std::size_t cell = 0, rows = 0, columns = 0;
+    std::vector<float> largest, mean;  ///< of the weights of a square, those that are masked (0) with it
+  };
+  /// A level of the pyramid of a long text: 0 as the file holds it, each further one of squares twice as large. None where the file
+  /// has no pyramid of this text, or not yet.
+  virtual std::optional<Squares> squares(const Module& module, std::size_t head, std::size_t sequence, std::size_t level = 0) const = 0;
 
   struct Dataset {
     std::string name;  ///< "/activations/blocks.0.hook_resid_pre"

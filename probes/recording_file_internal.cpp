@@ -93,6 +93,7 @@ void RecordingFile::make_all(const RecorderSource& source, const Json& provenanc
   if (has_encoder_) groups.insert({"/encoder", "/encoder/tokens", "/encoder/sequences"});
   for (const auto& dataset : datasets_) groups.insert(dataset->shape().name.substr(0, dataset->shape().name.rfind('/')));
   if (!modules_.empty()) groups.insert({"/attention", "/summary"});
+  if (names_.contains("/mips/cell")) groups.insert("/mips");
   for (const std::string& group : groups) {
     if (!group.empty()) h5::make_group(file_, group, where_);
   }

@@ -168,6 +168,8 @@ void write_positions(hid_t file, const std::string& group, const PositionsShape&
 
 std::vector<const char*> axis_labels(std::string_view name, std::size_t rank) {
   if (name.starts_with(encoder_prefix)) name.remove_prefix(encoder_prefix.size());
+  if (name == "/mips/cell") return {"sequence"};
+  if (name.starts_with("/mips/")) return {"query_cell", "head", "key_cell"};
   if (name.starts_with("/sequences/") || name.starts_with("/tokens/bytes")) return {};
   const bool by_head = rank == 3 || name.starts_with("/attention/");
   std::vector<const char*> labels{"pos", by_head ? "head" : "feature", "d_head"};

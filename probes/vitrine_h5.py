@@ -206,6 +206,16 @@ class Run:
         with np.errstate(invalid="ignore"):
             return np.where(np.isneginf(normalizer), 0.0, np.exp(scores - normalizer)).astype(np.float32)
 
+    def squares(self, layer, head, sequence=0):
+        """(cell, largest, mean) of the map of a long text in squares of `cell` queries and keys; None where the file has none."""
+        cells, module = self.file["mips/cell"][:].astype(int) if "mips" in self.file else [0] * (sequence + 1), self._module(layer)
+        if not cells[sequence]:
+            return None
+        lengths = [[end - begin for begin, end in self._spans(module, s)] for s in range(sequence + 1)]
+        counts = [-(-queries // cell) if cell else 0 for (queries, _), cell in zip(lengths, cells)]
+        part = slice(sum(counts[:-1]), sum(counts)), head, slice(-(-lengths[-1][1] // cells[sequence]))
+        return cells[sequence], *(self.file[f"mips/{module}/{what}"][part].astype(np.float32) for what in ("max", "mean"))
+
     def head_table(self):
         """One dict a head: entropy in nats, distance in tokens, weight on the first key; means over all rows."""
         table = []

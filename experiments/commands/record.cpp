@@ -21,7 +21,7 @@ struct Options {
   CommonOptions common;
   TextOptions text;
   RecordingOptions recording;
-  std::string scrub, scrub_rules;
+  std::string scrub, scrub_rules, mips = "auto";
   bool plan = false;
 };
 
@@ -47,6 +47,7 @@ RecorderOptions options_of(const Session& session, const Options& options, std::
   RecordingOptions how = options.recording;
   if (options.text.text && !(options.scrub.empty() && options.scrub_rules.empty())) how.untold = *options.text.text;
   RecorderOptions result = recorder_options(session, how, inputs.front().bos_rule);
+  result.pyramids = choice<Pyramids>("--mips", options.mips, {{"auto", Pyramids::of_long_texts}, {"none", Pyramids::none}});
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     result.longest_sequence = std::max({result.longest_sequence, inputs[i].tokens.size(), sequences[i].size()});
     result.expected_rows += sequences[i].size();
@@ -216,6 +217,7 @@ std::function<void()> declare(CLI::App& app) {
   declare_decoder_ids(app, options->text);
   app.add_option("-o,--output", options->recording.output, "the recording (HDF5)");
   declare_recording(app, options->recording);
+  app.add_option("--mips", options->mips, "auto (default: maps of texts of more than 1,024 tokens, pooled to squares for a first look) or none");
   app.add_flag("--plan", options->plan, "print what would be stored and how large the file would be; run nothing");
   declare_scrub(app, options->scrub, options->scrub_rules);
   return [options] { run(*options); };

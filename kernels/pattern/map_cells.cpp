@@ -121,11 +121,16 @@ struct Columns {
     std::ranges::fill(sum, 0.0f);
   }
   void pool_into(const MapCells& cells, std::size_t cell_row, std::size_t first_key, std::size_t keys) const {
-    for (std::size_t j = 0; j < keys; ++j) {
-      const std::size_t column = (first_key + j) / cells.cell;
-      float& top = cells.largest(cell_row, column);
-      top = std::max(top, largest[j]);
-      cells.sum(cell_row, column) += sum[j];
+    const std::size_t step = std::min(cells.cell, keys_at_once);
+    for (std::size_t begin = 0; begin < keys; begin += step) {
+      float top = 0.0f, total = 0.0f;
+      for (std::size_t j = begin; j < std::min(keys, begin + step); ++j) {
+        top = std::max(top, largest[j]);
+        total += sum[j];
+      }
+      const std::size_t column = (first_key + begin) / cells.cell;
+      cells.largest(cell_row, column) = std::max(cells.largest(cell_row, column), top);
+      cells.sum(cell_row, column) += total;
     }
   }
 };

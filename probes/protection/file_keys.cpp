@@ -66,7 +66,7 @@ SecretBytes wrapping_key(const ReaderSecret& secret, const WrapHeader& header) {
 DataClass class_of(std::string_view dataset) {
   constexpr std::string_view encoder = "/encoder";
   if (dataset.starts_with("/encoder/")) dataset.remove_prefix(encoder.size());
-  if (dataset.starts_with("/sequences/") || dataset.starts_with("/summary/")) return DataClass::summaries;
+  if (dataset.starts_with("/sequences/") || dataset.starts_with("/summary/") || dataset == "/mips/cell") return DataClass::summaries;
   if (dataset.starts_with("/tokens/") || dataset.starts_with("/top_logits/") || dataset == "/logits") return DataClass::text;
   return DataClass::values;
 }
