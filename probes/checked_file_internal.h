@@ -32,6 +32,18 @@ class CheckedFile {
   /// Rank, type and storage are those that a recording may have, and the file holds every number.
   /// @param rows  what lies behind them on the first axis does not count
   Info info(const std::string& dataset, std::size_t rows = std::numeric_limits<std::size_t>::max()) const;
+  /// An object under one of its names; names of one object have the same address.
+  struct Object {
+    std::string name;
+    bool is_group = false;
+    haddr_t address = HADDR_UNDEF;
+  };
+  /// Everything in the file, a group before what is in it, else by name.
+  std::vector<Object> objects() const;
+  /// Whether rows may be added to the dataset.
+  bool grows(const std::string& dataset) const;
+  /// For what is not asked here: the caller holds the library.
+  hid_t id() const { return file_; }
   /// Walks the dataset's chunk index, which is where damage makes the library fall.
   void walk_chunks(const std::string& dataset) const;
 
@@ -42,6 +54,8 @@ class CheckedFile {
   /// From -most to most.
   std::int64_t whole(const std::string& object, const char* attribute, std::int64_t most) const;
   double number(const std::string& object, const char* attribute) const;
+  /// DIMENSION_LABELS of a dataset: one text an axis, or none where it has no such attribute.
+  std::vector<std::string> labels(const std::string& dataset) const;
 
   /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's.
   struct Box {
@@ -56,6 +70,9 @@ class CheckedFile {
     return values;
   }
 
+  /// The same as they are stored.
+  std::vector<std::byte> stored(const std::string& dataset, const Box& box) const;
+
   [[noreturn]] void fail(const std::string& object, std::string expected, std::string found) const;
 
  private:
@@ -65,6 +82,7 @@ class CheckedFile {
   static hid_t memory_type(std::uint64_t) { return H5T_NATIVE_UINT64; }
   static hid_t memory_type(char) { return H5T_NATIVE_UINT8; }
   void read_box(const std::string& dataset, const Box& box, hid_t type, void* values) const;
+  void add_objects(const std::string& group, std::size_t depth, std::vector<Object>& objects) const;
   h5::Handle open_dataset(const std::string& name) const;
   h5::Handle open_attribute(const std::string& object, const char* name) const;
 
