@@ -238,9 +238,15 @@ std::vector<std::string> CheckedFile::labels(const std::string& name) const {
   return labels;
 }
 
-std::vector<std::byte> CheckedFile::stored(const std::string& name, const Box& box) const {
+std::vector<std::byte> CheckedFile::stored(const std::string& name, std::size_t begin, std::size_t count) const {
   const h5::Library library;
-  const h5::Handle dataset = open_dataset(name), type(H5Dget_type(dataset), H5Tclose);
+  const h5::Handle dataset = open_dataset(name), type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose);
+  std::array<hsize_t, H5S_MAX_RANK> extents{};
+  const int rank = H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+  if (rank < 1) fail(name, "axes", "none");
+  Box box{std::vector<std::size_t>(static_cast<std::size_t>(rank), 0), {extents.begin(), extents.begin() + rank}};
+  box.begin[0] = begin;
+  box.count[0] = count;
   std::size_t bytes = H5Tget_size(type);
   for (const std::size_t extent : box.count) bytes *= extent;
   std::vector<std::byte> values(bytes);

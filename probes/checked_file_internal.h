@@ -70,8 +70,8 @@ class CheckedFile {
     return values;
   }
 
-  /// The same as they are stored.
-  std::vector<std::byte> stored(const std::string& dataset, const Box& box) const;
+  /// Entries [begin, begin + count) of the first axis as they are stored.
+  std::vector<std::byte> stored(const std::string& dataset, std::size_t begin, std::size_t count) const;
 
   [[noreturn]] void fail(const std::string& object, std::string expected, std::string found) const;
 

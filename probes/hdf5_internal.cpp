@@ -35,13 +35,6 @@ void write_scalar(hid_t object, const char* name, const Scalar& scalar) {
   require(H5Awrite(attribute, scalar.memory_type, scalar.value), name, "write an attribute");
 }
 
-struct Named {
-  DType type;
-  std::string_view name;
-};
-constexpr std::array stored_types{Named{DType::f32, "f32"}, Named{DType::f16, "f16"}, Named{DType::bf16, "bf16"},
-                                  Named{DType::i32, "i32"}, Named{DType::i64, "u64"}, Named{DType::i8, "u8"}};
-
 std::mutex library_mutex;
 thread_local int library_depth = 0;  // a recursive mutex could not be unlocked by a forked child, whose thread has another number
 
@@ -102,18 +95,15 @@ Handle file_type(DType type) {
 }
 
 std::string_view type_name(hid_t type) {
-  for (const Named& named : stored_types) {
+  struct Named {
+    DType type;
+    std::string_view name;
+  };
+  for (const Named& named : {Named{DType::f32, "f32"}, Named{DType::f16, "f16"}, Named{DType::bf16, "bf16"},
+                             Named{DType::i32, "i32"}, Named{DType::i64, "u64"}, Named{DType::i8, "u8"}}) {
     if (H5Tequal(type, file_type(named.type)) > 0) return named.name;
   }
   return {};
-}
-
-Handle memory_type_of(std::string_view name) {
-  for (const Named& named : stored_types) {
-    if (named.name == name) return file_type(named.type);
-  }
-  VITRINE_CHECK(name == "f64");
-  return {H5Tcopy(H5T_IEEE_F64LE), H5Tclose};
 }
 
 Handle access_properties() {

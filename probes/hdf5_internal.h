@@ -60,8 +60,6 @@ void require(hid_t status, std::string_view where, std::string_view doing);
 Handle file_type(DType type);
 /// Empty string where this program stores no such type.
 std::string_view type_name(hid_t type);
-/// The type of that name, or f64.
-Handle memory_type_of(std::string_view name);
 
 /// File access of a writer or reader: V110 bounds, no file locks.
 Handle access_properties();

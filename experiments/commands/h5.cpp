@@ -92,6 +92,8 @@ void print_difference(const RecordingDifference& result, const Options& options)
     const std::string types = dataset.type_a + (dataset.type_a == dataset.type_b ? "" : " " + dataset.type_b);
     if (dataset.same_bytes) {
       std::printf("%-*s %-10s %12s\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), "identical");
+    } else if (dataset.changed > 0) {
+      std::printf("%-*s %-10s %zu of %zu changed\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), dataset.changed, dataset.numbers);
     } else {
       std::printf("%-*s %-10s %12.3e %12.3e %12.3e %10zu\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), dataset.relative_error, 1.0 - dataset.cosine, dataset.largest, dataset.misplaced);
     }
@@ -108,7 +110,7 @@ Json json_of(const RecordingDifference& result, const Options& options) {
     Json json = Json::object().set("name", dataset.name).set("type_a", dataset.type_a).set("type_b", dataset.type_b).set("numbers", number(dataset.numbers));
     json.set("relative_error", dataset.relative_error);
     if (!std::isfinite(dataset.relative_error)) json.set("relative_error_reason", "all finite numbers of A are zeros");
-    datasets.push(json.set("cosine", dataset.cosine).set("largest", dataset.largest).set("misplaced", number(dataset.misplaced)).set("identical", dataset.same_bytes));
+    datasets.push(json.set("cosine", dataset.cosine).set("largest", dataset.largest).set("misplaced", number(dataset.misplaced)).set("changed", number(dataset.changed)).set("identical", dataset.same_bytes));
   }
   for (const auto& head : result.heads) heads.push(Json::object().set("module", head.module).set("head", number(head.head)).set("jensen_shannon_bits", head.mean()).set("rows", number(head.rows)));
   for (const std::string& name : result.only_a) only_a.push(name);

@@ -83,13 +83,18 @@ void check_links(const Check& check) {
   }
 }
 
+/// An object with several names has the labels of one of them.
 void check_labels(const Check& check) {
+  std::map<std::string, bool> labelled;  // by the first name of an object
   for (const StoredDataset& dataset : check.stored.datasets) {
-    if (dataset.counted != Counted::rows || !dataset.same_as.empty()) continue;
+    if (dataset.counted != Counted::rows) continue;
     const std::vector<const char*> expected = axis_labels(dataset.name, dataset.info.shape.size());
-    if (expected.empty()) continue;
-    const std::vector<std::string> labels = check.stored.file.labels(dataset.name);
-    if (!std::ranges::equal(labels, expected)) check.find(dataset.name, "DIMENSION_LABELS that name its axes", labels.empty() ? "none" : "others");
+    const bool good = expected.empty() || std::ranges::equal(check.stored.file.labels(dataset.name), expected);
+    bool& known = labelled[dataset.same_as.empty() ? dataset.name : dataset.same_as];
+    known = known || good;
+  }
+  for (const auto& [name, good] : labelled) {
+    if (!good) check.find(name, "DIMENSION_LABELS that name its axes", "others or none");
   }
 }
 

@@ -18,6 +18,7 @@ struct RecordingDifference {
     double cosine = 1.0;          ///< of the same numbers; 1 where both are zeros
     double largest = 0.0;         ///< |b - a|
     std::size_t misplaced = 0;    ///< places where one is NaN or infinite and the other is not the same
+    std::size_t changed = 0;      ///< of whole numbers, which have no relative error: those that are not equal
     bool same_bytes = false;      ///< of one type and equal bit by bit
   };
   std::vector<Dataset> datasets;               ///< those that both have with one shape, hard links once

@@ -84,9 +84,10 @@ class Planner {
     const Recording::Rows rows = rows_of(dataset.side);
     ExportArray array{.name = name, .type = dataset.info.type, .shape = dataset.info.shape, .first_row = rows.begin, .side = dataset.side, .head = {}, .numbers = {}, .stored = {}};
     array.shape.front() = rows.count;
-    const auto box = [&file = stored_.file, info = dataset.info, first = rows.begin, from = dataset.name](std::size_t begin, std::size_t count) { return entries(info, first + begin, count); };
-    array.numbers = [this, box, from = dataset.name](std::size_t begin, std::size_t count) { return stored_.file.read<float>(from, box(begin, count)); };
-    array.stored = [this, box, from = dataset.name](std::size_t begin, std::size_t count) { return stored_.file.stored(from, box(begin, count)); };
+    const CheckedFile& file = stored_.file;  // which stays for as long as the arrays are read
+    const auto box = [info = dataset.info, first = rows.begin](std::size_t begin, std::size_t count) { return entries(info, first + begin, count); };
+    array.numbers = [&file, box, from = dataset.name](std::size_t begin, std::size_t count) { return file.read<float>(from, box(begin, count)); };
+    array.stored = [&file, first = rows.begin, from = dataset.name](std::size_t begin, std::size_t count) { return file.stored(from, first + begin, count); };
     arrays_.push_back(std::move(array));
   }
 

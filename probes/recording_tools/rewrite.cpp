@@ -49,7 +49,7 @@ void require_same_dataset(const StoredRecording& first, const StoredRecording& o
   const bool made_anew = mine.name.starts_with("/summary/") || mine.name.ends_with("/sequences/committed");
   if (mine.counted != Counted::nothing || made_anew) return;
   const auto all = [](const StoredRecording& source, const StoredDataset& dataset) {
-    return source.file.stored(dataset.name, entries(dataset.info, 0, dataset.info.shape.front()));
+    return source.file.stored(dataset.name, 0, dataset.info.shape.front());
   };
   if (mine.info.shape != theirs->info.shape || all(first, mine) != all(other, *theirs)) refuse(first, other, "the numbers of " + mine.name);
 }
@@ -64,6 +64,19 @@ void require_alike(const StoredRecording& first, const StoredRecording& other) {
     if (!first.find(dataset.name)) refuse(first, other, "no " + dataset.name);
   }
   for (const Recording::Module& module : first.recording->modules()) require_same_attributes(first, other, "/attention/" + module.name);
+}
+
+h5::Handle open_stored(const StoredRecording& source, const std::string& name) {
+  h5::Handle dataset(H5Dopen2(source.file.id(), name.c_str(), H5P_DEFAULT), H5Dclose);
+  h5::require(dataset, source.file.path(), "open " + name);
+  return dataset;
+}
+
+std::vector<hsize_t> extents_of(hid_t dataset) {
+  const h5::Handle space(H5Dget_space(dataset), H5Sclose);
+  std::vector<hsize_t> extents(static_cast<std::size_t>(std::max(0, H5Sget_simple_extent_ndims(space))));
+  H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+  return extents;
 }
 
 /// The new file while it is written.
@@ -83,10 +96,10 @@ class Writer {
   void copy_groups();
   void copy_constant(const std::string& name);
   void create(const StoredDataset& dataset);
-  h5::Handle type_of(const StoredDataset& dataset) const;
-  void append(const StoredDataset& dataset);
-  void append_slab(hid_t dataset, const CheckedFile::Info& info, hsize_t first, std::span<const std::byte> numbers) const;
-  void write_borders(const StoredDataset& dataset);
+  h5::Handle type_of(const StoredDataset& dataset, hid_t stored) const;
+  void append(const StoredDataset& dataset, hid_t made);
+  void append_slab(hid_t dataset, hid_t type, std::size_t count, std::span<const std::byte> numbers) const;
+  void write_borders(const StoredDataset& dataset, hid_t made);
   void write_all(const std::string& name, hid_t type, const void* numbers) const;
   void write_committed(Side side);
   void write_summaries();
@@ -117,19 +130,18 @@ void Writer::copy_constant(const std::string& name) {
 }
 
 /// That of the sources, or f32 where they differ.
-h5::Handle Writer::type_of(const StoredDataset& dataset) const {
+/// That of the sources, or f32 where they differ.
+h5::Handle Writer::type_of(const StoredDataset& dataset, hid_t stored) const {
   for (const auto& source : sources_) {
     if (source->find(dataset.name)->info.type != dataset.info.type) return h5::file_type(DType::f32);
   }
-  const h5::Handle stored(H5Dopen2(template_source().file.id(), dataset.name.c_str(), H5P_DEFAULT), H5Dclose);
   return {H5Dget_type(stored), H5Tclose};
 }
 
 void Writer::create(const StoredDataset& dataset) {
-  const h5::Handle stored(H5Dopen2(template_source().file.id(), dataset.name.c_str(), H5P_DEFAULT), H5Dclose),
-      properties(H5Dget_create_plist(stored), H5Pclose), access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose), type = type_of(dataset);
-  std::vector<hsize_t> now(dataset.info.shape.begin(), dataset.info.shape.end());
-  std::vector<hsize_t> most = now;
+  const h5::Handle stored = open_stored(template_source(), dataset.name), properties(H5Dget_create_plist(stored), H5Pclose),
+                   access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose), type = type_of(dataset, stored);
+  std::vector<hsize_t> now = extents_of(stored), most = now;
   now[0] = 0;
   most[0] = H5S_UNLIMITED;
   const h5::Handle space(H5Screate_simple(static_cast<int>(now.size()), now.data(), most.data()), H5Sclose);
@@ -137,39 +149,34 @@ void Writer::create(const StoredDataset& dataset) {
   const h5::Handle made(H5Dcreate2(file_, dataset.name.c_str(), type, space, H5P_DEFAULT, properties, access), H5Dclose);
   h5::require(made, where_, "create " + dataset.name);
   copy_attributes(stored, made, where_);
-  dataset.counted == Counted::sequences || dataset.counted == Counted::byte_borders ? write_borders(dataset) : append(dataset);
+  dataset.counted == Counted::sequences || dataset.counted == Counted::byte_borders ? write_borders(dataset, made) : append(dataset, made);
 }
 
-void Writer::append_slab(hid_t dataset, const CheckedFile::Info& info, hsize_t first, std::span<const std::byte> numbers) const {
-  std::vector<hsize_t> begin(info.shape.size(), 0), count(info.shape.begin(), info.shape.end());
-  begin[0] = first;
-  std::vector<hsize_t> extents = count;
-  extents[0] = first + count[0];
+/// Adds entries behind those that are there. @param type  of the numbers
+void Writer::append_slab(hid_t dataset, hid_t type, std::size_t count, std::span<const std::byte> numbers) const {
+  std::vector<hsize_t> extents = extents_of(dataset), begin(extents.size(), 0), counts = extents;
+  begin[0] = extents[0];
+  counts[0] = count;
+  extents[0] += count;
   h5::require(H5Dset_extent(dataset, extents.data()), where_, "extend a dataset");
   if (numbers.empty()) return;
-  const h5::Handle type = h5::memory_type_of(info.type), memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose),
-                   space(H5Dget_space(dataset), H5Sclose);
-  h5::require(H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr), where_, "find rows");
+  const h5::Handle memory(H5Screate_simple(static_cast<int>(counts.size()), counts.data(), nullptr), H5Sclose), space(H5Dget_space(dataset), H5Sclose);
+  h5::require(H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, counts.data(), nullptr), where_, "find rows");
   h5::require(H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, numbers.data()), where_, "write rows");
 }
 
-void Writer::append(const StoredDataset& dataset) {
-  const h5::Handle made(H5Dopen2(file_, dataset.name.c_str(), H5P_DEFAULT), H5Dclose);
-  hsize_t written = 0;
+void Writer::append(const StoredDataset& dataset, hid_t made) {
   for (const auto& source : sources_) {
     const StoredDataset& theirs = *source->find(dataset.name);
+    const h5::Handle stored = open_stored(*source, theirs.name), type(H5Dget_type(stored), H5Tclose);
     for_slabs(theirs.info, source->committed(theirs), [&](std::size_t begin, std::size_t count) {
-      CheckedFile::Info slab = theirs.info;
-      slab.shape[0] = count;
-      append_slab(made, slab, written, source->file.stored(theirs.name, entries(theirs.info, begin, count)));
-      written += count;
-      progress_.step("rows", written, written);
+      append_slab(made, type, count, source->file.stored(theirs.name, begin, count));
     });
   }
 }
 
 /// Borders of sequences, or of the tokens' bytes: those of a source stand behind the last of the one before it.
-void Writer::write_borders(const StoredDataset& dataset) {
+void Writer::write_borders(const StoredDataset& dataset, hid_t made) {
   std::vector<std::uint64_t> borders{0};
   for (const auto& source : sources_) {
     const std::uint64_t last = borders.back();
@@ -184,7 +191,6 @@ void Writer::write_borders(const StoredDataset& dataset) {
     if (rows == 0) continue;
     for (const std::uint64_t border : source->file.read<std::uint64_t>(dataset.name, {{1}, {rows}})) borders.push_back(last + border);
   }
-  const h5::Handle made(H5Dopen2(file_, dataset.name.c_str(), H5P_DEFAULT), H5Dclose);
   const hsize_t count = borders.size();
   h5::require(H5Dset_extent(made, &count), where_, "extend a dataset");
   h5::require(H5Dwrite(made, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, borders.data()), where_, "write borders");
@@ -245,7 +251,9 @@ void Writer::write_root(const Json& provenance) {
 
 void Writer::write(const Json& provenance) {
   copy_groups();
+  std::size_t done = 0;
   for (const StoredDataset& dataset : template_source().datasets) {
+    progress_.step("datasets", ++done, template_source().datasets.size());
     if (!dataset.same_as.empty()) {
       h5::require(H5Lcreate_hard(file_, dataset.same_as.c_str(), file_, dataset.name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_, "link " + dataset.name);
     } else {

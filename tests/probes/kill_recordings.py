@@ -90,7 +90,7 @@ def main():
     parser.add_argument("--rows", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", default="auto")
-    parser.add_argument("--early", action="store_true", help="kill in the first tenth of the run, where the file is made")
+    parser.add_argument("--within", type=float, help="kill in the first so many seconds, in which the file is made (default: at any time)")
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     shutil.rmtree(options.folder, ignore_errors=True)
@@ -107,7 +107,7 @@ def main():
     for kill in range(options.kills):
         for left in options.folder.glob("killed*"):
             left.unlink()
-        moment = random.uniform(0, seconds * (0.1 if options.early else 1))
+        moment = random.uniform(0, options.within or seconds)
         seen["killed"] += run_once(command + [str(path)], moment)
         if not path.exists():
             seen["none"] += 1
