@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
@@ -134,9 +135,13 @@ FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options
     plan_relative();
     for (const AttentionPlace& place : attention_places(source_.model.spec)) plan_attention(place);
   }
-  for (const ProbePoint& point : options_.points) plan_activation(point);
+  std::set<std::string> asked, linked;  // what is the same as something that was asked for is not stored twice
+  for (const ProbePoint& point : options_.points) asked.insert(activation_path(point));
   for (const ResidualLink& same : residual_links(source_.model.spec)) {
-    if (file_.planned(same.existing)) file_.plan_link(same.name, same.existing);
+    if (asked.contains(same.existing) && linked.insert(same.name).second) file_.plan_link(same.name, same.existing);
+  }
+  for (const ProbePoint& point : options_.points) {
+    if (!linked.contains(activation_path(point))) plan_activation(point);
   }
   writer_.call([this] { file_.create(); });  // the user hears at once where the file cannot be made
   writer_.post([this] { file_.fill(source_, options_.provenance); });

@@ -29,22 +29,23 @@ std::vector<SampledRow> sampled_rows(const Check& check, Side side) {
   return rows;
 }
 
-/// What FORMAT.md states for a module's types.
-struct Tolerance {
-  double weight;  ///< relative, of a weight and of a row's sum
-  double output;  ///< relative, of a head's output by the values
-};
-
-double rounding_of(const StoredDataset* dataset) {
-  if (!dataset || dataset->info.type == "f32") return 1e-5;
-  return 1.0 / 256.0;
+/// Half of the distance between neighbours of a stored type, relative.
+double rounding_of(const Check& check, const std::string& name) {
+  const StoredDataset* dataset = check.stored.find(name);
+  if (!dataset || dataset->info.type == "f32") return 0.0;
+  return dataset->info.type == "f16" ? 0x1p-11 : 0x1p-9;
 }
 
-Tolerance tolerance_of(const Check& check, const Recording::Module& module) {
-  const std::string group = "/attention/" + module.name, activation = "/activations/" + module.name;
-  const double weight = std::max(rounding_of(check.stored.find(group + "/q")), rounding_of(check.stored.find(group + "/k")));
-  const double values = std::max(rounding_of(check.stored.find(activation + ".hook_v")), rounding_of(check.stored.find(activation + ".hook_z")));
-  return {weight, 2.0 * std::max(weight, values)};
+double length_of(std::span<const float> vector) {
+  double sum = 0.0;
+  for (const float x : vector) sum += static_cast<double>(x) * x;
+  return std::sqrt(sum);
+}
+
+double longest_of(std::span<const float> vectors, std::size_t width) {
+  double longest = 0.0;
+  for (std::size_t at = 0; at + width <= vectors.size() && width > 0; at += width) longest = std::max(longest, length_of(vectors.subspan(at, width)));
+  return longest;
 }
 
 /// One head of one sequence with what a row of it is compared to.
@@ -52,9 +53,22 @@ struct HeadCheck {
   const Check& check;
   const Recording::Module& module;
   std::size_t head, sequence;
-  Tolerance tolerance;
   std::shared_ptr<const Recording::Head> factors;
   std::vector<float> values;  // [keys, d_v] where they were stored
+
+  double longest_key, longest_position;
+  double q_rounding, k_rounding, output_rounding;
+
+  /// How far a weight of a row may be from what was applied, relative: 1e-5 where factors are stored in f32 (FORMAT.md). What 16-bit
+  /// numbers lack changes a score by at most the product of the lengths times that (Cauchy-Schwarz).
+  double tolerance(std::size_t row) const {
+    const std::size_t width = module.head_dim;
+    const double q = length_of(std::span(factors->q).subspan(row * width, width)), bias = length_of(factors->key_bias);
+    if (module.rule.kind == PatternKind::feature_map) {  // ln phi grows with its argument, FAVOR+'s with directions of length sqrt(width)
+      return 1e-5 + (q_rounding * q + k_rounding * longest_key) * (std::sqrt(static_cast<double>(width)) + q + longest_key);
+    }
+    return 1e-5 + module.score.scale * ((q_rounding * q + k_rounding * (q + bias)) * longest_key + q_rounding * q * longest_position);
+  }
 
   Recording::Rows queries() const { return check.recording().rows_of(sequence, module.queries); }
   Recording::Rows keys() const { return check.recording().rows_of(sequence, module.keys); }
@@ -80,19 +94,19 @@ std::array<double, 3> statistics_of(std::span<const float> weights, std::size_t 
   return statistics;
 }
 
-void check_statistics(const HeadCheck& of, std::size_t row, std::span<const float> weights) {
+void check_statistics(const HeadCheck& of, std::size_t row, std::span<const float> weights, double tolerance) {
   const std::array<double, 3> expected = statistics_of(weights, row);
   const double span = static_cast<double>(std::max<std::size_t>(weights.size(), 2));
   const std::array<double, 3> scale{std::log(span), span, 1.0};  // the largest value that each can have
   for (std::size_t s = 0; s < row_statistics.size(); ++s) {
     const std::string name = "/attention/" + of.module.name + "/" + std::string(row_statistics[s]);
     const double found = of.check.stored.file.read<float>(name, {{of.queries().begin + row, of.head}, {1, 1}})[0];
-    of.compare(of.place(name, row), expected[s], found, 4.0 * of.tolerance.weight * scale[s]);
+    of.compare(of.place(name, row), expected[s], found, 4.0 * tolerance * scale[s]);
   }
 }
 
 /// The head's output against the rebuilt row times the values.
-void check_output(const HeadCheck& of, std::size_t row, std::span<const float> weights) {
+void check_output(const HeadCheck& of, std::size_t row, std::span<const float> weights, double tolerance) {
   const std::string name = "/activations/" + of.module.name + ".hook_z";
   const StoredDataset* z = of.check.stored.find(name);
   if (of.values.empty() || !z || z->info.shape.size() != 3) return;
@@ -111,7 +125,7 @@ void check_output(const HeadCheck& of, std::size_t row, std::span<const float> w
   }
   const double error = std::sqrt(difference / std::max({norm, terms, 1e-30}));
   of.check.result.worst_output = std::max(of.check.result.worst_output, error);
-  if (error <= of.tolerance.output) return;
+  if (error <= 2.0 * tolerance + of.output_rounding) return;
   char text[64];
   std::snprintf(text, sizeof text, "a relative error of %.3g", error);
   of.check.find(of.place(name, row), "the rebuilt map times the values", text);
@@ -125,14 +139,15 @@ void check_row(const HeadCheck& of, std::size_t row) {
   const double whole = std::isinf(of.factors->normalizer[row]) ? 0.0 : 1.0;
   of.check.result.worst_row_sum = std::max(of.check.result.worst_row_sum, std::fabs(sum - whole));
   ++of.check.result.maps_rows;
+  const double tolerance = of.tolerance(row);
   const std::string name = "/attention/" + of.module.name + "/normalizer";
-  if (!(std::fabs(sum - whole) <= of.tolerance.weight)) {
+  if (!(std::fabs(sum - whole) <= tolerance)) {
     char text[64];
     std::snprintf(text, sizeof text, "%.7g", sum);
     return of.check.find(of.place(name, row), whole > 0.0 ? "a rebuilt row that sums to 1" : "a rebuilt row of zeros", text);
   }
-  if (whole > 0.0) check_statistics(of, row, weights);
-  check_output(of, row, weights);
+  if (whole > 0.0) check_statistics(of, row, weights, tolerance);
+  check_output(of, row, weights, tolerance);
 }
 
 std::vector<float> values_of(const Check& check, const Recording::Module& module, std::size_t head, Recording::Rows keys) {
@@ -143,13 +158,16 @@ std::vector<float> values_of(const Check& check, const Recording::Module& module
 
 void check_module(const Check& check, const Recording::Module& module) {
   const std::vector<SampledRow> rows = sampled_rows(check, module.queries);
-  const Tolerance tolerance = tolerance_of(check, module);
+  const std::string group = "/attention/" + module.name, activation = "/activations/" + module.name;
+  const double q_rounding = rounding_of(check, group + "/q"), k_rounding = rounding_of(check, group + "/k"),
+               output_rounding = rounding_of(check, activation + ".hook_v") + rounding_of(check, activation + ".hook_z");
   const std::size_t findings = check.result.findings.size();
   for (std::size_t head = 0; head < module.heads; ++head) {
     for (std::size_t i = 0; i < rows.size();) {
       const std::size_t sequence = rows[i].sequence;
-      const HeadCheck of{check, module, head, sequence, tolerance, check.recording().head(module, head, sequence),
-                         values_of(check, module, head, check.recording().rows_of(sequence, module.keys))};
+      const auto factors = check.recording().head(module, head, sequence);
+      const HeadCheck of{check, module, head, sequence, factors, values_of(check, module, head, check.recording().rows_of(sequence, module.keys)),
+                         longest_of(factors->k, module.head_dim), longest_of(factors->positions, module.head_dim), q_rounding, k_rounding, output_rounding};
       for (; i < rows.size() && rows[i].sequence == sequence; ++i) check_row(of, rows[i].row);
     }
     if (check.result.findings.size() > findings + 10) return;  // the rest would say the same
