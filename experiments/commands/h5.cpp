@@ -205,7 +205,7 @@ void declare_verb(CLI::App& app, const Verb& verb, Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   auto chosen = std::make_shared<std::map<CLI::App*, const Verb*>>();
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1)->allow_extras();  // the parser itself would not say which words there are
   for (const Verb& verb : verbs) {
     CLI::App* sub = app.add_subcommand(verb.name, verb.summary);
     sub->footer(std::string("Example:\n  ") + verb.example);
@@ -213,6 +213,10 @@ std::function<void()> declare(CLI::App& app) {
     (*chosen)[sub] = &verb;
   }
   return [&app, options, chosen] {
+    if (app.get_subcommands().empty()) {
+      const std::vector<std::string> words = app.remaining();
+      throw Error({"h5", "check, repair, diff, merge or export", words.empty() ? "none" : quoted(words.front()), "see `vitrine h5 --help`"}, Fault::usage);
+    }
     if (!chosen->at(app.get_subcommands().front())->run(*options)) throw AnsweredNo();
   };
 }
