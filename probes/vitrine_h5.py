@@ -1,42 +1,34 @@
 """Reads a Vitrine recording (FORMAT.md) with h5py and numpy alone.
 
     run = Run("run.h5")
-    run["blocks.3.hook_resid_pre"]      # any activation by TransformerLens' hook name, [pos, width] or [pos, head, d_head], float32
-    run["resid_post", 3], run["normalized", 3, "ln1"], run["q", 3]       # the same by short name and layer
-    run["pattern", 3]                   # attention of layer 3, [head, query, key], rebuilt from the factors; also "attn_scores"
-    run.sequence("pattern", 3, 1)       # of sequence 1: (name, layer, sequence) or (hook name, sequence)
-    run.pattern(3, 8, rows=(100, 164), keys=(0, 64))                     # a tile of one head's
-    run.tokens(0), run.head_table()     # one dict a token, one a head (run.head_table(pandas=True): a data frame)
-
-Positions are axis 0 everywhere; sequences lie one behind the other, run.borders marks them."""
+    run["blocks.3.hook_resid_pre"]  # an activation by TransformerLens' hook name, [pos, width] or [pos, head, d_head], float32
+    run["resid_post", 3], run["q", 3], run["scale", 3, "ln1"]      # the same by short name and layer
+    run["pattern", 3]               # attention of layer 3, [head, query, key], rebuilt from the factors; also "attn_scores"
+    run.sequence(("pattern", 3), 1), run.sequence("logits", 1)     # of sequence 1 alone; positions are axis 0, one sequence behind the other
+    run.pattern(3, 8, rows=(100, 164), keys=(0, 64))               # a tile of one head's
+    run.tokens(0), run.head_table(), run.head_table(pandas=True)   # one dict a token; one a head, or a data frame"""
 import json
 import re
-
 import h5py
 import numpy as np
 
-IN_ATTENTION = ("q", "k", "v", "z", "rot_q", "rot_k", "pattern", "attn_scores", "normalizer", "threshold")
-
-
 def hook_name(name, layer=None, part=None):
     """("q", 3) is blocks.3.attn.hook_q, ("post", 3) blocks.3.mlp.hook_post, ("scale", 3, "ln1") blocks.3.ln1.hook_scale; whole names stay."""
-    part = part or ("attn" if name in IN_ATTENTION else "mlp" if name in ("pre", "pre_linear", "post") else None)
-    return name if layer is None else ".".join([f"blocks.{layer}"] + ([part] if part else []) + [f"hook_{name}"])
+    part = part or ("attn" if re.fullmatch("q|k|v|z|rot_q|rot_k|pattern|attn_scores|normalizer|threshold", name) else "mlp" if re.fullmatch("pre|pre_linear|post", name) else "")
+    return name if layer is None else f"blocks.{layer}.{part and part + '.'}hook_{name}"
 
+def _values(dataset, *where):  # a part of a dataset as float32
+    return dataset[where].astype(np.float32)
 
 def _rounded_to_bf16(x):  # to the nearest, halves to even
-    bits = x.astype(np.float32).view(np.uint32)
-    return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
-
+    return ((x.view(np.uint32) + np.uint32(0x7FFF) + ((x.view(np.uint32) >> 16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32)
 
 def _scrambled(z):  # splitmix64's output function, on arrays of uint64 (which wrap)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
-
-def _blocks(rule, rows, length):
-    """Which keys the rows see under a rule of blocks, [query, length]; masks and windows besides."""
+def _blocks(rule, rows, length):  # which keys the rows see under a rule of blocks, [query, length]; masks and windows besides
     size, step = int(rule["rule_block_size"]), np.array([0x9E3779B97F4A7C15], np.uint64)
     block = np.arange(-(-length // size))
     seen = np.zeros((rows[1] - rows[0], len(block)), bool)
@@ -49,7 +41,6 @@ def _blocks(rule, rows, length):
         seen[np.arange(*rows) // size == own] = sees
     return np.repeat(seen, size, axis=1)[:, :length]
 
-
 class Run:
     def __init__(self, path):
         try:
@@ -58,116 +49,94 @@ class Run:
             self.file = h5py.File(path, "r", swmr=True, locking=False)
         root = self.file.attrs
         if root.get("format") != "vitrine-recording" or root["format_version"] not in (1, 2):
-            raise ValueError(f"{path}: expected a vitrine recording of version 1 or 2, found {root.get('format', 'another HDF5 file')} {root.get('format_version', '')}")
+            raise ValueError(f"{path}: expected a vitrine recording of version 1 or 2, found {root.get('format', 'another file')} {root.get('format_version', '')}")
         self.finished, self.provenance = bool(root["finished"]), json.loads(root["provenance"])
-        self.rows, self.borders = self._table("")
+        self.rows, self.borders = self._table("")  # sequence s has the rows borders[s] to borders[s + 1]
         self.encoder_rows, self.encoder_borders = self._table("encoder/") if "encoder" in self.file else (0, None)
 
-    def _table(self, prefix):
-        """Committed rows and borders of the sequences; rows behind them do not exist."""
+    def _table(self, prefix):  # committed rows and borders of the sequences; rows behind them do not exist
         rows, borders = int(self.file[f"{prefix}sequences/committed"][0]), self.file[f"{prefix}sequences/offset"][:].astype(int)
         begun = len(borders) - 1 if self.finished else int(np.searchsorted(borders, rows, "left"))  # before the last row
         return rows, np.minimum(borders[: begun + 1], rows)
 
-    def names(self):
-        """Every activation of the file."""
+    def names(self):  # every activation of the file
         return sorted(self.file["activations"]) + (["logits"] if "logits" in self.file else [])
 
-    def modules(self):
-        """Names below /attention in the order of the forward pass."""
+    def modules(self):  # names below /attention in the order of the forward pass
         order = lambda name: (not name.startswith("encoder."), int(re.search(r"blocks\.(\d+)\.", name).group(1)), name.endswith("cross_attn"))
         return sorted(self.file["attention"], key=order) if "attention" in self.file else []
 
-    def _spans(self, name, sequence):
-        """Rows of a sequence in an activation or a module's queries, and those of the module's keys."""
+    def _spans(self, name, sequence):  # rows of a sequence (None: of all) in an activation or a module's queries, and of the module's keys
         keys = name.startswith("encoder.") or ".cross_attn" in name  # of the encoder
         own = name.startswith("encoder.") or (keys and name.endswith((".hook_k", ".hook_v", ".hook_rot_k")))
         span = lambda borders: (0, int(borders[-1])) if sequence is None else (int(borders[sequence]), int(borders[sequence + 1]))
         return span(self.encoder_borders if own else self.borders), span(self.encoder_borders if keys else self.borders)
 
-    def _read(self, key, sequence):
+    def sequence(self, key, sequence=0):
+        """Rows of one sequence of an activation: hook name, or (short name, layer[, "ln1", ...]). None: of all sequences."""
         name = hook_name(*((key,) if isinstance(key, str) else key))
         module, _, square = name.partition(".hook_")
         if square in ("pattern", "attn_scores") and module in self.modules():
             if sequence is None and len(self.borders) > 2:
                 raise ValueError(f"{name}: expected one sequence, found {len(self.borders) - 1}; use run.sequence(name, number)")
-            tile = self.pattern if square == "pattern" else self.scores
-            return np.stack([tile(module, head, sequence or 0) for head in range(self.file[f"attention/{module}"].attrs["heads"])]).astype(np.float32)
-        (begin, end), _ = self._spans(name, sequence)
-        return self.file[name if name == "logits" else f"activations/{name}"][begin:end].astype(np.float32)
+            tile, heads = self.pattern if square == "pattern" else self.scores, int(self.file[f"attention/{module}"].attrs["heads"])
+            return np.stack([tile(module, head, sequence or 0) for head in range(heads)]).astype(np.float32)
+        return _values(self.file[name if name == "logits" else f"activations/{name}"], slice(*self._spans(name, sequence)[0]))
 
-    def __getitem__(self, key):
-        """An activation by hook name, or by (short name, layer[, "ln1" ...]); all sequences, float32. Maps: [head, query, key]."""
-        return self._read(key, None)
+    def __getitem__(self, key):  # the same of all sequences
+        return self.sequence(key, None)
 
-    def sequence(self, *key):
-        """The same of one sequence: (hook name[, sequence]) or (short name, layer, sequence)."""
-        return self._read(key[0] if len(key) < 3 else key[:-1], key[-1] if len(key) > 1 else 0)
+    def tokens(self, sequence=0):  # {"id", "text", "begin", "end", "logprob"} of each; bytes are decoded with replacement, logprob may be None
+        (begin, end), group = self._spans("", sequence)[0], self.file["tokens"]
+        at, part = group["bytes_offset"][begin : end + 1].astype(int), lambda name: group[name][begin:end]
+        pieces = [group["bytes"][a:b].tobytes().decode("utf-8", "replace") for a, b in zip(at, at[1:])]
+        scores = [None if np.isnan(x) else float(x) for x in part("log_probability")] if "log_probability" in group else [None] * (end - begin)
+        return [{"id": int(i), "text": text, "begin": int(first), "end": int(last), "logprob": score}
+                for i, text, first, last, score in zip(part("id"), pieces, part("begin"), part("end"), scores)]
 
-    def tokens(self, sequence=0):
-        """List of {"id", "text", "begin", "end", "logprob"}: bytes are decoded with replacement, logprob may be None."""
-        (begin, end), _ = self._spans("", sequence)
-        group, borders = self.file["tokens"], self.file["tokens/bytes_offset"][begin : end + 1].astype(int)
-        data = group["bytes"][borders[0] : borders[-1]].tobytes() if end > begin else b""
-        scores = group["log_probability"][begin:end] if "log_probability" in group else [np.nan] * (end - begin)
-        columns = zip(group["id"][begin:end], borders, borders[1:], group["begin"][begin:end], group["end"][begin:end], scores)
-        return [{"id": int(i), "text": data[a - borders[0] : b - borders[0]].decode("utf-8", "replace"), "begin": int(first), "end": int(last),
-                 "logprob": None if np.isnan(score) else float(score)} for i, a, b, first, last, score in columns]
-
-    def _tile(self, layer, sequence, rows, keys):
-        """Group, first rows of queries and keys, and the ranges of a tile. `layer` may be a name of modules()."""
+    def _tile(self, layer, sequence, rows, keys):  # group, rows and keys of a tile, where they are in the file, and how many keys there are
         module = layer if isinstance(layer, str) else f"{'' if self.encoder_borders is None else 'decoder.'}blocks.{layer}.attn"
         (begin, end), (first, last) = self._spans(module, sequence)
-        return self.file[f"attention/{module}"], begin, first, rows or (0, end - begin), keys or (0, last - first), last - first
+        rows, keys = rows or (0, end - begin), keys or (0, last - first)
+        return self.file[f"attention/{module}"], rows, keys, slice(begin + rows[0], begin + rows[1]), slice(first + keys[0], first + keys[1]), last - first
 
-    def scores(self, layer, head, sequence=0, rows=None, keys=None):
-        """A tile of the scores before the softmax, [query, key]; -inf where masked."""
-        group, begin, first, rows, keys, length = self._tile(layer, sequence, rows, keys)
-        rule, query = dict(group.attrs), slice(begin + rows[0], begin + rows[1])
-        q = group["q"][query, head].astype(np.float64)
-        k = group["k"][first + keys[0] : first + keys[1], head // (int(rule["heads"]) // int(rule["kv_heads"]))].astype(np.float64)
-        distance = np.arange(*keys)[None, :] - np.arange(*rows)[:, None]  # key - query
-        nearest = lambda start, count: np.clip(distance - int(start), 0, count - 1)  # those outside a table take its nearest entry
-        terms = self._content(group, head, q.astype(np.float32), (first + keys[0], first + keys[1]), query, nearest)
-        if "key_bias" in group:
-            q = (q.astype(np.float32) + group["key_bias"][head]).astype(np.float64)
-        q, k = (_rounded_to_bf16(q), _rounded_to_bf16(k)) if rule.get("rule_bf16", 0) else (q, k)
+    def scores(self, layer, head, sequence=0, rows=None, keys=None):  # a tile of the scores before the softmax; -inf where masked. `layer` may be a name of modules()
+        group, rows, keys, queries, others, length = self._tile(layer, sequence, rows, keys)
+        rule = dict(group.attrs)
         if rule["rule"] not in (0, 1, 2, 4) or rule.get("rule_feature", 0):
             raise ValueError(f"expected pattern rule 0, 1, 4, or 2 with feature 0, found {rule['rule']}: `vitrine` and the viewer know it")
-        elu = lambda x: np.where(x > 0, x + 1, np.exp(x))  # rule 2, in place of the softmax: elu(x) + 1
-        scores = np.log(elu(q) @ elu(k).T) if rule["rule"] == 2 else (q @ k.T + terms) * rule["scale"]
+        q, k = _values(group["q"], queries, head), _values(group["k"], others, head // (int(rule["heads"]) // int(rule["kv_heads"])))
+        distance = np.arange(*keys)[None, :] - np.arange(*rows)[:, None]  # key - query
+        nearest = lambda first, count: np.clip(distance - int(rule[first]), 0, count - 1)  # those outside a table take its nearest entry
+        terms = self._content(group, head, q, queries, others, nearest) if "positions" in group else 0.0
+        q = q + group["key_bias"][head] if "key_bias" in group else q
+        q, k = ((_rounded_to_bf16(x) if rule.get("rule_bf16", 0) else x).astype(np.float64) for x in (q, k))
+        q, k = (np.where(x > 0, x + 1, np.exp(x)) for x in (q, k)) if rule["rule"] == 2 else (q, k)  # elu(x) + 1, in place of the softmax
+        scores = np.log(q @ k.T) if rule["rule"] == 2 else (q @ k.T + terms) * rule["scale"]
         if "distance_bias" in group:
-            scores = scores + group["distance_bias"][head].astype(np.float64)[nearest(rule["distance_first"], group["distance_bias"].shape[1])]
-        scores = scores + float(group["distance_slope"][head]) * distance if "distance_slope" in group else scores
+            scores += group["distance_bias"][head].astype(np.float64)[nearest("distance_first", group["distance_bias"].shape[1])]
+        scores += float(group["distance_slope"][head]) * distance if "distance_slope" in group else 0.0
         scores = rule["soft_cap"] * np.tanh(scores / rule["soft_cap"]) if rule["soft_cap"] > 0 else scores
         visible = ((distance <= 0) | (rule["mask"] != "causal")) & ((abs(distance) < rule["window"]) | (rule["window"] == 0))
         visible &= (abs(distance) < rule["rule_window"]) | (np.arange(*keys)[None, :] < rule["rule_sinks"]) | (rule["rule_window"] == 0)
-        if rule["rule"] == 4:
-            visible &= _blocks(rule, rows, length)[:, keys[0] : keys[1]]
+        visible &= _blocks(rule, rows, length)[:, slice(*keys)] if rule["rule"] == 4 else True
         if rule.get("allowed", 0):
-            bits = self.file["tokens/allowed"][query].astype("<u8").view(np.uint8)
-            visible &= np.unpackbits(bits, axis=1, bitorder="little")[:, keys[0] : keys[1]].astype(bool)
-        if rule["rule"] == 1:  # the k largest; compared in the kernel's type
-            visible &= scores.astype(np.float32) >= group["threshold"][query, head][:, None]
+            visible &= np.unpackbits(self.file["tokens/allowed"][queries].astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, slice(*keys)] > 0
+        visible &= scores.astype(np.float32) >= group["threshold"][queries, head][:, None] if rule["rule"] == 1 else True  # the k largest, in the kernel's type
         return np.where(visible, scores, -np.inf)
 
-    def _content(self, group, head, q, keys, query, nearest):
-        """What the distances, and the segments, make of the queries: (q + w) . r + (q + s) . segment."""
-        if "positions" not in group:
-            return 0.0
-        positions = group["positions"][:, head].astype(np.float64)
-        products = (q + group["positions_bias"][head]).astype(np.float64) @ positions.T
-        terms = np.take_along_axis(products, nearest(group.attrs["positions_first"], len(positions)), axis=1)
+    def _content(self, group, head, q, queries, keys, nearest):  # what distances and segments make of queries: (q + w) . r + (q + s) . segment
+        times = lambda bias, table: (q + group[bias][head]).astype(np.float64) @ group[table][:, head].astype(np.float64).T
+        terms = np.take_along_axis(times("positions_bias", "positions"), nearest("positions_first", len(group["positions"])), axis=1)
         segments = self.file["tokens/segment"] if "segment" in group else None
-        if segments is not None and (segments[query] >= 0).all():  # -1: a text without segments
-            each = (q + group["segment_bias"][head]).astype(np.float64) @ group["segment"][:, head].astype(np.float64).T
-            terms = terms + np.where(segments[query][:, None] != segments[slice(*keys)][None, :], each[:, 1:2], each[:, 0:1])
+        if segments is not None and (segments[queries] >= 0).all():  # -1: a text without segments
+            each = times("segment_bias", "segment")
+            terms += np.where(segments[queries][:, None] != segments[keys][None, :], each[:, 1:2], each[:, 0:1])
         return terms
 
-    def pattern(self, layer, head, sequence=0, rows=None, keys=None):
-        """A tile of the attention weights, [query, key], rebuilt from the factors."""
-        group, begin, _, span, _, _ = self._tile(layer, sequence, rows, keys)
-        normalizer = group["normalizer"][begin + span[0] : begin + span[1], head].astype(np.float64)[:, None]
+    def pattern(self, layer, head, sequence=0, rows=None, keys=None):  # a tile of the attention weights, [query, key]
+        group, _, _, queries, _, _ = self._tile(layer, sequence, rows, keys)
+        normalizer = group["normalizer"][queries, head].astype(np.float64)[:, None]
         with np.errstate(invalid="ignore"):
             return np.where(np.isneginf(normalizer), 0.0, np.exp(self.scores(layer, head, sequence, rows, keys) - normalizer)).astype(np.float32)
 
@@ -175,8 +144,7 @@ class Run:
         """One dict a head: entropy in nats, distance in tokens, weight on the first key; means over all rows."""
         table = []
         for name in self.modules():
-            group, (begin, end) = self.file[f"attention/{name}"], self._spans(name, None)[0]
-            means = {s: group[s][begin:end].mean(axis=0, dtype=np.float64) for s in ("entropy", "distance", "first_key")}
-            table += [{"module": name, "layer": int(re.search(r"blocks\.(\d+)\.", name).group(1)), "head": head, **{s: float(mean[head]) for s, mean in means.items()}}
-                      for head in range(int(group.attrs["heads"]))]
+            group, rows, layer = self.file[f"attention/{name}"], slice(*self._spans(name, None)[0]), int(re.search(r"blocks\.(\d+)\.", name).group(1))
+            means = {s: group[s][rows].mean(axis=0, dtype=np.float64).tolist() for s in ("entropy", "distance", "first_key")}
+            table += [{"module": name, "layer": layer, "head": head, **{s: mean[head] for s, mean in means.items()}} for head in range(int(group.attrs["heads"]))]
         return __import__("pandas").DataFrame(table) if pandas else table

@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "probes/analysis.h"
 #include "probes/metrics/metric.h"
+#include "probes/recording_tools/export.h"
 
 namespace vitrine {
 namespace {
@@ -74,14 +75,15 @@ void run(const std::string& kind) {
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
+  if (kind == "exports") return print(all_export_formats());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, exports, panels, commands", quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, panels, commands")->required();
+  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, exports, panels, commands")->required();
   return [kind] { run(*kind); };
 }
 
