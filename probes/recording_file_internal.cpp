@@ -50,6 +50,7 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
     fill_all(source, provenance);
     // From here on the file can be read at every moment. One that was there before goes away only now, and stays whole for
     // whoever reads it.
+    mark_ = WriterMark(part_->path());
     part_->commit();
     part_.reset();
   } catch (...) {  // nothing is in it yet
@@ -179,7 +180,9 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
   }
   close_all();
   open(copy.path(), H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
+  WriterMark mark(copy.path());
   copy.commit();
+  mark_ = std::move(mark);
   for (auto& each : datasets_) each->open(file_);
   open_committed();
   return chunk;
@@ -199,6 +202,7 @@ void RecordingFile::finish(const Summaries& summaries) {
     h5::require(H5Awrite(finished, H5T_NATIVE_UINT64, &one), where_, "finish the file");
   }
   close_all();
+  mark_ = {};
 }
 
 void RecordingFile::close() {
@@ -207,6 +211,7 @@ void RecordingFile::close() {
   encoder_committed_.reset();
   file_.reset();
   if (!part_) lengthen();
+  mark_ = {};
 }
 
 /// On a full disk the superblock may already count bytes that were never written, and HDF5 opens no file that is shorter

@@ -11,6 +11,7 @@
 #include "core/base/part_file.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/row_dataset_internal.h"
+#include "probes/writer_mark_internal.h"
 
 namespace vitrine {
 
@@ -75,6 +76,7 @@ class RecordingFile {
   std::set<std::string> names_;
   bool has_encoder_ = false;
   std::unique_ptr<PartFile> part_;  // under whose name the file is made
+  WriterMark mark_;
   h5::Handle file_, committed_, encoder_committed_;  // the last of an encoder-decoder alone
 };
 

@@ -36,9 +36,14 @@ bool check(const Options& options) {
   const CheckResult result = check_recording(options.runs[0], options.check, progress);
   if (options.json) {
     Json findings = Json::array(), notes = Json::array();
-    for (const CheckResult::Finding& finding : result.findings) findings.push(Json::object().set("where", finding.where).set("what", finding.what));
+    for (const CheckResult::Finding& finding : result.findings)
+      findings.push(Json::object().set("where", finding.where).set("what", finding.what));
     for (const std::string& note : result.notes) notes.push(note);
-    Json json = Json::object().set("file", options.runs[0]).set("finished", result.finished).set("sequences", number(result.sequences)).set("rows", number(result.rows));
+    Json json = Json::object()
+                    .set("file", options.runs[0])
+                    .set("finished", result.finished)
+                    .set("sequences", number(result.sequences))
+                    .set("rows", number(result.rows));
     json.set("datasets", number(result.datasets)).set("numbers", number(result.numbers)).set("map_rows", number(result.maps_rows));
     json.set("worst_row_sum", result.worst_row_sum).set("worst_output", result.worst_output).set("findings", findings).set("notes", notes);
     std::puts(json.dump(2).c_str());
@@ -47,8 +52,11 @@ bool check(const Options& options) {
       std::puts(finding.where == "file" ? finding.what.c_str() : (options.runs[0] + ", " + finding.where + ": " + finding.what).c_str());
     }
     for (const std::string& note : result.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-    std::printf("%s: %zu finding%s in %zu datasets of %zu rows; %zu numbers looked at, %zu rows of maps rebuilt (sums off by %.1e, outputs by %.1e at most)\n", options.runs[0].c_str(),
-                result.findings.size(), result.findings.size() == 1 ? "" : "s", result.datasets, result.rows, result.numbers, result.maps_rows, result.worst_row_sum, result.worst_output);
+    std::printf(
+        "%s: %zu finding%s in %zu datasets of %zu rows; %zu numbers looked at, %zu rows of maps rebuilt (sums off by %.1e, outputs by %.1e "
+        "at most)\n",
+        options.runs[0].c_str(), result.findings.size(), result.findings.size() == 1 ? "" : "s", result.datasets, result.rows,
+        result.numbers, result.maps_rows, result.worst_row_sum, result.worst_output);
   }
   return result.findings.empty();
 }
@@ -57,16 +65,33 @@ void print_rewritten(const Rewritten& result, const Options& options, const std:
   if (options.json) {
     Json parts = Json::array();
     for (const Rewritten::Part& part : result.parts) {
-      Json json = Json::object().set("file", part.file).set("finished", part.finished).set("sequences", number(part.sequences)).set("rows", number(part.rows));
-      if (part.cut_sequence) json.set("cut_sequence", number(*part.cut_sequence)).set("cut_rows", number(part.cut_rows)).set("announced_rows", number(part.announced_rows));
+      Json json = Json::object()
+                      .set("file", part.file)
+                      .set("finished", part.finished)
+                      .set("sequences", number(part.sequences))
+                      .set("rows", number(part.rows));
+      if (part.cut_sequence)
+        json.set("cut_sequence", number(*part.cut_sequence))
+            .set("cut_rows", number(part.cut_rows))
+            .set("announced_rows", number(part.announced_rows));
       parts.push(json);
     }
-    std::puts(Json::object().set("file", output).set("sequences", number(result.sequences)).set("rows", number(result.rows)).set("file_bytes", number(result.bytes)).set("parts", parts).dump(2).c_str());
+    std::puts(Json::object()
+                  .set("file", output)
+                  .set("sequences", number(result.sequences))
+                  .set("rows", number(result.rows))
+                  .set("file_bytes", number(result.bytes))
+                  .set("parts", parts)
+                  .dump(2)
+                  .c_str());
     return;
   }
-  std::printf("%s: %zu sequence%s, %zu rows, %.1f MB\n", output.c_str(), result.sequences, result.sequences == 1 ? "" : "s", result.rows, static_cast<double>(result.bytes) / 1e6);
+  std::printf("%s: %zu sequence%s, %zu rows, %.1f MB\n", output.c_str(), result.sequences, result.sequences == 1 ? "" : "s", result.rows,
+              static_cast<double>(result.bytes) / 1e6);
   for (const Rewritten::Part& part : result.parts) {
-    if (part.cut_sequence) std::printf("sequence %zu of %s holds %zu of the %zu rows that were announced\n", *part.cut_sequence, part.file.c_str(), part.cut_rows, part.announced_rows);
+    if (part.cut_sequence)
+      std::printf("sequence %zu of %s holds %zu of the %zu rows that were announced\n", *part.cut_sequence, part.file.c_str(),
+                  part.cut_rows, part.announced_rows);
   }
 }
 
@@ -87,18 +112,23 @@ bool merge(const Options& options) {
 void print_difference(const RecordingDifference& result, const Options& options) {
   std::size_t width = 8;
   for (const auto& dataset : result.datasets) width = std::max(width, dataset.name.size());
-  std::printf("%-*s %-10s %12s %12s %12s %10s\n", static_cast<int>(width), "dataset", "types", "rel. error", "1 - cosine", "max |b - a|", "misplaced");
+  std::printf("%-*s %-10s %12s %12s %12s %10s\n", static_cast<int>(width), "dataset", "types", "rel. error", "1 - cosine", "max |b - a|",
+              "misplaced");
   for (const auto& dataset : result.datasets) {
     const std::string types = dataset.type_a + (dataset.type_a == dataset.type_b ? "" : " " + dataset.type_b);
     if (dataset.same_bytes) {
       std::printf("%-*s %-10s %12s\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), "identical");
     } else if (dataset.changed > 0) {
-      std::printf("%-*s %-10s %zu of %zu changed\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), dataset.changed, dataset.numbers);
+      std::printf("%-*s %-10s %zu of %zu changed\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), dataset.changed,
+                  dataset.numbers);
     } else {
-      std::printf("%-*s %-10s %12.3e %12.3e %12.3e %10zu\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(), dataset.relative_error, 1.0 - dataset.cosine, dataset.largest, dataset.misplaced);
+      std::printf("%-*s %-10s %12.3e %12.3e %12.3e %10zu\n", static_cast<int>(width), dataset.name.c_str(), types.c_str(),
+                  dataset.relative_error, 1.0 - dataset.cosine, dataset.largest, dataset.misplaced);
     }
   }
-  for (const auto& head : result.heads) std::printf("%s H%zu: mean Jensen-Shannon divergence %.6f bits over %zu rows with 8 or more keys\n", head.module.c_str(), head.head, head.mean(), head.rows);
+  for (const auto& head : result.heads)
+    std::printf("%s H%zu: mean Jensen-Shannon divergence %.6f bits over %zu rows with 8 or more keys\n", head.module.c_str(), head.head,
+                head.mean(), head.rows);
   for (const std::string& name : result.only_a) std::printf("only in %s: %s\n", options.runs[0].c_str(), name.c_str());
   for (const std::string& name : result.only_b) std::printf("only in %s: %s\n", options.runs[1].c_str(), name.c_str());
   for (const std::string& line : result.unlike) std::printf("unlike %s\n", line.c_str());
@@ -107,24 +137,46 @@ void print_difference(const RecordingDifference& result, const Options& options)
 Json json_of(const RecordingDifference& result, const Options& options) {
   Json datasets = Json::array(), heads = Json::array(), only_a = Json::array(), only_b = Json::array(), unlike = Json::array();
   for (const auto& dataset : result.datasets) {
-    Json json = Json::object().set("name", dataset.name).set("type_a", dataset.type_a).set("type_b", dataset.type_b).set("numbers", number(dataset.numbers));
+    Json json = Json::object()
+                    .set("name", dataset.name)
+                    .set("type_a", dataset.type_a)
+                    .set("type_b", dataset.type_b)
+                    .set("numbers", number(dataset.numbers));
     json.set("relative_error", dataset.relative_error);
     if (!std::isfinite(dataset.relative_error)) json.set("relative_error_reason", "all finite numbers of A are zeros");
-    datasets.push(json.set("cosine", dataset.cosine).set("largest", dataset.largest).set("misplaced", number(dataset.misplaced)).set("changed", number(dataset.changed)).set("identical", dataset.same_bytes));
+    datasets.push(json.set("cosine", dataset.cosine)
+                      .set("largest", dataset.largest)
+                      .set("misplaced", number(dataset.misplaced))
+                      .set("changed", number(dataset.changed))
+                      .set("identical", dataset.same_bytes));
   }
-  for (const auto& head : result.heads) heads.push(Json::object().set("module", head.module).set("head", number(head.head)).set("jensen_shannon_bits", head.mean()).set("rows", number(head.rows)));
+  for (const auto& head : result.heads)
+    heads.push(Json::object()
+                   .set("module", head.module)
+                   .set("head", number(head.head))
+                   .set("jensen_shannon_bits", head.mean())
+                   .set("rows", number(head.rows)));
   for (const std::string& name : result.only_a) only_a.push(name);
   for (const std::string& name : result.only_b) only_b.push(name);
   for (const std::string& line : result.unlike) unlike.push(line);
-  Json json = Json::object().set("a", options.runs[0]).set("b", options.runs[1]).set("tolerance", options.tolerance).set("identical", result.same_bytes());
-  json.set("largest_relative_error", result.largest_relative_error()).set("misplaced", number(result.misplaced())).set("unlike", unlike).set("only_a", only_a).set("only_b", only_b);
+  Json json = Json::object()
+                  .set("a", options.runs[0])
+                  .set("b", options.runs[1])
+                  .set("tolerance", options.tolerance)
+                  .set("identical", result.same_bytes());
+  json.set("largest_relative_error", result.largest_relative_error())
+      .set("misplaced", number(result.misplaced()))
+      .set("unlike", unlike)
+      .set("only_a", only_a)
+      .set("only_b", only_b);
   return json.set("datasets", datasets).set("heads", heads);
 }
 
 bool diff(const Options& options) {
   ThreadPool pool(checked_threads(options.threads));
   Run progress(progress_bar(options.quiet));
-  const RecordingDifference result = compare_recordings(options.runs[0], options.runs[1], options.maps ? CompareMaps::yes : CompareMaps::no, pool, progress);
+  const RecordingDifference result =
+      compare_recordings(options.runs[0], options.runs[1], options.maps ? CompareMaps::yes : CompareMaps::no, pool, progress);
   const bool equal = result.largest_relative_error() <= options.tolerance && result.misplaced() == 0;
   if (options.json) {
     std::puts(json_of(result, options).set("within_tolerance", equal).dump(2).c_str());
@@ -133,7 +185,9 @@ bool diff(const Options& options) {
     if (result.same_bytes()) {
       std::printf("identical: %zu datasets\n", result.datasets.size());
     } else {
-      std::printf("%s the tolerance of %g: relative error at most %.3e in %zu datasets, %zu numbers misplaced\n", equal ? "within" : "beyond", options.tolerance, result.largest_relative_error(), result.datasets.size(), result.misplaced());
+      std::printf("%s the tolerance of %g: relative error at most %.3e in %zu datasets, %zu numbers misplaced\n",
+                  equal ? "within" : "beyond", options.tolerance, result.largest_relative_error(), result.datasets.size(),
+                  result.misplaced());
     }
   }
   return equal;
@@ -152,7 +206,10 @@ ExportOptions::Head parse_head(const std::string& text) {
 }
 
 bool export_run(const Options& options) {
-  if (options.maps != !options.heads.empty()) throw Error({"--head", "--head and --map together", options.maps ? "--map alone" : "--head alone", "--map --head L5H8 writes the map of that head"}, Fault::usage);
+  if (options.maps != !options.heads.empty())
+    throw Error({"--head", "--head and --map together", options.maps ? "--map alone" : "--head alone",
+                 "--map --head L5H8 writes the map of that head"},
+                Fault::usage);
   ExportOptions chosen{.points = options.points, .sequence = options.sequence, .maps = {}};
   for (const std::string& head : options.heads) chosen.maps.push_back(parse_head(head));
   Run progress(progress_bar(options.quiet));
@@ -175,30 +232,44 @@ struct Verb {
 };
 constexpr std::size_t any = 100000;
 constexpr Verb verbs[] = {
-    {"check", "go through everything that probes/FORMAT.md promises of a recording; one line a finding", "vitrine h5 check run.h5", 1, 1, check},
+    {"check", "go through everything that probes/FORMAT.md promises of a recording; one line a finding", "vitrine h5 check run.h5", 1, 1,
+     check},
     {"repair", "make a finished recording of what a stopped writer left", "vitrine h5 repair run.h5", 1, 1, repair},
-    {"diff", "how far the numbers of one recording are from another's of the same tokens", "vitrine h5 diff exact.h5 fast.h5 --tolerance 1e-2", 2, 2, diff},
+    {"diff", "how far the numbers of one recording are from another's of the same tokens",
+     "vitrine h5 diff exact.h5 fast.h5 --tolerance 1e-2", 2, 2, diff},
     {"merge", "the sequences of several recordings in one", "vitrine h5 merge a.h5 b.h5 -o both.h5", 1, any, merge},
     {"export", "write arrays as .npz, .csv or .safetensors", "vitrine h5 export run.h5 -o run.npz --points resid_pre,z", 1, 1, export_run}};
 
 void declare_verb(CLI::App& app, const Verb& verb, Options& options) {
   const std::string name = verb.name;
   const std::string words = verb.most_runs == 1 ? "RUN" : verb.most_runs == 2 ? "A B" : "RUNS";
-  app.add_option(words, options.runs, verb.most_runs == 1 ? "a recording" : "recordings")->required()->expected(static_cast<int>(verb.least_runs), static_cast<int>(verb.most_runs));
+  app.add_option(words, options.runs, verb.most_runs == 1 ? "a recording" : "recordings")
+      ->required()
+      ->expected(static_cast<int>(verb.least_runs), static_cast<int>(verb.most_runs));
   app.add_flag("--json", options.json, "the result as JSON");
   app.add_flag("--quiet", options.quiet, "no progress");
   if (name == "repair") app.add_option("-o,--output", options.output, "the new file (default: RUN itself, in one step)");
-  if (name == "merge" || name == "export") app.add_option("-o,--output", options.output, name == "merge" ? "the new recording" : "a file that ends with .npz, .csv or .safetensors")->required();
-  if (name == "check") app.add_option("--rows", options.check.sampled_rows, "rows of each head whose maps are rebuilt (default 16)")->check(whole_number(0));
+  if (name == "merge" || name == "export")
+    app.add_option("-o,--output", options.output,
+                   name == "merge" ? "the new recording" : "a file that ends with .npz, .csv or .safetensors")
+        ->required();
+  if (name == "check")
+    app.add_option("--rows", options.check.sampled_rows, "rows of each head whose maps are rebuilt (default 16)")->check(whole_number(0));
   if (name == "diff") {
-    app.add_option("--tolerance", options.tolerance, "largest relative error of a dataset (default 1e-5); beyond it the exit code is 1")->check(CLI::NonNegativeNumber);
+    app.add_option("--tolerance", options.tolerance, "largest relative error of a dataset (default 1e-5); beyond it the exit code is 1")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--maps", options.maps, "also the mean Jensen-Shannon divergence of every head's map, rebuilt from the factors");
     app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   }
   if (name != "export") return;
-  app.add_option("--points", options.points, "hook names (with *) or short names; default: every activation, token ids and probabilities")->delimiter(',')->allow_extra_args(false);
-  app.add_option("--sequence", options.sequence, "one sequence, counted from 0 (default: all, one behind the other)")->check(whole_number(0));
-  app.add_option("--head", options.heads, "a head whose map is written, as L5H8 (with --map; several are allowed)")->delimiter(',')->allow_extra_args(false);
+  app.add_option("--points", options.points, "hook names (with *) or short names; default: every activation, token ids and probabilities")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--sequence", options.sequence, "one sequence, counted from 0 (default: all, one behind the other)")
+      ->check(whole_number(0));
+  app.add_option("--head", options.heads, "a head whose map is written, as L5H8 (with --map; several are allowed)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_flag("--map", options.maps, "the maps of the heads, [query, key], rebuilt from the factors");
 }
 
@@ -215,7 +286,8 @@ std::function<void()> declare(CLI::App& app) {
   return [&app, options, chosen] {
     if (app.get_subcommands().empty()) {
       const std::vector<std::string> words = app.remaining();
-      throw Error({"h5", "check, repair, diff, merge or export", words.empty() ? "none" : quoted(words.front()), "see `vitrine h5 --help`"}, Fault::usage);
+      throw Error({"h5", "check, repair, diff, merge or export", words.empty() ? "none" : quoted(words.front()), "see `vitrine h5 --help`"},
+                  Fault::usage);
     }
     if (!chosen->at(app.get_subcommands().front())->run(*options)) throw AnsweredNo();
   };

@@ -16,7 +16,8 @@ struct NumpyType {
   std::string_view stored, descr;
   std::size_t bytes;
 };
-constexpr NumpyType numpy_types[] = {{"f32", "<f4", 4}, {"f16", "<f2", 2}, {"bf16", "<f4", 4}, {"i32", "<i4", 4}, {"u64", "<u8", 8}, {"u8", "|u1", 1}, {"f64", "<f8", 8}};
+constexpr NumpyType numpy_types[] = {{"f32", "<f4", 4}, {"f16", "<f2", 2}, {"bf16", "<f4", 4}, {"i32", "<i4", 4},
+                                     {"u64", "<u8", 8}, {"u8", "|u1", 1},  {"f64", "<f8", 8}};
 
 const NumpyType& type_of(const ExportArray& array) {
   for (const NumpyType& type : numpy_types) {

@@ -16,7 +16,8 @@ std::pair<std::string_view, std::size_t> type_of(const ExportArray& array) {
     std::string_view stored, name;
     std::size_t bytes;
   };
-  for (const Type& type : {Type{"f32", "F32", 4}, Type{"f16", "F16", 2}, Type{"bf16", "BF16", 2}, Type{"i32", "I32", 4}, Type{"u64", "U64", 8}, Type{"u8", "U8", 1}, Type{"f64", "F64", 8}}) {
+  for (const Type& type : {Type{"f32", "F32", 4}, Type{"f16", "F16", 2}, Type{"bf16", "BF16", 2}, Type{"i32", "I32", 4},
+                           Type{"u64", "U64", 8}, Type{"u8", "U8", 1}, Type{"f64", "F64", 8}}) {
     if (type.stored == array.type) return {type.name, type.bytes};
   }
   throw Error({array.name, "a type that safetensors has", array.type, ""});
@@ -24,7 +25,10 @@ std::pair<std::string_view, std::size_t> type_of(const ExportArray& array) {
 
 std::string header_of(const ExportJob& job) {
   Json header;
-  header.set("__metadata__", Json::object().set("format", "pt").set("model", job.recording.provenance()["model"]).set("recording", job.recording.path().filename().string()));
+  header.set("__metadata__", Json::object()
+                                 .set("format", "pt")
+                                 .set("model", job.recording.provenance()["model"])
+                                 .set("recording", job.recording.path().filename().string()));
   std::uint64_t offset = 0;
   for (const ExportArray& array : job.arrays) {
     const auto [name, item] = type_of(array);

@@ -12,11 +12,13 @@ constexpr std::size_t most_bytes = std::size_t{1} << 20;
 std::vector<std::string> attribute_names(hid_t object, std::string_view where) {
   std::vector<std::string> names;
   hsize_t from = 0;
-  const herr_t status = H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &from,
-                                    [](hid_t, const char* name, const H5A_info_t*, void* target) {
-                                      static_cast<std::vector<std::string>*>(target)->emplace_back(name);
-                                      return herr_t{0};
-                                    }, &names);
+  const herr_t status = H5Aiterate2(
+      object, H5_INDEX_NAME, H5_ITER_INC, &from,
+      [](hid_t, const char* name, const H5A_info_t*, void* target) {
+        static_cast<std::vector<std::string>*>(target)->emplace_back(name);
+        return herr_t{0};
+      },
+      &names);
   h5::require(status, where, "read attributes");
   return names;
 }
@@ -34,7 +36,8 @@ std::vector<std::pair<std::string, std::string>> attributes_of(const CheckedFile
     if (H5Sget_simple_extent_npoints(space) != 1) continue;  // the labels of axes
     std::string value = "of another type";
     if (H5Tget_class(type) == H5T_STRING) value = file.text(object, name.c_str());
-    if (std::int64_t whole = 0; H5Tget_class(type) == H5T_INTEGER && H5Aread(attribute, H5T_NATIVE_INT64, &whole) >= 0) value = std::to_string(whole);
+    if (std::int64_t whole = 0; H5Tget_class(type) == H5T_INTEGER && H5Aread(attribute, H5T_NATIVE_INT64, &whole) >= 0)
+      value = std::to_string(whole);
     if (double number = 0.0; H5Tget_class(type) == H5T_FLOAT && H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) >= 0) {
       char text[32];
       std::snprintf(text, sizeof text, "%.17g", number);

@@ -13,7 +13,9 @@ CheckResult check_recording(const std::filesystem::path& run, const CheckOptions
     result.sequences = stored.recording->sequences();
     result.rows = stored.rows(Recording::Side::text);
     result.datasets = stored.datasets.size();
-    if (!result.finished) result.notes.push_back("unfinished: what is checked are the " + std::to_string(result.rows) + " committed rows; `vitrine h5 repair` makes a finished file of them");
+    if (!result.finished)
+      result.notes.push_back("unfinished: what is checked are the " + std::to_string(result.rows) +
+                             " committed rows; `vitrine h5 repair` makes a finished file of them");
     const Check check{stored, options, result, progress};
     for (const auto part : {check_structure, check_tokens, check_numbers, check_attention}) {
       try {

@@ -44,7 +44,8 @@ double length_of(std::span<const float> vector) {
 
 double longest_of(std::span<const float> vectors, std::size_t width) {
   double longest = 0.0;
-  for (std::size_t at = 0; at + width <= vectors.size() && width > 0; at += width) longest = std::max(longest, length_of(vectors.subspan(at, width)));
+  for (std::size_t at = 0; at + width <= vectors.size() && width > 0; at += width)
+    longest = std::max(longest, length_of(vectors.subspan(at, width)));
   return longest;
 }
 
@@ -153,7 +154,8 @@ void check_row(const HeadCheck& of, std::size_t row) {
 std::vector<float> values_of(const Check& check, const Recording::Module& module, std::size_t head, Recording::Rows keys) {
   const StoredDataset* v = check.stored.find("/activations/" + module.name + ".hook_v");
   if (!v || v->info.shape.size() != 3 || v->info.shape[1] != module.kv_heads) return {};
-  return check.stored.file.read<float>(v->name, {{keys.begin, head / (module.heads / module.kv_heads), 0}, {keys.count, 1, v->info.shape[2]}});
+  return check.stored.file.read<float>(v->name,
+                                       {{keys.begin, head / (module.heads / module.kv_heads), 0}, {keys.count, 1, v->info.shape[2]}});
 }
 
 void check_module(const Check& check, const Recording::Module& module) {
@@ -166,8 +168,17 @@ void check_module(const Check& check, const Recording::Module& module) {
     for (std::size_t i = 0; i < rows.size();) {
       const std::size_t sequence = rows[i].sequence;
       const auto factors = check.recording().head(module, head, sequence);
-      const HeadCheck of{check, module, head, sequence, factors, values_of(check, module, head, check.recording().rows_of(sequence, module.keys)),
-                         longest_of(factors->k, module.head_dim), longest_of(factors->positions, module.head_dim), q_rounding, k_rounding, output_rounding};
+      const HeadCheck of{check,
+                         module,
+                         head,
+                         sequence,
+                         factors,
+                         values_of(check, module, head, check.recording().rows_of(sequence, module.keys)),
+                         longest_of(factors->k, module.head_dim),
+                         longest_of(factors->positions, module.head_dim),
+                         q_rounding,
+                         k_rounding,
+                         output_rounding};
       for (; i < rows.size() && rows[i].sequence == sequence; ++i) check_row(of, rows[i].row);
     }
     if (check.result.findings.size() > findings + 10) return;  // the rest would say the same
@@ -193,7 +204,8 @@ void check_summary(const Check& check, const Recording::Module& module, std::siz
     for (std::size_t head = 0; head < module.heads; ++head) {
       const double mean = sums[head] / static_cast<double>(check.stored.committed(rows));
       if (std::fabs(mean - means[head]) <= 1e-9 * (1.0 + std::fabs(mean)) || check.stored.committed(rows) == 0) continue;
-      check.find(name + "[" + std::to_string(place) + ", " + std::to_string(head) + "]", std::to_string(mean) + ", the mean over all rows", std::to_string(means[head]));
+      check.find(name + "[" + std::to_string(place) + ", " + std::to_string(head) + "]", std::to_string(mean) + ", the mean over all rows",
+                 std::to_string(means[head]));
       break;
     }
   }

@@ -10,8 +10,8 @@ namespace {
 /// Whether -inf has a meaning there: masked scores, rows of zeros, rows without a threshold.
 bool may_be_minus_infinity(const std::string& name) {
   const std::string last = name.substr(name.rfind('/') + 1);
-  return last == "normalizer" || last == "threshold" || last.ends_with("hook_attn_scores") || last.ends_with("hook_normalizer") || last.ends_with("hook_threshold") ||
-         last == "value" || last == "log_sum_exp";
+  return last == "normalizer" || last == "threshold" || last.ends_with("hook_attn_scores") || last.ends_with("hook_normalizer") ||
+         last.ends_with("hook_threshold") || last == "value" || last == "log_sum_exp";
 }
 
 /// Whether the dataset's numbers are looked at elsewhere, or NaN stands for what was not known.
@@ -43,7 +43,8 @@ void check_dataset(const Check& check, const StoredDataset& dataset) {
       const bool good = std::isfinite(numbers[i]) || (infinite && std::isinf(numbers[i]) && numbers[i] < 0.0f);
       if (good) continue;
       found = true;  // one line a dataset
-      check.find(place_of(dataset, begin + i / width, i % width), infinite ? "a finite number or -inf" : "a finite number", std::isnan(numbers[i]) ? "NaN" : "an infinity");
+      check.find(place_of(dataset, begin + i / width, i % width), infinite ? "a finite number or -inf" : "a finite number",
+                 std::isnan(numbers[i]) ? "NaN" : "an infinity");
     }
   });
 }

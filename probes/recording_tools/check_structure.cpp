@@ -13,19 +13,27 @@ using Side = Recording::Side;
 /// Types that a dataset may have, by the names of FORMAT.md; empty: this check does not know the dataset.
 std::string types_of(std::string name) {
   if (name.starts_with(std::string(encoder_prefix) + "/")) name.erase(0, encoder_prefix.size());
-  static const std::map<std::string, std::string> fixed{
-      {"/sequences/offset", "u64"}, {"/sequences/committed", "u64"}, {"/tokens/id", "i32"}, {"/tokens/begin", "u64"},
-      {"/tokens/end", "u64"}, {"/tokens/bytes", "u8"}, {"/tokens/bytes_offset", "u64"}, {"/tokens/log_probability", "f32"},
-      {"/tokens/segment", "i32"}, {"/tokens/allowed", "u64"}, {"/top_logits/id", "i32"}, {"/top_logits/value", "f32"},
-      {"/top_logits/log_sum_exp", "f32"}};
+  static const std::map<std::string, std::string> fixed{{"/sequences/offset", "u64"},
+                                                        {"/sequences/committed", "u64"},
+                                                        {"/tokens/id", "i32"},
+                                                        {"/tokens/begin", "u64"},
+                                                        {"/tokens/end", "u64"},
+                                                        {"/tokens/bytes", "u8"},
+                                                        {"/tokens/bytes_offset", "u64"},
+                                                        {"/tokens/log_probability", "f32"},
+                                                        {"/tokens/segment", "i32"},
+                                                        {"/tokens/allowed", "u64"},
+                                                        {"/top_logits/id", "i32"},
+                                                        {"/top_logits/value", "f32"},
+                                                        {"/top_logits/log_sum_exp", "f32"}};
   if (const auto found = fixed.find(name); found != fixed.end()) return found->second;
   if (name.starts_with("/summary/")) return "f64";
   if (name == "/logits" || name.starts_with("/activations/")) return "f32, f16, bf16";
   if (!name.starts_with("/attention/")) return {};
   const std::string last = name.substr(name.rfind('/') + 1);
   if (last == "q" || last == "k") return "f32, f16, bf16";
-  static const std::set<std::string> numbers{"normalizer", "threshold", "entropy", "distance", "first_key", "distance_bias", "distance_slope",
-                                             "positions", "key_bias", "positions_bias", "segment", "segment_bias"};
+  static const std::set<std::string> numbers{"normalizer",     "threshold", "entropy",  "distance",       "first_key", "distance_bias",
+                                             "distance_slope", "positions", "key_bias", "positions_bias", "segment",   "segment_bias"};
   return numbers.contains(last) ? "f32" : "";
 }
 
@@ -52,7 +60,8 @@ void check_lengths(const Check& check) {
     if (side == Side::encoder && !check.recording().has_encoder()) continue;
     const std::string name = prefix_of(side) + "/sequences/committed";
     const std::uint64_t committed = check.stored.file.read<std::uint64_t>(name, {{0}, {1}})[0];
-    if (committed != check.stored.rows(side)) check.find(name, std::to_string(check.stored.rows(side)) + ", where the last sequence ends", std::to_string(committed));
+    if (committed != check.stored.rows(side))
+      check.find(name, std::to_string(check.stored.rows(side)) + ", where the last sequence ends", std::to_string(committed));
   }
 }
 
@@ -68,7 +77,8 @@ void check_links(const Check& check) {
     const auto point = parse_point(dataset.name.substr(dataset.name.rfind('/') + 1));
     if (!dataset.name.starts_with("/activations/") || !point) continue;
     const std::string factor = factor_path(*point);
-    if (!object_of(factor).empty() && object_of(factor) != object_of(dataset.name)) check.find(dataset.name, "a hard link to " + factor, "a dataset of its own");
+    if (!object_of(factor).empty() && object_of(factor) != object_of(dataset.name))
+      check.find(dataset.name, "a hard link to " + factor, "a dataset of its own");
     if (point->site != Site::resid_post) continue;
     ProbePoint next = *point;
     next.site = Site::resid_pre;
@@ -79,7 +89,8 @@ void check_links(const Check& check) {
     linked = linked || object_of(pre) == object_of(dataset.name);
   }
   for (const auto& [post, pre] : residuals) {
-    if (linked && object_of(post) != object_of(pre)) check.find(post, "a hard link to " + pre + ", as in other blocks", "a dataset of its own");
+    if (linked && object_of(post) != object_of(pre))
+      check.find(post, "a hard link to " + pre + ", as in other blocks", "a dataset of its own");
   }
 }
 

@@ -27,16 +27,22 @@ void check_table(const Check& check, Side side) {
   const std::size_t rows = check.stored.rows(side);
   const std::int64_t vocabulary = check.recording().provenance()["vocabulary"].integer();
   const auto ids = file.read<std::int32_t>(prefix + "/tokens/id", {{0}, {rows}});
-  const auto begins = file.read<std::uint64_t>(prefix + "/tokens/begin", {{0}, {rows}}), ends = file.read<std::uint64_t>(prefix + "/tokens/end", {{0}, {rows}});
+  const auto begins = file.read<std::uint64_t>(prefix + "/tokens/begin", {{0}, {rows}}),
+             ends = file.read<std::uint64_t>(prefix + "/tokens/end", {{0}, {rows}});
   check.result.numbers += 3 * rows;
   for (std::size_t row = 0; row < rows; ++row) {
-    if (ids[row] < 0 || ids[row] >= vocabulary) return check.find(row_name(prefix + "/tokens/id", row), "an id below " + std::to_string(vocabulary), std::to_string(ids[row]));
+    if (ids[row] < 0 || ids[row] >= vocabulary)
+      return check.find(row_name(prefix + "/tokens/id", row), "an id below " + std::to_string(vocabulary), std::to_string(ids[row]));
   }
   for (std::size_t row = 0; row < rows; ++row) {
-    if (begins[row] > ends[row]) return check.find(row_name(prefix + "/tokens/begin", row), "a token that does not end before it begins", std::to_string(begins[row]) + " to " + std::to_string(ends[row]));
+    if (begins[row] > ends[row])
+      return check.find(row_name(prefix + "/tokens/begin", row), "a token that does not end before it begins",
+                        std::to_string(begins[row]) + " to " + std::to_string(ends[row]));
   }
-  const auto borders = rows > 0 ? file.read<std::uint64_t>(prefix + "/tokens/bytes_offset", {{0}, {rows + 1}}) : std::vector<std::uint64_t>{0};
-  if (borders.front() != 0 || !std::ranges::is_sorted(borders)) check.find(prefix + "/tokens/bytes_offset", "borders from 0 that never fall", "others");
+  const auto borders =
+      rows > 0 ? file.read<std::uint64_t>(prefix + "/tokens/bytes_offset", {{0}, {rows + 1}}) : std::vector<std::uint64_t>{0};
+  if (borders.front() != 0 || !std::ranges::is_sorted(borders))
+    check.find(prefix + "/tokens/bytes_offset", "borders from 0 that never fall", "others");
 }
 
 /// The largest logits of a row, as they are stored.
@@ -56,11 +62,14 @@ TopLogits top_logits(const Check& check, std::size_t row, std::size_t count) {
 void check_top_row(const Check& check, std::size_t row, const TopLogits& top) {
   const bool finite = std::ranges::all_of(top.values, [](float value) { return std::isfinite(value); }) && std::isfinite(top.log_sum);
   if (!finite) return check.find(row_name("/top_logits/value", row), "finite numbers", "others");
-  if (!std::ranges::is_sorted(top.values, std::greater<>())) check.find(row_name("/top_logits/value", row), "the largest first", "another order");
-  if (std::set(top.ids.begin(), top.ids.end()).size() != top.ids.size()) check.find(row_name("/top_logits/id", row), "every id once", "one twice");
+  if (!std::ranges::is_sorted(top.values, std::greater<>()))
+    check.find(row_name("/top_logits/value", row), "the largest first", "another order");
+  if (std::set(top.ids.begin(), top.ids.end()).size() != top.ids.size())
+    check.find(row_name("/top_logits/id", row), "every id once", "one twice");
   double sum = 0.0;
   for (const float value : top.values) sum += std::exp(value - top.log_sum);
-  if (sum > 1.0 + log_tolerance) check.find(row_name("/top_logits/log_sum_exp", row), "probabilities that sum to no more than 1", text_of(sum));
+  if (sum > 1.0 + log_tolerance)
+    check.find(row_name("/top_logits/log_sum_exp", row), "probabilities that sum to no more than 1", text_of(sum));
 }
 
 /// The probability of the token behind `row` as the row's logits give it.
@@ -87,23 +96,28 @@ void check_logits_row(const Check& check, std::size_t row, const TopLogits& top)
   const double tolerance = logits->info.type == "f32" ? log_tolerance : std::fabs(top.values[0]) / 128.0 + log_tolerance;
   double sum = 0.0;
   for (const float value : all) sum += std::exp(value - top.log_sum);
-  if (!(std::fabs(std::log(sum)) <= tolerance)) check.find(row_name("/top_logits/log_sum_exp", row), text_of(top.log_sum + std::log(sum)) + " by /logits", text_of(top.log_sum));
+  if (!(std::fabs(std::log(sum)) <= tolerance))
+    check.find(row_name("/top_logits/log_sum_exp", row), text_of(top.log_sum + std::log(sum)) + " by /logits", text_of(top.log_sum));
   for (std::size_t i = 0; i < top.ids.size(); ++i) {
     const std::int32_t id = top.ids[i];
-    if (id < 0 || static_cast<std::size_t>(id) >= vocabulary) return check.find(row_name("/top_logits/id", row), "an id of the vocabulary", std::to_string(id));
+    if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
+      return check.find(row_name("/top_logits/id", row), "an id of the vocabulary", std::to_string(id));
     const double value = all[static_cast<std::size_t>(id)];
-    if (!(std::fabs(value - top.values[i]) <= tolerance)) return check.find(row_name("/top_logits/value", row), text_of(value) + " by /logits", text_of(top.values[i]));
+    if (!(std::fabs(value - top.values[i]) <= tolerance))
+      return check.find(row_name("/top_logits/value", row), text_of(value) + " by /logits", text_of(top.values[i]));
   }
 }
 
 void check_probabilities(const Check& check) {
   if (!check.stored.find("/tokens/log_probability")) return;
   const StoredDataset* top = check.stored.find("/top_logits/value");
-  if (!top || top->info.shape.size() != 2 || top->info.shape[1] == 0) return check.find("/top_logits/value", "[pos, n] beside /tokens/log_probability", top ? "another shape" : "none");
+  if (!top || top->info.shape.size() != 2 || top->info.shape[1] == 0)
+    return check.find("/top_logits/value", "[pos, n] beside /tokens/log_probability", top ? "another shape" : "none");
   const std::size_t findings = check.result.findings.size(), count = top->info.shape[1];
   for (std::size_t sequence = 0; sequence < check.recording().sequences(); ++sequence) {
     const Recording::Rows rows = check.recording().rows_of(sequence);
-    if (rows.count > 0 && !std::isnan(check.recording().log_probabilities(sequence)[0])) check.find(row_name("/tokens/log_probability", rows.begin), "NaN for the first token of a sequence", "a number");
+    if (rows.count > 0 && !std::isnan(check.recording().log_probabilities(sequence)[0]))
+      check.find(row_name("/tokens/log_probability", rows.begin), "NaN for the first token of a sequence", "a number");
     for (std::size_t row = rows.begin; row < rows.begin + rows.count; ++row) {
       const TopLogits logits = top_logits(check, row, count);
       check_top_row(check, row, logits);

@@ -20,13 +20,17 @@ using Dataset = RecordingDifference::Dataset;
 void require_same_tokens(const StoredRecording& a, const StoredRecording& b, Side side) {
   const Recording &mine = *a.recording, &theirs = *b.recording;
   const std::string prefix = side == Side::encoder ? "encoder " : "";
-  if (mine.sequences() != theirs.sequences()) refuse(a, b, std::to_string(mine.sequences()) + " sequences", std::to_string(theirs.sequences()));
+  if (mine.sequences() != theirs.sequences())
+    refuse(a, b, std::to_string(mine.sequences()) + " sequences", std::to_string(theirs.sequences()));
   for (std::size_t s = 0; s < mine.sequences(); ++s) {
     const auto left = mine.token_ids(s, side), right = theirs.token_ids(s, side);
     const auto place = std::ranges::mismatch(left, right);
     if (place.in1 == left.end() && place.in2 == right.end()) continue;
     const auto shown = [](const auto& ids, auto at) { return at == ids.end() ? std::string("the end") : "token " + std::to_string(*at); };
-    refuse(a, b, prefix + shown(left, place.in1) + " at position " + std::to_string(place.in1 - left.begin()) + " of sequence " + std::to_string(s), shown(right, place.in2));
+    refuse(
+        a, b,
+        prefix + shown(left, place.in1) + " at position " + std::to_string(place.in1 - left.begin()) + " of sequence " + std::to_string(s),
+        shown(right, place.in2));
   }
 }
 
@@ -53,13 +57,16 @@ Dataset compare(const StoredRecording& a, const StoredRecording& b, const Stored
   Sums sums;
   for_slabs(mine.info, mine.info.shape.front(), [&](std::size_t begin, std::size_t count) {
     const CheckedFile::Box box = entries(mine.info, begin, count);
-    if (mine.info.type == theirs.info.type && a.file.stored(mine.name, begin, count) != b.file.stored(theirs.name, begin, count)) result.same_bytes = false;
+    if (mine.info.type == theirs.info.type && a.file.stored(mine.name, begin, count) != b.file.stored(theirs.name, begin, count))
+      result.same_bytes = false;
     const auto left = a.file.read<double>(mine.name, box), right = b.file.read<double>(theirs.name, box);
     for (std::size_t i = 0; i < left.size(); ++i) whole ? void(result.changed += left[i] != right[i]) : sums.add(left[i], right[i], result);
     result.numbers += left.size();
   });
   result.relative_error = sums.difference == 0.0 ? 0.0 : std::sqrt(sums.difference / sums.a);  // infinite where all of a is zero
-  result.cosine = sums.a == 0.0 && sums.b == 0.0 ? 1.0 : sums.a == 0.0 || sums.b == 0.0 ? 0.0 : sums.product / std::sqrt(sums.a) / std::sqrt(sums.b);
+  result.cosine = sums.a == 0.0 && sums.b == 0.0   ? 1.0
+                  : sums.a == 0.0 || sums.b == 0.0 ? 0.0
+                                                   : sums.product / std::sqrt(sums.a) / std::sqrt(sums.b);
   return result;
 }
 
@@ -104,7 +111,10 @@ void add_drift(const Recording::Head& a, const Recording::Head& b, RecordingDiff
     pattern_tile(b.factors, first, 0, {theirs.data(), {count, keys}});
     for (std::size_t i = 0; i < count; ++i) {
       if ((causal ? first + i + 1 : keys) < fewest_visible_keys) continue;
-      const auto row = [&](const std::vector<float>& map) { return std::vector<double>(map.begin() + static_cast<std::ptrdiff_t>(i * keys), map.begin() + static_cast<std::ptrdiff_t>((i + 1) * keys)); };
+      const auto row = [&](const std::vector<float>& map) {
+        return std::vector<double>(map.begin() + static_cast<std::ptrdiff_t>(i * keys),
+                                   map.begin() + static_cast<std::ptrdiff_t>((i + 1) * keys));
+      };
       sum.bits += jensen_shannon(row(mine), row(theirs));
       ++sum.rows;
     }
@@ -148,9 +158,11 @@ bool RecordingDifference::same_bytes() const {
   return only_a.empty() && only_b.empty() && std::ranges::all_of(datasets, &Dataset::same_bytes);
 }
 
-RecordingDifference compare_recordings(const std::filesystem::path& a, const std::filesystem::path& b, CompareMaps maps, ThreadPool& pool, Run& progress) {
+RecordingDifference compare_recordings(const std::filesystem::path& a, const std::filesystem::path& b, CompareMaps maps, ThreadPool& pool,
+                                       Run& progress) {
   const StoredRecording mine(a), theirs(b);
-  if (mine.recording->has_encoder() != theirs.recording->has_encoder()) refuse(mine, theirs, mine.recording->has_encoder() ? "an encoder's rows" : "no encoder's rows", "the contrary");
+  if (mine.recording->has_encoder() != theirs.recording->has_encoder())
+    refuse(mine, theirs, mine.recording->has_encoder() ? "an encoder's rows" : "no encoder's rows", "the contrary");
   require_same_tokens(mine, theirs, Side::text);
   if (mine.recording->has_encoder()) require_same_tokens(mine, theirs, Side::encoder);
   RecordingDifference result;

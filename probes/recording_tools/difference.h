@@ -21,14 +21,14 @@ struct RecordingDifference {
     std::size_t changed = 0;      ///< of whole numbers, which have no relative error: those that are not equal
     bool same_bytes = false;      ///< of one type and equal bit by bit
   };
-  std::vector<Dataset> datasets;               ///< those that both have with one shape, hard links once
-  std::vector<std::string> only_a, only_b;     ///< names; also of datasets whose shapes differ
-  std::vector<std::string> unlike;             ///< root attributes that differ: "kernel: flash, reference"
+  std::vector<Dataset> datasets;            ///< those that both have with one shape, hard links once
+  std::vector<std::string> only_a, only_b;  ///< names; also of datasets whose shapes differ
+  std::vector<std::string> unlike;          ///< root attributes that differ: "kernel: flash, reference"
   /// Jensen-Shannon divergence of every head's rows that may see 8 or more keys, in bits; where it was asked for.
   struct Head {
     std::string module;
     std::size_t head = 0;
-    double bits = 0.0;     ///< sum over rows
+    double bits = 0.0;  ///< sum over rows
     std::size_t rows = 0;
     double mean() const { return rows > 0 ? bits / static_cast<double>(rows) : 0.0; }
   };
@@ -43,6 +43,7 @@ enum class CompareMaps { no, yes };
 
 /// The tokens of both must coincide.
 /// @throws Error where they do not, naming the first place
-RecordingDifference compare_recordings(const std::filesystem::path& a, const std::filesystem::path& b, CompareMaps maps, ThreadPool& pool, Run& progress);
+RecordingDifference compare_recordings(const std::filesystem::path& a, const std::filesystem::path& b, CompareMaps maps, ThreadPool& pool,
+                                       Run& progress);
 
 }  // namespace vitrine

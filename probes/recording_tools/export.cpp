@@ -15,7 +15,9 @@ using Side = Recording::Side;
 
 constexpr std::size_t piece_numbers = std::size_t{1} << 20;
 
-Error unusable(const std::string& flag, const std::string& expected, const std::string& found) { return Error({flag, expected, found, ""}, Fault::usage); }
+Error unusable(const std::string& flag, const std::string& expected, const std::string& found) {
+  return Error({flag, expected, found, ""}, Fault::usage);
+}
 
 const ExportFormat& format_of(const std::filesystem::path& output) {
   std::string known;
@@ -36,7 +38,8 @@ class Planner {
  public:
   Planner(const StoredRecording& stored, const ExportOptions& options) : stored_(stored), options_(options) {
     if (options.sequence && *options.sequence >= recording().sequences()) {
-      throw unusable("--sequence", "one of the recording's " + std::to_string(recording().sequences()) + " sequences, counted from 0", std::to_string(*options.sequence));
+      throw unusable("--sequence", "one of the recording's " + std::to_string(recording().sequences()) + " sequences, counted from 0",
+                     std::to_string(*options.sequence));
     }
   }
 
@@ -53,7 +56,10 @@ class Planner {
       if (wanted) add(dataset, name);
     }
     for (std::size_t i = 0; i < used.size(); ++i) {
-      if (!used[i]) throw Error({"--points", "names of what " + stored_.file.path() + " holds", quoted(options_.points[i]), "h5ls shows them; short names and * are allowed"}, Fault::usage);
+      if (!used[i])
+        throw Error({"--points", "names of what " + stored_.file.path() + " holds", quoted(options_.points[i]),
+                     "h5ls shows them; short names and * are allowed"},
+                    Fault::usage);
     }
     for (const ExportOptions::Head& head : options_.maps) add_map(head);
     return std::move(arrays_);
@@ -67,7 +73,8 @@ class Planner {
     constexpr std::string_view activations = "/activations/";
     if (dataset.starts_with(activations)) return dataset.substr(activations.size());
     if (dataset == "/logits") return "logits";
-    for (const char* described : {"/tokens/id", "/tokens/log_probability", "/top_logits/id", "/top_logits/value", "/top_logits/log_sum_exp", "/encoder/tokens/id"}) {
+    for (const char* described : {"/tokens/id", "/tokens/log_probability", "/top_logits/id", "/top_logits/value", "/top_logits/log_sum_exp",
+                                  "/encoder/tokens/id"}) {
       if (dataset != described) continue;
       std::string name = dataset.substr(1);
       std::ranges::replace(name, '/', '.');
@@ -82,27 +89,51 @@ class Planner {
 
   void add(const StoredDataset& dataset, const std::string& name) {
     const Recording::Rows rows = rows_of(dataset.side);
-    ExportArray array{.name = name, .type = dataset.info.type, .shape = dataset.info.shape, .first_row = rows.begin, .side = dataset.side, .head = {}, .numbers = {}, .stored = {}};
+    ExportArray array{.name = name,
+                      .type = dataset.info.type,
+                      .shape = dataset.info.shape,
+                      .first_row = rows.begin,
+                      .side = dataset.side,
+                      .head = {},
+                      .numbers = {},
+                      .stored = {}};
     array.shape.front() = rows.count;
     const CheckedFile& file = stored_.file;  // which stays for as long as the arrays are read
-    const auto box = [info = dataset.info, first = rows.begin](std::size_t begin, std::size_t count) { return entries(info, first + begin, count); };
-    array.numbers = [&file, box, from = dataset.name](std::size_t begin, std::size_t count) { return file.read<float>(from, box(begin, count)); };
-    array.stored = [&file, first = rows.begin, from = dataset.name](std::size_t begin, std::size_t count) { return file.stored(from, first + begin, count); };
+    const auto box = [info = dataset.info, first = rows.begin](std::size_t begin, std::size_t count) {
+      return entries(info, first + begin, count);
+    };
+    array.numbers = [&file, box, from = dataset.name](std::size_t begin, std::size_t count) {
+      return file.read<float>(from, box(begin, count));
+    };
+    array.stored = [&file, first = rows.begin, from = dataset.name](std::size_t begin, std::size_t count) {
+      return file.stored(from, first + begin, count);
+    };
     arrays_.push_back(std::move(array));
   }
 
   void add_map(const ExportOptions::Head& wanted) {
     const std::vector<Recording::Module> modules = own_modules(recording());
     const auto module = std::ranges::find(modules, wanted.layer, &Recording::Module::block);
-    if (module == modules.end()) throw unusable("--head", "one of " + std::to_string(modules.size()) + " layers with attention factors, counted from 0", "L" + std::to_string(wanted.layer));
-    if (wanted.head >= module->heads) throw unusable("--head", "one of " + std::to_string(module->heads) + " heads, counted from 0", "H" + std::to_string(wanted.head));
+    if (module == modules.end())
+      throw unusable("--head", "one of " + std::to_string(modules.size()) + " layers with attention factors, counted from 0",
+                     "L" + std::to_string(wanted.layer));
+    if (wanted.head >= module->heads)
+      throw unusable("--head", "one of " + std::to_string(module->heads) + " heads, counted from 0", "H" + std::to_string(wanted.head));
     if (recording().sequences() == 0) throw Error({stored_.file.path(), "recorded tokens", "none", ""});
-    if (!options_.sequence && recording().sequences() > 1) throw unusable("--map", "--sequence N: maps are of one sequence", std::to_string(recording().sequences()) + " sequences");
+    if (!options_.sequence && recording().sequences() > 1)
+      throw unusable("--map", "--sequence N: maps are of one sequence", std::to_string(recording().sequences()) + " sequences");
     const std::size_t sequence = options_.sequence.value_or(0);
     const std::shared_ptr<const Recording::Head> head = recording().head(*module, wanted.head, sequence);
     const std::size_t keys = head->factors.k.extent(0);
     const Recording::Rows rows = recording().rows_of(sequence);
-    ExportArray array{.name = module->name + ".hook_pattern." + std::to_string(wanted.head), .type = "f32", .shape = {rows.count, keys}, .first_row = rows.begin, .side = Side::text, .head = wanted.head, .numbers = {}, .stored = {}};
+    ExportArray array{.name = module->name + ".hook_pattern." + std::to_string(wanted.head),
+                      .type = "f32",
+                      .shape = {rows.count, keys},
+                      .first_row = rows.begin,
+                      .side = Side::text,
+                      .head = wanted.head,
+                      .numbers = {},
+                      .stored = {}};
     array.numbers = [head, keys](std::size_t begin, std::size_t count) {
       std::vector<float> tile(count * keys);
       if (!tile.empty()) pattern_tile(head->factors, begin, 0, {tile.data(), {count, keys}});
@@ -133,7 +164,8 @@ void for_pieces(const ExportArray& array, Run& progress, const std::function<voi
   }
 }
 
-Exported export_recording(const std::filesystem::path& run, const std::filesystem::path& output, const ExportOptions& options, Run& progress) {
+Exported export_recording(const std::filesystem::path& run, const std::filesystem::path& output, const ExportOptions& options,
+                          Run& progress) {
   const ExportFormat& format = format_of(output);
   const StoredRecording stored(run);
   const std::vector<ExportArray> arrays = Planner(stored, options).plan();

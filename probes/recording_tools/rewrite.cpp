@@ -10,6 +10,7 @@
 #include "probes/recording_layout_internal.h"
 #include "probes/recording_tools/attributes_internal.h"
 #include "probes/recording_tools/stored_datasets_internal.h"
+#include "probes/writer_mark_internal.h"
 
 namespace vitrine {
 namespace {
@@ -21,7 +22,8 @@ constexpr std::size_t chunk_cache_bytes = std::size_t{64} << 20;  // the chunks 
 
 /// Recordings that cannot stand in one file: names the first thing in which they differ.
 [[noreturn]] void refuse(const StoredRecording& first, const StoredRecording& other, const std::string& what) {
-  throw Error({other.file.path(), what + " as in " + first.file.path(), "another", "only recordings of one model with the same points, precision and kernel can be merged"});
+  throw Error({other.file.path(), what + " as in " + first.file.path(), "another",
+               "only recordings of one model with the same points, precision and kernel can be merged"});
 }
 
 std::string model_of(const Recording& recording) {
@@ -43,9 +45,11 @@ bool is_float(const std::string& type) { return type == "f32" || type == "f16" |
 void require_same_dataset(const StoredRecording& first, const StoredRecording& other, const StoredDataset& mine) {
   const StoredDataset* theirs = other.find(mine.name);
   if (!theirs) refuse(first, other, mine.name);
-  const bool same_axes = std::equal(mine.info.shape.begin() + 1, mine.info.shape.end(), theirs->info.shape.begin() + 1, theirs->info.shape.end());
+  const bool same_axes =
+      std::equal(mine.info.shape.begin() + 1, mine.info.shape.end(), theirs->info.shape.begin() + 1, theirs->info.shape.end());
   if (!same_axes || mine.counted != theirs->counted) refuse(first, other, "the shape of " + mine.name);
-  if (mine.info.type != theirs->info.type && !(is_float(mine.info.type) && is_float(theirs->info.type))) refuse(first, other, "the type of " + mine.name);
+  if (mine.info.type != theirs->info.type && !(is_float(mine.info.type) && is_float(theirs->info.type)))
+    refuse(first, other, "the type of " + mine.name);
   const bool made_anew = mine.name.starts_with("/summary/") || mine.name.ends_with("/sequences/committed");
   if (mine.counted != Counted::nothing || made_anew) return;
   const auto all = [](const StoredRecording& source, const StoredDataset& dataset) {
@@ -56,7 +60,8 @@ void require_same_dataset(const StoredRecording& first, const StoredRecording& o
 
 void require_alike(const StoredRecording& first, const StoredRecording& other) {
   for (const char* name : {"architecture", "blocks", "width", "vocabulary", "context", "precision", "kernel"}) {
-    if (first.recording->provenance()[name].dump() != other.recording->provenance()[name].dump()) refuse(first, other, std::string("the same ") + name);
+    if (first.recording->provenance()[name].dump() != other.recording->provenance()[name].dump())
+      refuse(first, other, std::string("the same ") + name);
   }
   if (model_of(*first.recording) != model_of(*other.recording)) refuse(first, other, "the same model");
   for (const StoredDataset& dataset : first.datasets) require_same_dataset(first, other, dataset);
@@ -114,7 +119,8 @@ class Writer {
 
 void Writer::copy_groups() {
   const auto copy = [&](const std::string& name) {
-    const h5::Handle from(H5Gopen2(template_source().file.id(), name.c_str(), H5P_DEFAULT), H5Gclose), to(H5Gopen2(file_, name.c_str(), H5P_DEFAULT), H5Gclose);
+    const h5::Handle from(H5Gopen2(template_source().file.id(), name.c_str(), H5P_DEFAULT), H5Gclose),
+        to(H5Gopen2(file_, name.c_str(), H5P_DEFAULT), H5Gclose);
     copy_attributes(from, to, where_);
   };
   copy("/");
@@ -160,7 +166,8 @@ void Writer::append_slab(hid_t dataset, hid_t type, std::size_t count, std::span
   extents[0] += count;
   h5::require(H5Dset_extent(dataset, extents.data()), where_, "extend a dataset");
   if (numbers.empty()) return;
-  const h5::Handle memory(H5Screate_simple(static_cast<int>(counts.size()), counts.data(), nullptr), H5Sclose), space(H5Dget_space(dataset), H5Sclose);
+  const h5::Handle memory(H5Screate_simple(static_cast<int>(counts.size()), counts.data(), nullptr), H5Sclose),
+      space(H5Dget_space(dataset), H5Sclose);
   h5::require(H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, counts.data(), nullptr), where_, "find rows");
   h5::require(H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, numbers.data()), where_, "write rows");
 }
@@ -255,7 +262,8 @@ void Writer::write(const Json& provenance) {
   for (const StoredDataset& dataset : template_source().datasets) {
     progress_.step("datasets", ++done, template_source().datasets.size());
     if (!dataset.same_as.empty()) {
-      h5::require(H5Lcreate_hard(file_, dataset.same_as.c_str(), file_, dataset.name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_, "link " + dataset.name);
+      h5::require(H5Lcreate_hard(file_, dataset.same_as.c_str(), file_, dataset.name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_,
+                  "link " + dataset.name);
     } else {
       dataset.counted == Counted::nothing ? copy_constant(dataset.name) : create(dataset);
     }
@@ -270,7 +278,11 @@ void Writer::write(const Json& provenance) {
 
 Rewritten::Part part_of(const StoredRecording& source) {
   const Recording& recording = *source.recording;
-  Rewritten::Part part{.file = source.file.path(), .finished = recording.finished(), .sequences = recording.sequences(), .rows = source.rows(Side::text), .cut_sequence = {}};
+  Rewritten::Part part{.file = source.file.path(),
+                       .finished = recording.finished(),
+                       .sequences = recording.sequences(),
+                       .rows = source.rows(Side::text),
+                       .cut_sequence = {}};
   const StoredDataset* offset = source.find("/sequences/offset");
   const std::size_t stored = source.file.info(offset->name).shape[0];
   if (part.finished || part.sequences == 0 || stored <= part.sequences) return part;
@@ -289,7 +301,10 @@ Rewritten rewrite(const Sources& sources, const std::filesystem::path& output, J
   for (const auto& source : sources) {
     result.parts.push_back(part_of(*source));
     const Rewritten::Part& part = result.parts.back();
-    Json entry = Json::object().set("file", std::filesystem::path(part.file).filename().string()).set("sequences", part.sequences).set("rows", part.rows);
+    Json entry = Json::object()
+                     .set("file", std::filesystem::path(part.file).filename().string())
+                     .set("sequences", part.sequences)
+                     .set("rows", part.rows);
     if (part.cut_sequence) entry.set("cut_sequence", *part.cut_sequence).set("announced_rows", part.announced_rows);
     made_of.push(entry.set("machine", source->recording->provenance()["machine"]));
     result.sequences += part.sequences;
@@ -310,6 +325,11 @@ Rewritten rewrite(const Sources& sources, const std::filesystem::path& output, J
 }  // namespace
 
 Rewritten repair_recording(const std::filesystem::path& run, const std::filesystem::path& output, Run& progress) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(run, output, ignored) && is_being_written(run)) {
+    throw Error({run.string(), "a file whose writer has ended or was stopped", "one that is being written",
+                 "wait for it, or name another file with -o"});
+  }
   Sources sources;
   sources.push_back(std::make_unique<StoredRecording>(run));
   return rewrite(sources, output, sources.front()->recording->provenance()["provenance"], progress);
@@ -319,7 +339,8 @@ Rewritten merge_recordings(std::span<const std::filesystem::path> runs, const st
   Sources sources;
   for (const std::filesystem::path& run : runs) {
     sources.push_back(std::make_unique<StoredRecording>(run));
-    if (!sources.back()->recording->finished()) throw Error({run.string(), "a finished recording", "one whose writer was stopped", "mend it with `vitrine h5 repair` first"});
+    if (!sources.back()->recording->finished())
+      throw Error({run.string(), "a finished recording", "one whose writer was stopped", "mend it with `vitrine h5 repair` first"});
     require_alike(*sources.front(), *sources.back());
   }
   return rewrite(sources, output, sources.front()->recording->provenance()["provenance"], progress);

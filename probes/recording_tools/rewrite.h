@@ -27,8 +27,8 @@ struct Rewritten {
 /// Makes a finished recording of every committed row: datasets cut to them, summaries made from them, no flag of a writer
 /// left. The new file is read as any recording before it takes its place, in one step; where anything fails the old one
 /// stays as it was.
-/// @param output  may be `run` itself
-/// @throws Error where nothing can be read, or the disk is full
+/// @param output  may be `run` itself, where nobody writes it
+/// @throws Error where nothing can be read, the file is still being written, or the disk is full
 Rewritten repair_recording(const std::filesystem::path& run, const std::filesystem::path& output, Run& progress);
 
 /// All sequences of several finished recordings in one file, in their order. They must be of one model, with the same points,

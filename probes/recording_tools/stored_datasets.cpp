@@ -45,7 +45,8 @@ StoredRecording::StoredRecording(const std::filesystem::path& path)
     if (!is_new) dataset.same_as = first->second;
     datasets.push_back(std::move(dataset));
     datasets.back().info = file.info(object.name, recording->finished() || datasets.back().counted == Counted::nothing
-                                                      ? std::numeric_limits<std::size_t>::max() : committed(datasets.back()));
+                                                      ? std::numeric_limits<std::size_t>::max()
+                                                      : committed(datasets.back()));
   }
 }
 
@@ -69,11 +70,16 @@ std::size_t StoredRecording::text_bytes(Recording::Side side) const {
 
 std::size_t StoredRecording::committed(const StoredDataset& dataset) const {
   switch (dataset.counted) {
-    case Counted::rows: return rows(dataset.side);
-    case Counted::text_bytes: return text_bytes(dataset.side);
-    case Counted::byte_borders: return rows(dataset.side) + 1;
-    case Counted::sequences: return recording->sequences() + 1;
-    case Counted::nothing: break;
+    case Counted::rows:
+      return rows(dataset.side);
+    case Counted::text_bytes:
+      return text_bytes(dataset.side);
+    case Counted::byte_borders:
+      return rows(dataset.side) + 1;
+    case Counted::sequences:
+      return recording->sequences() + 1;
+    case Counted::nothing:
+      break;
   }
   return dataset.info.shape.front();
 }

@@ -18,7 +18,7 @@ struct StoredDataset {
   CheckedFile::Info info;  ///< its first extent is the file's, whatever was committed
   Counted counted = Counted::nothing;
   Recording::Side side = Recording::Side::text;
-  std::string same_as;     ///< name of the dataset that this one is a hard link to; empty of the first of them
+  std::string same_as;  ///< name of the dataset that this one is a hard link to; empty of the first of them
 };
 
 /// A recording, and its file for what Recording does not show.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "core/base/error.h"
 #include "probes/recording_tools/check.h"
 #include "probes/recording_tools/difference.h"
@@ -15,15 +17,21 @@ const std::vector<std::vector<TokenId>> texts{{3, 17, 4, 5, 5, 6, 9, 17, 4, 30, 
 const std::vector<std::vector<TokenId>> sources{{3, 17, 4, 5, 9, 2}, {7}, {4, 5}};
 
 RecorderOptions options_for(const TinyModel& tiny, const std::filesystem::path& path, StoreType store = StoreType::automatic) {
-  return {.path = path, .points = select_points(tiny.model.spec, std::vector<std::string>{"all"}), .store = store, .kv_format = DType::f32, .longest_sequence = 15,
+  return {.path = path,
+          .points = select_points(tiny.model.spec, std::vector<std::string>{"all"}),
+          .store = store,
+          .kv_format = DType::f32,
+          .longest_sequence = 15,
           .provenance = Json::object().set("model_sha256", "abc")};
 }
 
 /// Some of the texts, recorded alone.
-void record_some(const std::string& model, std::size_t first, std::size_t count, const RecorderOptions& options, const std::string& kernel = "auto") {
+void record_some(const std::string& model, std::size_t first, std::size_t count, const RecorderOptions& options,
+                 const std::string& kernel = "auto") {
   TinyModel tiny(model);
   tiny.kernel = choose_attention_kernel(kernel);
-  if (!tiny.model.spec.encoder.empty()) tiny.sources.assign(sources.begin() + static_cast<std::ptrdiff_t>(first), sources.begin() + static_cast<std::ptrdiff_t>(first + count));
+  if (!tiny.model.spec.encoder.empty())
+    tiny.sources.assign(sources.begin() + static_cast<std::ptrdiff_t>(first), sources.begin() + static_cast<std::ptrdiff_t>(first + count));
   record(tiny, std::span(texts).subspan(first, count), options)->finish();
 }
 
@@ -152,6 +160,24 @@ TEST(RepairRecording, CutsTheSequenceThatWasStopped) {
   EXPECT_EQ(findings(stopped.path), 0u);
 }
 
+TEST(RepairRecording, IsNotForAFileThatIsBeingWritten) {
+  const ScratchFile file("live"), other("other");
+  TinyModel tiny("llama");
+  auto recorder = record(tiny, texts, options_for(tiny, file.path));
+  while (!std::filesystem::exists(file.path)) std::this_thread::yield();
+  vitrine::Run progress;
+  try {
+    repair_recording(file.path, file.path, progress);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("being written"), std::string::npos) << error.what();
+  }
+  repair_recording(file.path, other.path, progress);  // as far as it is
+  EXPECT_EQ(findings(other.path), 0u);
+  recorder->finish();
+  EXPECT_EQ(repair_recording(file.path, file.path, progress).rows, 26u);
+}
+
 TEST(RepairRecording, LeavesTheOldFileWhereItFails) {
   const ScratchFile file("kept");
   const TinyModel tiny("llama");
@@ -176,7 +202,9 @@ TEST(CompareRecordings, IsWhatItsDefinitionsSay) {
   change_number(b.path, name, {2, 3}, 5.0);
   change_number(b.path, name, {4, 1}, std::nan(""));
   const auto left = Recording::open(a.path), right = Recording::open(b.path);
-  const auto find = [&](const Recording& run) { return run.activation(*std::ranges::find(run.activations(), name, &Recording::Dataset::name), {0, 15}); };
+  const auto find = [&](const Recording& run) {
+    return run.activation(*std::ranges::find(run.activations(), name, &Recording::Dataset::name), {0, 15});
+  };
   const std::vector<float> x = find(*left), y = find(*right);
   double difference = 0.0, xx = 0.0, yy = 0.0, xy = 0.0;
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -209,7 +237,8 @@ TEST(CompareRecordings, MapsAreComparedInBits) {
   ASSERT_EQ(result.heads.size(), 18u);
   const auto left = Recording::open(a.path), right = Recording::open(b.path);
   for (const auto& head : result.heads) {
-    const auto module = std::ranges::find(left->modules(), head.module, &Recording::Module::name), other = std::ranges::find(right->modules(), head.module, &Recording::Module::name);
+    const auto module = std::ranges::find(left->modules(), head.module, &Recording::Module::name),
+               other = std::ranges::find(right->modules(), head.module, &Recording::Module::name);
     std::vector<float> p(15 * 15), q(15 * 15);
     pattern_tile(left->head(*module, head.head, 0)->factors, 0, 0, {p.data(), {15, 15}});
     pattern_tile(right->head(*other, head.head, 0)->factors, 0, 0, {q.data(), {15, 15}});
