@@ -10,6 +10,7 @@ namespace {
 
 using Side = Recording::Side;
 
+constexpr std::size_t rows_at_once = 32;
 constexpr double log_tolerance = 1e-4;  // of a log-probability: sums of a vocabulary's exponentials in f32
 
 std::string text_of(double value) {
@@ -47,16 +48,34 @@ void check_table(const Check& check, Side side) {
 
 /// The largest logits of a row, as they are stored.
 struct TopLogits {
-  std::vector<std::int32_t> ids;
-  std::vector<float> values;
-  double log_sum = 0.0;
+  std::span<const std::int32_t> ids;
+  std::span<const float> values;
+  double log_sum;
+  std::span<const float> all;  // where they were stored whole
 };
 
-TopLogits top_logits(const Check& check, std::size_t row, std::size_t count) {
-  const CheckedFile& file = check.stored.file;
-  return {file.read<std::int32_t>("/top_logits/id", {{row, 0}, {1, count}}), file.read<float>("/top_logits/value", {{row, 0}, {1, count}}),
-          file.read<float>("/top_logits/log_sum_exp", {{row}, {1}})[0]};
-}
+/// Some rows of one sequence, read at once.
+struct LogitRows {
+  std::size_t begin, top;
+  std::vector<std::int32_t> top_ids, ids;  // [rows, top], [rows]
+  std::vector<float> values, log_sums, log_probabilities, all;
+
+  LogitRows(const Check& check, std::size_t first, std::size_t count, std::size_t width) : begin(first), top(width) {
+    const CheckedFile& file = check.stored.file;
+    top_ids = file.read<std::int32_t>("/top_logits/id", {{begin, 0}, {count, top}});
+    values = file.read<float>("/top_logits/value", {{begin, 0}, {count, top}});
+    log_sums = file.read<float>("/top_logits/log_sum_exp", {{begin}, {count}});
+    ids = file.read<std::int32_t>("/tokens/id", {{begin}, {count}});
+    log_probabilities = file.read<float>("/tokens/log_probability", {{begin}, {count}});
+    if (const StoredDataset* logits = check.stored.find("/logits")) all = file.read<float>("/logits", entries(logits->info, begin, count));
+  }
+
+  TopLogits of(std::size_t row) const {
+    const std::size_t at = row - begin, vocabulary = all.size() / log_sums.size();
+    return {std::span(top_ids).subspan(at * top, top), std::span(values).subspan(at * top, top), log_sums[at],
+            std::span(all).subspan(at * vocabulary, vocabulary)};
+  }
+};
 
 /// Ids all different, values falling, none above the logarithm of the sum.
 void check_top_row(const Check& check, std::size_t row, const TopLogits& top) {
@@ -72,11 +91,12 @@ void check_top_row(const Check& check, std::size_t row, const TopLogits& top) {
     check.find(row_name("/top_logits/log_sum_exp", row), "probabilities that sum to no more than 1", text_of(sum));
 }
 
-/// The probability of the token behind `row` as the row's logits give it.
-void check_probability(const Check& check, std::size_t row, const TopLogits& top) {
-  const double stored = check.stored.file.read<float>("/tokens/log_probability", {{row + 1}, {1}})[0];
-  const std::int32_t id = check.stored.file.read<std::int32_t>("/tokens/id", {{row + 1}, {1}})[0];
-  const std::string where = row_name("/tokens/log_probability", row + 1);
+/// The probability of a row's token as the logits of the row before it give it.
+void check_probability(const Check& check, const LogitRows& rows, std::size_t row) {
+  const TopLogits top = rows.of(row - 1);
+  const double stored = rows.log_probabilities[row - rows.begin];
+  const std::int32_t id = rows.ids[row - rows.begin];
+  const std::string where = row_name("/tokens/log_probability", row);
   const auto found = std::ranges::find(top.ids, id);
   if (found == top.ids.end()) {
     const double most = top.values.back() - top.log_sum;
@@ -89,20 +109,18 @@ void check_probability(const Check& check, std::size_t row, const TopLogits& top
 
 /// The largest logits against those that were stored whole.
 void check_logits_row(const Check& check, std::size_t row, const TopLogits& top) {
-  const StoredDataset* logits = check.stored.find("/logits");
-  if (!logits) return;
-  const std::size_t vocabulary = logits->info.shape[1];
-  const auto all = check.stored.file.read<float>("/logits", {{row, 0}, {1, vocabulary}});
-  const double tolerance = logits->info.type == "f32" ? log_tolerance : std::fabs(top.values[0]) / 128.0 + log_tolerance;
+  if (top.all.empty()) return;
+  const double tolerance =
+      check.stored.find("/logits")->info.type == "f32" ? log_tolerance : std::fabs(top.values[0]) / 128.0 + log_tolerance;
   double sum = 0.0;
-  for (const float value : all) sum += std::exp(value - top.log_sum);
+  for (const float value : top.all) sum += std::exp(value - top.log_sum);
   if (!(std::fabs(std::log(sum)) <= tolerance))
     check.find(row_name("/top_logits/log_sum_exp", row), text_of(top.log_sum + std::log(sum)) + " by /logits", text_of(top.log_sum));
   for (std::size_t i = 0; i < top.ids.size(); ++i) {
     const std::int32_t id = top.ids[i];
-    if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
+    if (id < 0 || static_cast<std::size_t>(id) >= top.all.size())
       return check.find(row_name("/top_logits/id", row), "an id of the vocabulary", std::to_string(id));
-    const double value = all[static_cast<std::size_t>(id)];
+    const double value = top.all[static_cast<std::size_t>(id)];
     if (!(std::fabs(value - top.values[i]) <= tolerance))
       return check.find(row_name("/top_logits/value", row), text_of(value) + " by /logits", text_of(top.values[i]));
   }
@@ -118,13 +136,17 @@ void check_probabilities(const Check& check) {
     const Recording::Rows rows = check.recording().rows_of(sequence);
     if (rows.count > 0 && !std::isnan(check.recording().log_probabilities(sequence)[0]))
       check.find(row_name("/tokens/log_probability", rows.begin), "NaN for the first token of a sequence", "a number");
-    for (std::size_t row = rows.begin; row < rows.begin + rows.count; ++row) {
-      const TopLogits logits = top_logits(check, row, count);
-      check_top_row(check, row, logits);
-      check_logits_row(check, row, logits);
-      if (row + 1 < rows.begin + rows.count) check_probability(check, row, logits);
-      check.result.numbers += 2 * count + 2;
-      if (check.result.findings.size() > findings + 10) return;  // the rest would say the same
+    const std::size_t end = rows.begin + rows.count;
+    for (std::size_t begin = rows.begin; begin < end; begin += rows_at_once) {
+      // One more row than is done, whose token's probability the last of them gives.
+      const LogitRows logits(check, begin, std::min(rows_at_once + 1, end - begin), count);
+      for (std::size_t row = begin; row < std::min(begin + rows_at_once, end); ++row) {
+        check_top_row(check, row, logits.of(row));
+        check_logits_row(check, row, logits.of(row));
+        if (row + 1 < end) check_probability(check, logits, row + 1);
+        check.result.numbers += 2 * count + 2;
+        if (check.result.findings.size() > findings + 10) return;  // the rest would say the same
+      }
     }
     check.progress.step("tokens", sequence + 1, check.recording().sequences());
   }
