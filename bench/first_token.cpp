@@ -76,7 +76,7 @@ FirstToken measure_first_token(const std::string& model) {
 
 void print_first_token(const std::string& model, const std::string& started) {
   const auto loaded = loaded_model(model);
-  ModelRunner runner(loaded, Precision::fast);
+  PassRunner runner(loaded, Precision::fast);
   KvCache cache = runner.new_cache();
   TokenId next = 0;
   ForwardSinks sinks;

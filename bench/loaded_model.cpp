@@ -18,7 +18,7 @@ using Logits = std::vector<std::vector<float>>;
 constexpr std::size_t checked = 64;
 
 /// Logits of all ids, which are given `step` at a time.
-Logits logits_of(ModelRunner& runner, std::span<const TokenId> ids, std::size_t step) {
+Logits logits_of(PassRunner& runner, std::span<const TokenId> ids, std::size_t step) {
   Logits logits;
   ForwardSinks sinks;
   sinks.logit_rows = LogitRows::all;
@@ -86,7 +86,7 @@ std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, un
   return ids;
 }
 
-ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel,
+PassRunner::PassRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel,
                          std::optional<KvFormat> kv)
     : loaded_(std::move(loaded)),
       ops_(make_cpu_ops(precision, bench_pool())),
@@ -95,12 +95,12 @@ ModelRunner::ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision pr
   require_kv_format(loaded_->model.spec, kv_);
 }
 
-void ModelRunner::run(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
+void PassRunner::run(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
   Run progress;
   forward({loaded_->model, *ops_, kernel_, workspace_, progress, taps}, segments, sinks);
 }
 
-void ModelRunner::run_ids(std::span<const TokenId> ids, KvCache& cache) {
+void PassRunner::run_ids(std::span<const TokenId> ids, KvCache& cache) {
   ForwardSinks sinks;
   sinks.logit_rows = loaded_->model.spec.has_head ? LogitRows::last : LogitRows::none;
   sinks.logits = [](std::span<const RowRef>, TensorView<float, 2>) {};
@@ -108,7 +108,7 @@ void ModelRunner::run_ids(std::span<const TokenId> ids, KvCache& cache) {
   run({&segment, 1}, {}, sinks);
 }
 
-double ModelRunner::score(std::span<const Segment> segments, const TapPlan& taps) {
+double PassRunner::score(std::span<const Segment> segments, const TapPlan& taps) {
   std::vector<double> sums(segments.size());
   ForwardSinks sinks;
   sinks.logit_rows = LogitRows::all;
@@ -134,7 +134,7 @@ double divergence_from_exact(const std::shared_ptr<const LoadedModel>& loaded, c
   if (const auto found = known.find(key); found != known.end()) return found->second;
   const std::size_t count = loaded->model.spec.context == 0 ? checked : std::min(checked, loaded->model.spec.context);
   const std::vector<TokenId> ids = random_ids(*loaded, count);
-  ModelRunner reference(loaded, Precision::exact, "reference"), runner(loaded, choice.precision, "auto", choice.kv);
+  PassRunner reference(loaded, Precision::exact, "reference"), runner(loaded, choice.precision, "auto", choice.kv);
   const Logits expected = logits_of(reference, ids, count), found = logits_of(runner, ids, step);
   double sum = 0.0;
   for (std::size_t i = 0; i < expected.size(); ++i) sum += divergence(expected[i], found[i], reference.ops());

@@ -34,10 +34,10 @@ std::shared_ptr<const LoadedModel> resident(const LoadedModel& loaded);
 std::vector<TokenId> random_ids(const LoadedModel& loaded, std::size_t count, unsigned seed = 1);
 
 /// A model with one arithmetic, as `vitrine` would run it.
-class ModelRunner {
+class PassRunner {
  public:
   /// @param kv  none: as `vitrine` chooses it for the precision
-  ModelRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel = "auto",
+  PassRunner(std::shared_ptr<const LoadedModel> loaded, Precision precision, std::string_view kernel = "auto",
               std::optional<KvFormat> kv = {});
 
   const LoadedModel& loaded() const { return *loaded_; }

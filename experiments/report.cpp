@@ -2,33 +2,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "experiments/report_text.h"
 #include "experiments/study.h"
 
 // One HTML file that opens anywhere: no scripts, no outside files, figures as SVG inside.
 
 namespace vitrine {
 namespace {
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += c;
-    }
-  }
-  return safe;
-}
-
-template <typename... Arguments>
-std::string format(const char* pattern, Arguments... arguments) {
-  char text[512];
-  std::snprintf(text, sizeof text, pattern, arguments...);
-  return text;
-}
 
 std::string number(double value) { return std::isnan(value) ? "-" : format("%.4g", value); }
 
@@ -83,18 +63,6 @@ struct Scale {
   double width() const { return right() + numbers; }
   double pixel(double value) const { return left + (std::clamp(value, low, high) - low) / (high - low) * plot; }
 };
-
-constexpr std::size_t longest_name = 72;
-
-/// At most `longest_name` characters of UTF-8.
-std::string shortened(const std::string& name) {
-  std::size_t characters = 0;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool first_byte = (static_cast<unsigned char>(name[i]) & 0xc0) != 0x80;
-    if (first_byte && characters++ == longest_name) return name.substr(0, i) + "\u2026";
-  }
-  return name;
-}
 
 /// Round numbers that fall between the ends: 1, 2 or 5 times a power of ten apart.
 std::vector<double> ticks(const Scale& scale) {

@@ -12,6 +12,7 @@
 #include "experiments/output.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
+#include "probes/intervention.h"
 
 namespace vitrine {
 namespace {
@@ -81,23 +82,32 @@ std::size_t checked_threads(std::size_t threads) {
   return threads;
 }
 
-void declare_common(CLI::App& app, CommonOptions& options) {
-  app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
-  app.add_option("--precision", options.precision, "fast (default), exact (f32 throughout) or int8 (8-bit products of many rows outside queries, keys and heads)");
-  app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
-  app.add_option("--kv", options.kv, "key-value cache: f32 (default under exact), f16, int8 or int4; int8:hadamard and int4:hadamard turn heads first");
+void declare_without_model(CLI::App& app, CommonOptions& options) {
   app.add_option("--threads", options.threads, "default: the cores this process may use")->check(whole_number(1, 1024));
-  app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
-  app.add_option("--seed", options.seed, "of everything random")->check(whole_number(0, 9'007'199'254'740'991));
   app.add_flag("--quiet", options.quiet, "no progress");
   app.add_flag("--json", options.json, "short for --format json");
   const std::string known = options.prints_rows ? "table (default), csv or json" : "table (default) or json";
   app.add_option_function<std::string>("--format", [&options, known](const std::string& word) { set_format(options, word, known); }, known);
 }
 
+void declare_common(CLI::App& app, CommonOptions& options) {
+  app.add_option("MODEL", options.model, "GGUF file, safetensors file, Hugging Face folder, or hf:NAME")->required();
+  app.add_option("--precision", options.precision, "fast (default), exact (f32 throughout) or int8 (8-bit products of many rows outside queries, keys and heads)");
+  app.add_option("--kernel", options.kernel, "attention kernel, NAME[:key=value,...]; see `vitrine list kernels`");
+  app.add_option("--kv", options.kv, "key-value cache: f32 (default under exact), f16, int8 or int4; int8:hadamard and int4:hadamard turn heads first");
+  app.add_option("--simd", options.simd, "instruction set; see `vitrine info`");
+  app.add_option("--seed", options.seed, "of everything random")->check(whole_number(0, 9'007'199'254'740'991));
+  declare_without_model(app, options);
+}
+
 void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
   options.prints_rows = true;
   declare_common(app, options);
+}
+
+void declare_interventions(CLI::App& app, CommonOptions& options) {
+  app.add_option("--intervene", options.interventions, "change values on the way: NAME:POINTS:key=value,...; see `vitrine list interventions`. May be given several times")
+      ->allow_extra_args(false);
 }
 
 Session::Session(const CommonOptions& options)
@@ -117,6 +127,9 @@ Session::Session(const CommonOptions& options)
   if (precision_ == Precision::exact) require_exact_kernel(kernel_);
   require_kernel(kernel_, model_, kv_format_);  // before anything is computed or written
   ops_ = make_cpu_ops(precision_, *pool_);
+  std::vector<Observer*> observers;
+  for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
+  interventions_plan_ = TapPlan(model_.spec, observers);
   running = &run_;
   std::signal(SIGINT, on_interrupt);
 }
@@ -154,6 +167,19 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
   return inputs;
 }
 
+std::vector<ModelText> Session::model_texts(std::span<const InputText> inputs, const TextOptions& options) const {
+  std::vector<ModelText> texts;
+  for (const InputText& input : inputs) {
+    if (!has_encoder()) {
+      texts.push_back({ids_of(input.tokens), types_of(model_, input), {}});
+      continue;
+    }
+    const std::vector<int>& said = options.decoder_ids;
+    texts.push_back({said.empty() ? shifted_right({}) : std::vector<TokenId>(said.begin(), said.end()), {}, ids_of(input.tokens)});
+  }
+  return texts;
+}
+
 KvCache& Session::empty_cache(std::size_t index) {
   constexpr std::size_t most_kept = std::size_t{8} << 20;  // bytes
   while (caches_.size() <= index) caches_.push_back(new_cache());
@@ -174,12 +200,14 @@ void Session::encode_batch(std::span<const std::vector<TokenId>> sources, const 
   for (std::size_t s = 0; s < sources.size(); ++s) {
     segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sources[s], .memory = &empty_memory(s)});
   }
-  encode({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  const TapPlan all = with_interventions(taps);
+  encode({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
   sources_.assign(sources.begin(), sources.end());
 }
 
 void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
-  forward({model_, *ops_, kernel_, workspace_, run_, taps}, segments, sinks);
+  const TapPlan all = with_interventions(taps);
+  forward({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
 }
 
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
@@ -216,6 +244,11 @@ Json Session::signature() const {
   if (kernel_.kernel->name == "check") json.set("check_largest_difference", largest_checked_difference());
   json.set("kv", kv_format_name(kv_format_)).set("simd", simd_in_use());
   json.set("threads", static_cast<std::uint64_t>(pool_->threads())).set("seed", options_.seed);
+  if (!interventions_.empty()) {
+    Json words = Json::array();
+    for (const std::string& word : options_.interventions) words.push(word);
+    json.set("interventions", words);
+  }
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
   return json;
 }

@@ -11,6 +11,7 @@
 #include "core/model/forward.h"
 #include "core/model/resident.h"
 #include "experiments/texts.h"
+#include "probes/model_runner.h"
 
 namespace CLI {
 class App;
@@ -30,11 +31,17 @@ struct CommonOptions {
   bool quiet = false;
   bool json = false;
   bool csv = false;         ///< asked for with --format csv
+  std::vector<std::string> interventions;  ///< words of --intervene
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
+/// Those of a command that runs no model: threads, progress and output.
+void declare_without_model(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
+
+/// --intervene, of commands that run texts.
+void declare_interventions(CLI::App& app, CommonOptions& options);
 
 /// What the sequences of a batch are called, and the types of their tokens.
 struct BatchPlace {
@@ -58,11 +65,18 @@ class Session {
   const KvFormat& kv_format() const { return kv_format_; }
   Run& run() { return run_; }
   Workspace& workspace() { return workspace_; }
+  ThreadPool& pool() { return *pool_; }
+  /// Observers of a run behind the interventions that the user asked for. Everything that this session runs has these.
+  TapPlan with_interventions(const TapPlan& taps) const { return interventions_plan_.followed_by(taps); }
+  /// What analyses work with; good for as long as the session.
+  ModelRunner runner() { return {model_, *ops_, kernel_, kv_format_, workspace_, run_}; }
 
   /// The one text. @throws Error (usage) where no text is given or the model has no tokenizer
   InputText read(const TextOptions& options) const;
   /// One text, or those of a file of many in its order. @throws Error as read()
   std::vector<InputText> read_all(const TextOptions& options) const;
+  /// The same as a model takes them; of an encoder-decoder they are sources, whose decoder says --decoder-ids or starts.
+  std::vector<ModelText> model_texts(std::span<const InputText> inputs, const TextOptions& options) const;
   /// What the model's files say of making texts; read when it is first asked for.
   const GenerationDefaults& generation_defaults() const;
   /// The sequence that a decoder starts with where it is to say the source's own tokens: start, then all but the last.
@@ -105,6 +119,8 @@ class Session {
   std::deque<KvCache> caches_, memories_;  // whose places in memory stay
   std::vector<std::vector<TokenId>> sources_;  // of the memories
   Run run_;
+  std::vector<std::unique_ptr<Observer>> interventions_;
+  TapPlan interventions_plan_;
   mutable std::optional<GenerationDefaults> generation_defaults_;
 };
 

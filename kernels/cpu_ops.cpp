@@ -1,6 +1,7 @@
 #include <dnnl_version.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "core/model/kv_format.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
+#include "kernels/ops/adjoints.h"
 #include "kernels/ops/dense.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/kv_rows.h"
@@ -37,6 +39,13 @@ std::span<const float> row_of(TensorView<const float, 2> rows, std::size_t row) 
   return {&rows(row, 0), rows.extent(1)};
 }
 
+void softmax_row(std::span<const float> x, float* out) {
+  const float top = *std::max_element(x.begin(), x.end());
+  double sum = 0.0;
+  for (const float number : x) sum += std::exp(static_cast<double>(number - top));
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(std::exp(static_cast<double>(x[i] - top)) / sum);
+}
+
 class CpuOps : public Ops {
  public:
   CpuOps(Precision precision, ThreadPool& pool) : precision_(precision), pool_(pool), products_(precision, pool) {}
@@ -47,12 +56,18 @@ class CpuOps : public Ops {
     products_.multiply(x, products);
   }
 
-  void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out, TensorView<float, 2> scale,
-                 TensorView<float, 2> unscaled) override {
+  void normalize(const Norm& norm, TensorView<const float, 2> x, TensorView<float, 2> out, TensorView<float, 2> scale) override {
     const float *gain = numbers_of(norm.weight, gain_), *shift = numbers_of(norm.bias, shift_);
     each_row(x.extent(0), [&](std::size_t r) {
       normalize_row(norm.kind, norm.epsilon,
-                    {&x(r, 0), gain, shift, &out(r, 0), row_or_null(scale, r), row_or_null(unscaled, r), x.extent(1)});
+                    {&x(r, 0), gain, shift, &out(r, 0), row_or_null(scale, r), x.extent(1)});
+    });
+  }
+
+  void scale_columns(const Weight* weight, TensorView<const float, 2> x, TensorView<float, 2> out) override {
+    const float* gain = numbers_of(weight, gain_);
+    each_row(x.extent(0), [&](std::size_t r) {
+      for (std::size_t c = 0; c < x.extent(1); ++c) out(r, c) = gain ? x(r, c) * gain[c] : x(r, c);
     });
   }
 
@@ -86,6 +101,12 @@ class CpuOps : public Ops {
     });
   }
 
+  void scale(float factor, TensorView<float, 2> x) override {
+    each_row(x.extent(0), [&](std::size_t r) {
+      for (std::size_t c = 0; c < x.extent(1); ++c) x(r, c) *= factor;
+    });
+  }
+
   void add(TensorView<const float, 2> a, TensorView<const float, 2> b, TensorView<float, 2> out) override {
     each_row(a.extent(0), [&](std::size_t r) { add_row(row_of(a, r), &b(r, 0), &out(r, 0)); });
   }
@@ -96,6 +117,61 @@ class CpuOps : public Ops {
       const std::byte* row = table.row(static_cast<std::size_t>(ids[i]));
       expand_panel({table.type, row, 0, 1, table.cols}, DenseRows<float>{gathered_.data(), gathered_.size(), 1});
       for (std::size_t c = 0; c < table.cols; ++c) out(i, c) = gathered_[c] * scale;
+    }
+  }
+
+  void select(TensorView<const float, 2> x, std::span<const std::size_t> rows, TensorView<float, 2> out) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(&x(rows[i], 0), x.extent(1), &out(i, 0));
+  }
+
+  void mean(TensorView<const float, 2> x, TensorView<float, 2> out) override {
+    for (std::size_t c = 0; c < x.extent(1); ++c) {
+      double sum = 0.0;
+      for (std::size_t r = 0; r < x.extent(0); ++r) sum += x(r, c);
+      out(0, c) = static_cast<float>(sum / static_cast<double>(x.extent(0)));
+    }
+  }
+
+  void softmax(TensorView<const float, 2> x, TensorView<float, 2> out) override {
+    for (std::size_t r = 0; r < x.extent(0); ++r) softmax_row(row_of(x, r), &out(r, 0));
+  }
+
+  void share(TensorView<const float, 2> weights, TensorView<const float, 2> places, TensorView<float, 2> shares) override {
+    for (std::size_t r = 0; r < places.extent(0); ++r) {
+      const auto weight = [&](std::size_t k) { return weights(r, static_cast<std::size_t>(places(r, k))); };
+      float sum = 0.0f;
+      for (std::size_t k = 0; k < places.extent(1); ++k) sum += weight(k);
+      for (std::size_t k = 0; k < places.extent(1); ++k) shares(r, k) = weight(k) / sum;
+    }
+  }
+
+  void mix(TensorView<const float, 2> x, std::span<const TakenRow> taken, TensorView<const float, 2> shares, TensorView<float, 2> out) override {
+    for (std::size_t r = 0; r < out.extent(0); ++r) std::fill_n(&out(r, 0), out.extent(1), 0.0f);
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      const float share = shares(taken[i].row, taken[i].place);
+      for (std::size_t c = 0; c < out.extent(1); ++c) out(taken[i].row, c) += share * x(i, c);
+    }
+  }
+
+  void attend(const KernelChoice& choice, std::span<const AttentionProblem> problems, std::span<std::byte> scratch) override {
+    KernelReport report;
+    choice.kernel->run({problems, choice.options, pool_, scratch, report});
+    if (!report.failure.empty()) throw Error({"--kernel " + choice.spelled, "", report.failure, ""});
+  }
+
+  void weigh_values(const HeadTile& tile, TensorView<const float, 2> weights) override {
+    const AttentionProblem& problem = tile.problem;
+    const std::size_t kv_head = tile.head / (problem.q.extent(1) / problem.v.kv_heads), dim = problem.v.head_dim, rows = weights.extent(0);
+    std::vector<float> value(dim);
+    std::vector<double> sums(rows * dim, 0.0);
+    for (std::size_t j = 0; j < problem.v.kv_len; ++j) {
+      problem.v.expand(j, kv_head, value.data());
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t d = 0; d < dim; ++d) sums[i * dim + d] += static_cast<double>(weights(i, j)) * value[d];
+      }
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t d = 0; d < dim; ++d) problem.out(tile.row + i, tile.head, d) = static_cast<float>(sums[i * dim + d]);
     }
   }
 
@@ -145,6 +221,12 @@ class CpuOps : public Ops {
   double log_probability(std::span<const float> logits, std::size_t target) override {
     return logits[target] - log_sum_exp(logits);
   }
+
+  void multiply_transposed(TensorView<const float, 2> g, const Weight& weight, TensorView<float, 2> out) override {
+    vitrine::multiply_transposed(pool_, g, weight, out);
+  }
+
+  void attention_adjoint(const AttentionAdjoint& adjoint) override { vitrine::attention_adjoint(pool_, adjoint); }
 
   std::string describe() const override {
     return simd_in_use() + ", oneDNN " + std::to_string(DNNL_VERSION_MAJOR) + "." + std::to_string(DNNL_VERSION_MINOR) +

@@ -1,88 +1,112 @@
 #include "probes/analysis.h"
 
-#include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <limits>
-#include <map>
-#include <memory>
+
+#include "core/base/error.h"
 
 namespace vitrine {
 namespace {
 
-constexpr std::size_t band_rows = 64;  // rows of a map that exist at once
-
-std::vector<std::optional<std::size_t>> earlier_equals(std::span<const std::int32_t> ids) {
-  std::map<std::int32_t, std::size_t> seen;
-  std::vector<std::optional<std::size_t>> earlier(ids.size());
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto found = seen.find(ids[i]);
-    if (found != seen.end()) earlier[i] = found->second;
-    seen[ids[i]] = i;
+template <typename Number>
+Number parse(std::string_view name, const std::string& text, Number least, Number most) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= least && value <= most)) {
+    throw Error({"--set " + std::string(name), "a number from " + Json(least).dump() + " to " + Json(most).dump(), quoted(text), ""}, Fault::usage);
   }
-  return earlier;
+  return value;
 }
 
-using Sums = std::vector<HeadScore::Sum>;
+Json texts(std::span<const std::string> list) {
+  Json array = Json::array();
+  for (const std::string& text : list) array.push(text);
+  return array;
+}
 
-/// The tokens that a module's queries and keys have in common.
-struct Text {
-  std::vector<std::int32_t> ids;
-  std::vector<std::optional<std::size_t>> earlier;
-};
-
-/// All scores of one head over one sequence, band by band.
-void accumulate_head(const Recording::Head& head, const Text& text, bool within_text, Sums& sums) {
-  const std::size_t length = head.factors.q.extent(0), keys = head.factors.k.extent(0);
-  const auto scores = all_head_scores();
-  std::vector<float> buffer(std::min(band_rows, length) * keys);
-  for (std::size_t row = 0; row < length && keys > 0; row += band_rows) {
-    const std::size_t rows = std::min(band_rows, length - row);
-    const TensorView<float, 2> tile(buffer.data(), {rows, keys});
-    pattern_tile(head.factors, row, 0, tile);
-    const PatternBand band{row, tile, text.ids, text.earlier};
-    for (std::size_t s = 0; s < scores.size(); ++s) {
-      if (within_text || !scores[s]->within_text) scores[s]->accumulate(band, sums[s]);
-    }
+Json to_json(const AnalysisTable& table) {
+  Json rows = Json::array();
+  for (const std::vector<Json>& row : table.rows) {
+    VITRINE_CHECK(row.size() == table.header.size());
+    Json object;
+    for (std::size_t c = 0; c < row.size(); ++c) object.set(table.header[c], row[c]);
+    rows.push(object);
   }
+  return Json::object().set("title", table.title).set("rows", rows);
+}
+
+Json to_json(const AnalysisGrid& grid) {
+  const std::size_t columns = grid.column_labels.size();
+  VITRINE_CHECK(grid.values.size() == grid.row_labels.size() * columns);
+  Json rows = Json::array();
+  for (std::size_t r = 0; r < grid.row_labels.size(); ++r) {
+    Json row = Json::array();
+    for (std::size_t c = 0; c < columns; ++c) row.push(std::isfinite(grid.values[r * columns + c]) ? Json(grid.values[r * columns + c]) : Json());
+    rows.push(row);
+  }
+  Json json;
+  json.set("title", grid.title).set("row_axis", grid.row_axis).set("column_axis", grid.column_axis).set("unit", grid.unit);
+  return json.set("rows", texts(grid.row_labels)).set("columns", texts(grid.column_labels)).set("values", rows);
 }
 
 }  // namespace
 
-void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum) {
-  for (std::size_t r = 0; r < band.weights.extent(0); ++r) {
-    const auto& earlier = band.earlier[band.first_row + r];
-    if (!earlier) continue;
-    sum.total += band.weights(r, *earlier + offset);
-    sum.count += 1.0;
+AnalysisOptions::AnalysisOptions(std::span<const AnalysisOption> known, std::span<const std::string> words) {
+  std::string names;
+  for (const AnalysisOption& option : known) {
+    values_.emplace(option.name, option.fallback);
+    names += (names.empty() ? "" : ", ") + std::string(option.name);
+  }
+  for (const std::string& word : words) {
+    const std::size_t equals = word.find('=');
+    const auto found = values_.find(word.substr(0, equals));
+    if (equals == std::string::npos || found == values_.end()) {
+      throw Error({"--set", names.empty() ? "nothing: this analysis has no settings" : "name=value of " + names, quoted(word), ""}, Fault::usage);
+    }
+    found->second = word.substr(equals + 1);
   }
 }
 
-std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run) {
-  const auto scores = all_head_scores();
-  std::vector<HeadRow> table;
-  std::size_t done = 0;
-  for (const Recording::Module& module : recording.modules()) {
-    std::vector<Sums> sums(module.heads, Sums(scores.size()));
-    for (std::size_t sequence = 0; sequence < recording.sequences(); ++sequence) {
-      const bool within_text = module.queries == module.keys;
-      Text text;
-      if (within_text) text.ids = recording.token_ids(sequence, module.queries);
-      text.earlier = earlier_equals(text.ids);
-      std::vector<std::shared_ptr<const Recording::Head>> heads;  // read by one thread, worked on by all
-      for (std::size_t h = 0; h < module.heads; ++h) heads.push_back(recording.head(module, h, sequence));
-      pool.run(module.heads, [&](std::size_t h, std::size_t) { accumulate_head(*heads[h], text, within_text, sums[h]); });
-    }
-    for (std::size_t h = 0; h < module.heads; ++h) {
-      HeadRow row{module.name, module.block, h, {}};
-      for (const HeadScore::Sum& sum : sums[h]) {
-        const double mean = sum.count > 0.0 ? sum.total / sum.count : std::numeric_limits<double>::quiet_NaN();
-        row.scores.push_back(std::isfinite(mean) ? std::optional(mean) : std::nullopt);
-      }
-      table.push_back(std::move(row));
-    }
-    run.step("heads", ++done, recording.modules().size());
+const std::string& AnalysisOptions::text(std::string_view name) const {
+  const auto found = values_.find(name);
+  VITRINE_CHECK(found != values_.end());
+  return found->second;
+}
+
+std::size_t AnalysisOptions::whole(std::string_view name, std::size_t least, std::size_t most) const {
+  return parse<std::uint64_t>(name, text(name), least, most);
+}
+
+double AnalysisOptions::number(std::string_view name, double least, double most) const { return parse<double>(name, text(name), least, most); }
+
+const std::string& AnalysisOptions::choice(std::string_view name, std::initializer_list<std::string_view> of) const {
+  const std::string& value = text(name);
+  std::string expected;
+  for (const std::string_view word : of) {
+    if (word == value) return value;
+    expected += (expected.empty() ? "" : ", ") + std::string(word);
   }
-  return table;
+  throw Error({"--set " + std::string(name), expected, quoted(value), ""}, Fault::usage);
+}
+
+std::string head_label(std::size_t layer, std::size_t head) { return "L" + std::to_string(layer) + "H" + std::to_string(head); }
+
+AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, std::vector<double> values) {
+  VITRINE_CHECK(heads > 0 && values.size() % heads == 0);
+  AnalysisGrid grid{.title = std::move(title), .row_axis = "layer", .column_axis = "head", .unit = std::move(unit), .row_labels = {}, .column_labels = {}, .values = std::move(values)};
+  for (std::size_t layer = 0; layer < grid.values.size() / heads; ++layer) grid.row_labels.push_back(std::to_string(layer));
+  for (std::size_t head = 0; head < heads; ++head) grid.column_labels.push_back(std::to_string(head));
+  return grid;
+}
+
+Json to_json(const AnalysisResult& result) {
+  Json tables = Json::array(), grids = Json::array(), estimates = Json::array();
+  for (const AnalysisTable& table : result.tables) tables.push(to_json(table));
+  for (const AnalysisGrid& grid : result.grids) grids.push(to_json(grid));
+  for (const Estimate& estimate : result.estimates) estimates.push(to_json(estimate));
+  Json json = Json::object().set("tables", tables).set("grids", grids).set("estimates", estimates).set("notes", texts(result.notes));
+  if (!result.extra.is_null()) json.set("extra", result.extra);
+  return json;
 }
 
 }  // namespace vitrine

@@ -1,56 +1,105 @@
 #pragma once
 
-#include <optional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/base/run.h"
 #include "core/base/thread_pool.h"
+#include "probes/model_runner.h"
 #include "probes/recording.h"
+#include "probes/statistics/estimate.h"
 
 namespace vitrine {
 
-/// Rows of one head's attention as an analysis sees it: a band of consecutive queries, all keys.
-struct PatternBand {
-  std::size_t first_row;               ///< position of the band's first query
-  TensorView<const float, 2> weights;  ///< [rows, keys]; 0 where masked
-  std::span<const std::int32_t> ids;   ///< all tokens of the sequence; none where queries and keys are of two texts
-  /// Position of the latest earlier token equal to ids[i]; none where there is no such token.
-  std::span<const std::optional<std::size_t>> earlier;
+/// A setting of an analysis: `--set name=value`.
+struct AnalysisOption {
+  std::string_view name;
+  std::string_view meaning;
+  std::string_view fallback;  ///< the value where none is given
 };
 
-struct HeadScoreSum {
-  double total = 0.0;
-  double count = 0.0;
+/// The settings of one call, those that were not given filled in.
+class AnalysisOptions {
+ public:
+  /// @param words  "name=value"  @throws Error (usage) on a word that the analysis does not know, naming those that it does
+  AnalysisOptions(std::span<const AnalysisOption> known, std::span<const std::string> words);
+
+  const std::string& text(std::string_view name) const;
+  /// @throws Error (usage) where the value is no number of that kind within the bounds
+  std::size_t whole(std::string_view name, std::size_t least, std::size_t most) const;
+  double number(std::string_view name, double least, double most) const;
+  bool is(std::string_view name, std::string_view value) const { return text(name) == value; }
+  /// @throws Error (usage) where the value is none of these
+  const std::string& choice(std::string_view name, std::initializer_list<std::string_view> of) const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> values_;
 };
 
-/// Adds, for each row whose token stood in the text before, the weight on the key `offset` behind its latest copy.
-void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum);
+/// What an analysis is given. Those of its kind (`Analysis::of`) are there.
+struct AnalysisInput {
+  const ModelRunner* model = nullptr;
+  std::span<const ModelText> texts;  ///< not empty where there is a text at all
+  std::span<const Recording* const> recordings;
+  const AnalysisOptions& options;
+  ThreadPool& pool;
+  Run& run;
+};
 
-/// A per-head score: sums over rows, divided at the end. Extension point: probes/analyses/<name>.cpp; the comment at the
-/// head of the file defines it and names its source.
-struct HeadScore {
-  std::string_view name;  ///< column of `vitrine heads`
+/// Rows of named columns. A cell that is not defined is null, and a note says why.
+struct AnalysisTable {
+  std::string title;                ///< with the unit
+  std::vector<std::string> header;
+  std::vector<std::vector<Json>> rows;
+};
+
+/// Numbers over two axes, for a picture: [rows, columns], row after row.
+struct AnalysisGrid {
+  std::string title, row_axis, column_axis, unit;
+  std::vector<std::string> row_labels, column_labels;
+  std::vector<double> values;  ///< NaN where undefined
+};
+
+struct AnalysisResult {
+  std::vector<AnalysisTable> tables;
+  std::vector<AnalysisGrid> grids;
+  std::vector<Estimate> estimates;
+  std::vector<std::string> notes;  ///< what a reader must know to read the numbers
+  Json extra;                      ///< what else `--json` shows (whole matrices, coefficients); null: nothing
+};
+
+/// What an analysis looks at, as the command takes it.
+enum class AnalysisOf {
+  recording,       ///< RUN
+  recordings,      ///< RUN RUN: two of the same texts
+  weights,         ///< MODEL, without any text
+  model_and_texts  ///< MODEL and --text, --lines, ...
+};
+
+/// A question about a model or a recording. Extension point: probes/analyses/<name>.cpp; the comment at the head of the file defines
+/// what is computed and names its source. `vitrine analyse <name>`.
+struct Analysis {
+  std::string_view name;
   std::string_view summary;
   std::string_view source;
-  std::string_view unit;  ///< "nats", "tokens", "share"
-  using Sum = HeadScoreSum;
-  void (*accumulate)(const PatternBand& band, Sum& sum);
-  bool within_text = true;  ///< undefined where the keys are another text's, in cross attention
+  std::string_view example;  ///< a command line
+  AnalysisOf of;
+  std::span<const AnalysisOption> options;
+  /// @throws Error where the input is not what the analysis can work with; Cancelled
+  AnalysisResult (*run)(const AnalysisInput& input);
 };
 
-std::span<const HeadScore* const> all_head_scores();
+std::span<const Analysis* const> all_analyses();
 
-struct HeadRow {
-  std::string module;  ///< "blocks.3.attn"
-  std::size_t layer = 0;
-  std::size_t head = 0;
-  std::vector<std::optional<double>> scores;  ///< in the order of all_head_scores(); empty = undefined on this text
-};
-
-/// Every head of a recording, all sequences pooled by rows. One row a head, by layer and head.
-std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run);
+/// "L5H8".
+std::string head_label(std::size_t layer, std::size_t head);
+/// Of a column [layer, head]: a grid with the layers as rows.
+AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, std::vector<double> values);
+/// Tables, grids, estimates and notes; numbers that are not finite are null.
+Json to_json(const AnalysisResult& result);
 
 }  // namespace vitrine

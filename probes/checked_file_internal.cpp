@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -36,6 +37,20 @@ CheckedFile::CheckedFile(std::string path) : path_(std::move(path)) {
 CheckedFile::~CheckedFile() {
   const h5::Library library;
   file_.reset();
+}
+
+bool CheckedFile::is_protected() const {
+  const h5::Library library;
+  return vitrine::is_protected(file_);
+}
+
+void CheckedFile::unlock(const ReaderSecret& secret) {
+  const h5::Library library;
+  keys_ = vitrine::unlock(file_, secret, path_);
+  commit_ = read_commit(file_, *keys_, path_);
+  const bool closed = count("/", "finished", 1) == 1;
+  if (closed && commit_.finished != 1) fail("/", "the attribute finished that its writer left", "another");
+  if (structure_digest(file_, *keys_, commit_.finished == 1) != commit_.digest) fail("/", "names, links and attributes as they were recorded", "others");
 }
 
 void CheckedFile::fail(const std::string& object, std::string expected, std::string found) const {
@@ -113,7 +128,7 @@ CheckedFile::Info CheckedFile::info(const std::string& name, std::size_t rows) c
   if (!type.valid() || !space.valid() || !properties.valid()) fail(name, "a whole header", h5::last_reason());
   Info info;
   info.type = H5Tequal(type, H5T_IEEE_F64LE) > 0 ? "f64" : std::string(h5::type_name(type));
-  if (info.type.empty()) fail(name, "one of f32, f16, bf16, f64, i32, u64, u8", "another type");
+  if (info.type.empty()) fail(name, "one of f32, f16, bf16, int8, f64, i32, u64, u8", "another type");
   const H5D_layout_t layout = H5Pget_layout(properties);
   if (layout == H5D_VIRTUAL || H5Pget_external_count(properties) > 0) fail(name, "numbers in this file", "numbers elsewhere");
   std::array<hsize_t, H5S_MAX_RANK> extents{};
@@ -127,6 +142,7 @@ CheckedFile::Info CheckedFile::info(const std::string& name, std::size_t rows) c
   }
   const std::size_t stored = H5Dget_storage_size(dataset), most = H5Pget_nfilters(properties) == 0 ? 1 : most_compressed;
   if (stored < info.bytes / most) fail(name, std::to_string(info.bytes) + " bytes", "what " + std::to_string(stored) + " bytes can hold");
+  if (info.type == "int8") info.shape.back() = width_of_codes(name, info.shape.back());
   return info;
 }
 
@@ -254,10 +270,42 @@ std::vector<std::byte> CheckedFile::stored(const std::string& name, std::size_t 
   return values;
 }
 
+std::size_t CheckedFile::width_of_codes(const std::string& name, std::size_t blocks) const {
+  const std::size_t block = dtype_info(DType::q8_0).block_size, width = count(name, "width", std::numeric_limits<std::uint32_t>::max());
+  if ((width + block - 1) / block != blocks) fail(name, std::to_string(width) + " numbers a row, as its attribute says", std::to_string(blocks) + " blocks of 32");
+  return width;
+}
+
+void CheckedFile::read_codes(const std::string& name, const Box& box, float* values) const {
+  const DTypeInfo& codes = dtype_info(DType::q8_0);
+  const std::size_t first = box.begin.back(), count = box.count.back(), begin = first / codes.block_size;
+  Box blocks = box;
+  blocks.begin.back() = begin;
+  blocks.count.back() = (first + count + codes.block_size - 1) / codes.block_size - begin;
+  std::size_t rows = 1;
+  for (std::size_t axis = 0; axis + 1 < box.count.size(); ++axis) rows *= box.count[axis];
+  const std::size_t width = blocks.count.back() * codes.block_size;
+  std::vector<std::byte> stored(rows * blocks.count.back() * codes.block_bytes);
+  read_box(name, blocks, h5::file_type(DType::q8_0), stored.data());
+  std::vector<float> numbers(rows * width);
+  expand_block_rows(DType::q8_0, width, stored, numbers.data());
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::copy_n(numbers.data() + row * width + (first - begin * codes.block_size), count, values + row * count);
+  }
+}
+
 void CheckedFile::read_box(const std::string& name, const Box& box, hid_t type, void* values) const {
   const h5::Library library;
-  const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose);
+  const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose), stored(H5Dget_type(dataset), H5Tclose);
+  if (H5Tget_class(stored) == H5T_COMPOUND && H5Tequal(type, H5T_NATIVE_FLOAT) > 0) return read_codes(name, box, static_cast<float*>(values));
   const std::vector<hsize_t> begin(box.begin.begin(), box.begin.end()), count(box.count.begin(), box.count.end());
+  if (SealedDataset::is_marked(dataset)) {
+    if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size())) fail(name, "readable numbers", "another shape");
+    if (!keys_) fail(name, "a recording that is protected as a whole", "one dataset that is");
+    SealedDataset(dataset, *keys_, path_ + ", " + name).read({begin, count}, type, values);
+    read_.insert(name);
+    return;
+  }
   const h5::Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
   if (H5Sget_simple_extent_ndims(space) != static_cast<int>(count.size()) ||
       H5Sselect_hyperslab(space, H5S_SELECT_SET, begin.data(), nullptr, count.data(), nullptr) < 0 ||

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "probes/hdf5_internal.h"
+#include "probes/protected_file_internal.h"
 
 namespace vitrine {
 
@@ -20,9 +21,9 @@ class CheckedFile {
   ~CheckedFile();
 
   struct Info {
-    std::string type;                ///< "f32", "f16", "bf16", "i32", "u64", "u8", "f64"
-    std::vector<std::size_t> shape;
-    std::size_t bytes = 0;           ///< of the numbers
+    std::string type;                ///< "f32", "f16", "bf16", "int8", "i32", "u64", "u8", "f64"
+    std::vector<std::size_t> shape;  ///< of numbers, whatever lies in the file
+    std::size_t bytes = 0;           ///< in the file
   };
 
   const std::string& path() const { return path_; }
@@ -57,7 +58,8 @@ class CheckedFile {
   /// DIMENSION_LABELS of a dataset: one text an axis, or none where it has no such attribute.
   std::vector<std::string> labels(const std::string& dataset) const;
 
-  /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's.
+  /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's. Codes of 8 bits
+  /// are read as float, as the numbers that they stand for.
   struct Box {
     std::vector<std::size_t> begin, count;
   };
@@ -72,6 +74,19 @@ class CheckedFile {
 
   /// Entries [begin, begin + count) of the first axis as they are stored.
   std::vector<std::byte> stored(const std::string& dataset, std::size_t begin, std::size_t count) const;
+  bool is_protected() const;
+  /// Opens a protected file, as far as the secret goes. @throws Error where it is none of a reader's, or where names, links
+  /// or attributes are not those that were recorded
+  void unlock(const ReaderSecret& secret);
+  /// Of a protected file that was unlocked; else null.
+  const FileKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
+  FileKeys take_keys() { return std::move(*keys_); }
+  /// False where a role is missing that reading the dataset asks for.
+  bool may_read(std::string_view dataset) const { return !keys_ || keys_->opens(class_of(dataset)); }
+  /// What of a protected file is complete.
+  const CommitRecord& commit_record() const { return commit_; }
+  /// Protected datasets that were read so far.
+  const std::set<std::string>& read_so_far() const { return read_; }
 
   [[noreturn]] void fail(const std::string& object, std::string expected, std::string found) const;
 
@@ -81,6 +96,9 @@ class CheckedFile {
   static hid_t memory_type(std::int32_t) { return H5T_NATIVE_INT32; }
   static hid_t memory_type(std::uint64_t) { return H5T_NATIVE_UINT64; }
   static hid_t memory_type(char) { return H5T_NATIVE_UINT8; }
+  /// Of codes of 8 bits; how many numbers a row has.
+  std::size_t width_of_codes(const std::string& dataset, std::size_t blocks) const;
+  void read_codes(const std::string& dataset, const Box& box, float* values) const;
   void read_box(const std::string& dataset, const Box& box, hid_t type, void* values) const;
   void add_objects(const std::string& group, std::size_t depth, std::vector<Object>& objects) const;
   h5::Handle open_dataset(const std::string& name) const;
@@ -88,6 +106,9 @@ class CheckedFile {
 
   std::string path_;
   h5::Handle file_;
+  std::optional<FileKeys> keys_;
+  CommitRecord commit_;
+  mutable std::set<std::string> read_;
 };
 
 }  // namespace vitrine

@@ -7,6 +7,8 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/model/attention.h"
+#include "core/model/kv_format.h"
 
 namespace vitrine::h5 {
 namespace {
@@ -19,6 +21,17 @@ Handle small_float(const Layout& layout) {
   Handle type(H5Tcopy(H5T_IEEE_F32LE), H5Tclose);
   const bool made = H5Tset_fields(type, layout.sign, layout.exponent, layout.exponent_bits, 0, layout.mantissa_bits) >= 0 &&
                     H5Tset_size(type, 2) >= 0 && H5Tset_ebias(type, layout.bias) >= 0;
+  VITRINE_CHECK(made);
+  return type;
+}
+
+/// The bytes of a q8_0 block.
+Handle block_of_codes() {
+  const DTypeInfo& info = dtype_info(DType::q8_0);
+  const hsize_t count = info.block_size;
+  const Handle scale = small_float({15, 10, 5, 10, 15}), codes(H5Tarray_create2(H5T_STD_I8LE, 1, &count), H5Tclose);
+  Handle type(H5Tcreate(H5T_COMPOUND, info.block_bytes), H5Tclose);
+  const bool made = H5Tinsert(type, "scale", info.scale_offset, scale) >= 0 && H5Tinsert(type, "codes", info.block_bytes - count, codes) >= 0;
   VITRINE_CHECK(made);
   return type;
 }
@@ -87,6 +100,7 @@ Handle file_type(DType type) {
     case DType::bf16: return small_float({15, 7, 8, 7, 127});
     case DType::i32: return {H5Tcopy(H5T_STD_I32LE), H5Tclose};
     case DType::i64: return {H5Tcopy(H5T_STD_U64LE), H5Tclose};  // offsets and counts: never negative
+    case DType::q8_0: return block_of_codes();
     case DType::i8: return {H5Tcopy(H5T_STD_U8LE), H5Tclose};    // bytes of text
     default: break;
   }
@@ -99,7 +113,7 @@ std::string_view type_name(hid_t type) {
     DType type;
     std::string_view name;
   };
-  for (const Named& named : {Named{DType::f32, "f32"}, Named{DType::f16, "f16"}, Named{DType::bf16, "bf16"},
+  for (const Named& named : {Named{DType::f32, "f32"}, Named{DType::f16, "f16"}, Named{DType::bf16, "bf16"}, Named{DType::q8_0, "int8"},
                              Named{DType::i32, "i32"}, Named{DType::i64, "u64"}, Named{DType::i8, "u8"}}) {
     if (H5Tequal(type, file_type(named.type)) > 0) return named.name;
   }
@@ -168,3 +182,13 @@ void make_group(hid_t file, const std::string& path, std::string_view where) {
 }
 
 }  // namespace vitrine::h5
+
+namespace vitrine {
+
+void expand_block_rows(DType type, std::size_t width, std::span<const std::byte> rows, float* numbers) {
+  const std::size_t bytes = row_bytes(type, kv_head_numbers(type, width));
+  const KvView view{.type = type, .rows = rows.data(), .row_bytes = static_cast<std::ptrdiff_t>(bytes), .kv_len = rows.size() / bytes, .kv_heads = 1, .head_dim = width};
+  for (std::size_t row = 0; row < view.kv_len; ++row) view.expand(row, 0, numbers + row * width);
+}
+
+}  // namespace vitrine

@@ -56,7 +56,8 @@ std::string last_reason();
 /// @throws Error naming the file, what was tried and the library's reason, where `status` is negative
 void require(hid_t status, std::string_view where, std::string_view doing);
 
-/// Memory and file type of a stored type; bf16 is a custom 16-bit float that plain h5py reads.
+/// Memory and file type of a stored type; bf16 is a custom 16-bit float that plain h5py reads, int8 (q8_0) a pair of `scale`
+/// and 32 `codes`.
 Handle file_type(DType type);
 /// Empty string where this program stores no such type.
 std::string_view type_name(hid_t type);
@@ -77,3 +78,10 @@ void write_numbers(hid_t file, const std::string& name, hsize_t first, std::span
 void make_group(hid_t file, const std::string& path, std::string_view where);
 
 }  // namespace vitrine::h5
+
+namespace vitrine {
+
+/// Rows of whole blocks to numbers. @param rows  one behind the other  @param numbers  [rows, width]
+void expand_block_rows(DType type, std::size_t width, std::span<const std::byte> rows, float* numbers);
+
+}  // namespace vitrine

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <set>
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
 #include "probes/recording_file_internal.h"
 #include "probes/row_buffer_internal.h"
+#include "probes/stored_types_internal.h"
 #include "probes/top_logits.h"
 #include "probes/writer_thread_internal.h"
 
@@ -47,15 +47,34 @@ TensorView<float, 3> copy_of(TensorView<const float, 3> values, std::vector<floa
   return copy;
 }
 
+constexpr int gzip_level = 2;  // 4 and 6 take as long again for a third of a percent less
+
+ChunkFilters filters_of(Compression compression) {
+  ChunkFilters filters;
+  if (compression == Compression::gzip) filters.push_back(gzip_filter(gzip_level));
+  return filters;
+}
+
+Recorder::Dataset described(const RowDataset& dataset, std::size_t rows) {
+  const RowDataset::Shape& shape = dataset.shape();
+  const std::string type(shape.type == DType::q8_0 ? "int8" : dtype_info(shape.type).name);
+  return {shape.name, type, rows, shape.heads, shape.width, rows * dataset.heads() * dataset.row_bytes()};
+}
+
 class FileRecorder : public Recorder {
  public:
+  /// Plans every dataset; start() makes the file.
   FileRecorder(const RecorderSource& source, RecorderOptions options);
   ~FileRecorder() override;
+  void start();
+  Plan plan(std::span<const SequenceSize> sequences);
 
   Access access(const ProbePoint& point) const override { return targets_.contains(point) ? Access::read : Access::none; }
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
   void see_rule(const ProbePoint& point, std::span<const RowRef> rows, const ScoreRule& rule) override;
   void begin_sequence(std::span<const Token> tokens, std::span<const Token> source) override;
+  void extend_sequence(std::span<const Token> tokens) override;
+  void mark_scrubbed(std::span<const std::int32_t> marks) override;
   void end_sequence() override;
   void finish() override;
   Summary summary() const override;
@@ -67,7 +86,7 @@ class FileRecorder : public Recorder {
   };
   /// Where the tokens of one side are described: of the text, or of the encoder's.
   struct TokenTable {
-    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr;
+    RowBuffer *offset = nullptr, *id = nullptr, *begin = nullptr, *end = nullptr, *bytes = nullptr, *bytes_offset = nullptr, *scrubbed = nullptr;
     std::vector<std::size_t> starts{0};  // first row of each sequence, and one past the last
     std::vector<RowBuffer*> buffers;     // those with one row a token, which decide what is complete
     std::size_t text_bytes = 0;
@@ -82,6 +101,7 @@ class FileRecorder : public Recorder {
   void plan_relative();
   void append_rule_rows(std::span<const RowRef> rows, const ScoreRule& rule);
   void append_tokens(TokenTable& table, std::span<const Token> tokens);
+  void append_sequence(TokenTable& table, std::span<const Token> tokens);
   TokenTable& table_of(const ProbePoint& point) { return has_encoder_rows(point) ? encoder_ : text_; }
   void plan_logits();
   void plan_attention(const AttentionPlace& place);
@@ -89,11 +109,7 @@ class FileRecorder : public Recorder {
   RowBuffer& add(RowDataset::Shape shape);
   RowBuffer& add_rows(std::string name, DType type) { return add({.name = std::move(name), .type = type, .width = 0}); }
   void feed(const ProbePoint& point, RowBuffer& buffer, int column = -1);
-  KvFormat cache_of(const AttentionPlace& place) const;
-  KvFormat rounding_of(const ProbePoint& point) const;
-  PatternRule kernel_rule(int block) const;
-  PatternRule rule_of(const AttentionPlace& place) const;  ///< by which maps come from what is stored
-  DType type_of(const ProbePoint& point) const;
+  bool is_linked(const ProbePoint& point) const;
   void append(RowBuffer& buffer, TensorView<const float, 3> values);
   void append_square(RowBuffer& buffer, Site site, TensorView<const float, 3> values);
   void see_logits(std::span<const RowRef> rows, TensorView<float, 3> values);
@@ -105,6 +121,7 @@ class FileRecorder : public Recorder {
 
   RecorderSource source_;
   RecorderOptions options_;
+  StoredTypes types_{source_, options_};
   RecordingFile file_;
   std::vector<std::unique_ptr<RowBuffer>> buffers_;
   std::map<ProbePoint, std::vector<Target>> targets_;
@@ -117,6 +134,8 @@ class FileRecorder : public Recorder {
   std::map<AttentionPlace, Known> known_;  // what of them is in the file
   TokenTable text_, encoder_;
   std::vector<std::vector<TokenId>> ids_;          // of sequences in progress and done
+  std::vector<float> last_logits_;                 // of the last row of the last sequence, which may go on
+  float last_log_sum_ = 0.0f;
   std::map<std::pair<AttentionPlace, int>, std::vector<double>> sums_;  // (attention, statistic) -> [heads]
   std::optional<ProbePoint> first_point_;          // of a pass: when it comes again, everything before it is complete
   std::size_t bytes_at_commit_ = 0, commits_ = 0, committed_rows_ = 0;
@@ -127,7 +146,9 @@ class FileRecorder : public Recorder {
 };
 
 FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options)
-    : source_(source), options_(std::move(options)), file_(options_.path) {
+    : source_(source), options_(std::move(options)), file_(options_.path, filters_of(options_.compression)),
+      writer_(options_.compression == Compression::none && options_.readers.empty() ? 0 : source.ops.pool().threads()) {
+  if (!options_.readers.empty()) file_.protect(std::move(options_.readers));
   plan_tokens(text_, "");
   if (!source_.model.spec.encoder.empty()) plan_tokens(encoder_, encoder_prefix);
   if (options_.top_logits > 0 && source_.model.spec.has_head) plan_logits();
@@ -135,16 +156,42 @@ FileRecorder::FileRecorder(const RecorderSource& source, RecorderOptions options
     plan_relative();
     for (const AttentionPlace& place : attention_places(source_.model.spec)) plan_attention(place);
   }
-  std::set<std::string> asked, linked;  // what is the same as something that was asked for is not stored twice
-  for (const ProbePoint& point : options_.points) asked.insert(activation_path(point));
+  for (const ProbePoint& point : options_.points) plan_activation(point);
   for (const ResidualLink& same : residual_links(source_.model.spec)) {
-    if (asked.contains(same.existing) && linked.insert(same.name).second) file_.plan_link(same.name, same.existing);
+    if (file_.planned(same.existing)) file_.plan_link(same.name, same.existing);
   }
-  for (const ProbePoint& point : options_.points) {
-    if (!linked.contains(activation_path(point))) plan_activation(point);
-  }
+}
+
+void FileRecorder::start() {
   writer_.call([this] { file_.create(); });  // the user hears at once where the file cannot be made
   writer_.post([this] { file_.fill(source_, options_.provenance); });
+}
+
+FileRecorder::Plan FileRecorder::plan(std::span<const SequenceSize> sequences) {
+  SequenceSize sum;
+  for (const SequenceSize& size : sequences) {
+    sum.tokens += size.tokens;
+    sum.text_bytes += size.text_bytes;
+    sum.source_tokens += size.source_tokens;
+    sum.source_bytes += size.source_bytes;
+  }
+  std::map<const RowBuffer*, std::size_t> rows;
+  const auto count = [&](const TokenTable& table, std::size_t tokens, std::size_t bytes) {
+    for (const RowBuffer* buffer : table.buffers) rows[buffer] = tokens;
+    rows[table.offset] = sequences.size() + 1;
+    rows[table.bytes_offset] = tokens + 1;
+    rows[table.bytes] = bytes;
+  };
+  count(text_, sum.tokens, sum.text_bytes);
+  if (encoder_.offset) count(encoder_, sum.source_tokens, sum.source_bytes);
+  Plan plan;
+  const h5::Library library;
+  plan.file_bytes = file_.empty_bytes(source_, options_.provenance);
+  for (const auto& buffer : buffers_) {
+    plan.datasets.push_back(described(buffer->dataset(), rows.at(buffer.get())));
+    plan.file_bytes += buffer->dataset().file_bytes(rows.at(buffer.get()));
+  }
+  return plan;
 }
 
 RowBuffer& FileRecorder::add(RowDataset::Shape shape) {
@@ -170,6 +217,10 @@ void FileRecorder::plan_tokens(TokenTable& table, std::string_view prefix) {
   table.offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&zero, 1}));
   table.buffers = {table.id, table.begin, table.end};
+  const bool is_text = side.empty() == source_.model.spec.encoder.empty();  // what a user wrote
+  if (!is_text || options_.scrub_labels.empty()) return;
+  table.scrubbed = &add_rows(side + "/tokens/scrubbed", DType::i32);
+  table.buffers.push_back(table.scrubbed);
 }
 
 void FileRecorder::plan_logits() {
@@ -180,44 +231,6 @@ void FileRecorder::plan_logits() {
   top_value_ = &add({.name = "/top_logits/value", .type = DType::f32, .width = count});
   for (RowBuffer* buffer : {log_probability_, log_sum_, top_id_, top_value_}) text_.buffers.push_back(buffer);
   targets_[{.stack = source_.model.spec.stack, .site = Site::logits}].push_back({nullptr});
-}
-
-/// How keys and values lie that an attention reads; f32 where it has no cache.
-KvFormat FileRecorder::cache_of(const AttentionPlace& place) const {
-  const bool cached = place.stack != Stack::encoder && source_.model.spec.causal();
-  return cached ? options_.kv_format : KvFormat();
-}
-
-/// What attention makes of the point's numbers before it multiplies them. What is stored in the cache's own type rounds itself.
-KvFormat FileRecorder::rounding_of(const ProbePoint& point) const {
-  const KvFormat cache = cache_of(place_of(point));
-  if (point.site == Site::rot_q) return cache.queries();
-  const bool held = point.site == Site::rot_k || point.site == Site::v;
-  return held && type_of(point) != cache.type ? cache : KvFormat();
-}
-
-PatternRule FileRecorder::kernel_rule(int block) const {
-  return source_.kernel.kernel->rule(source_.kernel.options).in_layer(static_cast<std::size_t>(block));
-}
-
-PatternRule FileRecorder::rule_of(const AttentionPlace& place) const {
-  return rule_of_factors(kernel_rule(place.block), cache_of(place));
-}
-
-/// Factors as multiplied keep the type they were multiplied in; f16 is checked while it is written.
-DType FileRecorder::type_of(const ProbePoint& point) const {
-  switch (options_.store) {
-    case StoreType::f32: return DType::f32;
-    case StoreType::f16: return DType::f16;
-    case StoreType::bf16: return DType::bf16;
-    case StoreType::automatic: break;
-  }
-  if (source_.ops.precision() == Precision::exact) return DType::f32;
-  const AttentionPlace place = place_of(point);
-  // What codes stand for needs more digits than a half has.
-  if (point.site == Site::rot_k || point.site == Site::v) return cache_of(place).type == DType::f16 ? DType::f16 : DType::f32;
-  if (point.site == Site::rot_q) return rule_of(place).bf16_factors ? DType::bf16 : DType::f32;
-  return point.site == Site::logits ? DType::f32 : DType::f16;
 }
 
 /// What scores take from each token where the distance meets the query.
@@ -234,7 +247,7 @@ void FileRecorder::plan_relative() {
 void FileRecorder::plan_attention(const AttentionPlace& place) {
   const AttentionSpec& spec = attention_at(source_.model.spec, place);
   const std::string group = attention_group(place);
-  const PatternRule rule = rule_of(place);
+  const PatternRule rule = types_.rule_of(place);
   RecordingFile::Module module{place, &spec, rule, {}};
   if (place.role == AttentionRole::self) {
     module.bias = distance_bias(*stack_of(source_.model.spec, place.point(Site::q)), source_.model.weights, place.block);
@@ -247,7 +260,7 @@ void FileRecorder::plan_attention(const AttentionPlace& place) {
   file_.plan_attention(module);
   const auto factor = [&](const char* name, Site site, std::size_t heads) {
     const ProbePoint point = place.point(site);
-    feed(point, add({.name = group + name, .type = type_of(point), .heads = heads, .width = spec.head_dim}));
+    feed(point, add({.name = group + name, .type = types_.type_of(point), .heads = heads, .width = spec.head_dim}));
   };
   factor("/q", Site::rot_q, spec.heads);
   factor("/k", Site::rot_k, spec.kv_heads);
@@ -258,9 +271,19 @@ void FileRecorder::plan_attention(const AttentionPlace& place) {
   }
 }
 
+/// Whether the point is another one of the file under another name, in the type that is asked for.
+bool FileRecorder::is_linked(const ProbePoint& point) const {
+  for (const ResidualLink& same : residual_links(source_.model.spec)) {
+    if (same.name != activation_path(point)) continue;
+    const auto twin = std::ranges::find(options_.points, same.existing, activation_path);
+    return twin != options_.points.end() && types_.type_of(*twin) == types_.type_of(point);
+  }
+  return false;
+}
+
 void FileRecorder::plan_activation(const ProbePoint& point) {
   const std::string name = activation_path(point);
-  if (file_.planned(name)) return;
+  if (file_.planned(name) || is_linked(point)) return;
   const std::string factor = factor_path(point);
   if (!factor.empty() && file_.planned(factor)) return file_.plan_link(name, factor);
   PointShape shape = point_shape(source_.model.spec, point);
@@ -269,7 +292,7 @@ void FileRecorder::plan_activation(const ProbePoint& point) {
     shape.width = options_.longest_sequence;
   }
   const bool plain = shape.heads == 1 && point.site != Site::z && !is_square(point.site);
-  feed(point, add({.name = name, .type = type_of(point), .heads = plain ? 0 : shape.heads, .width = shape.width}));
+  feed(point, add({.name = name, .type = types_.type_of(point), .heads = plain ? 0 : shape.heads, .width = shape.width}));
 }
 
 void FileRecorder::append(RowBuffer& buffer, TensorView<const float, 3> values) {
@@ -302,9 +325,9 @@ void FileRecorder::see(const ProbePoint& point, std::span<const RowRef> rows, Te
   if (!first_point_) first_point_ = point;
   if (point == *first_point_) commit_when_due();
   std::vector<float> multiplied;
-  if (const KvFormat rounding = rounding_of(point); rounding != KvFormat()) {
+  if (const KvFormat rounding = types_.rounding_of(point); rounding != KvFormat()) {
     values = copy_of(values, multiplied);
-    round_as_multiplied(rounding, kernel_rule(point.block), source_.ops, values);
+    round_as_multiplied(rounding, types_.kernel_rule(point.block), source_.ops, values);
   }
   for (const Target& target : found->second) {
     if (target.buffer == nullptr) {
@@ -366,6 +389,11 @@ void FileRecorder::see_logits(std::span<const RowRef> rows, TensorView<float, 3>
     const std::size_t position = rows[r].position + 1;
     next[r] = position < ids.size() ? row[static_cast<std::size_t>(ids[position])] - log_sums[r] : 0.0f;
   });
+  if (const RowRef& last = rows.back(); last.sequence + 1 == ids_.size() && last.position + 1 == ids_.back().size()) {
+    const float* row = &values(rows.size() - 1, 0, 0);
+    last_logits_.assign(row, row + vocabulary);
+    last_log_sum_ = log_sums.back();
+  }
   top_id_->append_raw(bytes_of<std::int32_t>(top_ids));
   top_value_->append_raw(bytes_of<float>(top_values));
   log_sum_->append_raw(bytes_of<float>(log_sums));
@@ -397,6 +425,10 @@ void FileRecorder::append_tokens(TokenTable& table, std::span<const Token> token
     const std::uint64_t text_bytes = table.text_bytes;
     table.bytes_offset->append_raw(bytes_of<std::uint64_t>({&text_bytes, 1}));
   }
+}
+
+void FileRecorder::append_sequence(TokenTable& table, std::span<const Token> tokens) {
+  append_tokens(table, tokens);
   table.starts.push_back(table.starts.back() + tokens.size());
   const std::uint64_t border = table.starts.back();
   table.offset->append_raw(bytes_of<std::uint64_t>({&border, 1}));
@@ -404,10 +436,34 @@ void FileRecorder::append_tokens(TokenTable& table, std::span<const Token> token
 
 void FileRecorder::begin_sequence(std::span<const Token> tokens, std::span<const Token> source) {
   const Stopwatch watch(seconds_);
-  append_tokens(text_, tokens);
-  if (encoder_.offset) append_tokens(encoder_, source);
+  append_sequence(text_, tokens);
+  if (encoder_.offset) append_sequence(encoder_, source);
   std::vector<TokenId>& ids = ids_.emplace_back();
   for (const Token& token : tokens) ids.push_back(token.id);
+}
+
+void FileRecorder::extend_sequence(std::span<const Token> tokens) {
+  const Stopwatch watch(seconds_);
+  VITRINE_CHECK(!ids_.empty());
+  if (tokens.empty()) return;
+  // Where the row before them was seen already, its logits say how probable the first is.
+  const bool seen = !ids_.back().empty() && log_sum_ && log_sum_->rows() == text_.starts.back();
+  if (seen) {
+    const float log_probability = last_logits_[static_cast<std::size_t>(tokens.front().id)] - last_log_sum_;
+    log_probability_->append_raw(bytes_of<float>({&log_probability, 1}));
+  }
+  append_tokens(text_, tokens);
+  for (const Token& token : tokens) ids_.back().push_back(token.id);
+  text_.starts.back() += tokens.size();
+  const std::size_t chunk = text_.offset->dataset().chunk_rows();
+  const std::vector<std::uint64_t> borders(text_.starts.begin() + static_cast<std::ptrdiff_t>((text_.starts.size() - 1) / chunk * chunk), text_.starts.end());
+  text_.offset->rewrite_chunk(bytes_of<std::uint64_t>(borders));
+}
+
+void FileRecorder::mark_scrubbed(std::span<const std::int32_t> marks) {
+  RowBuffer* buffer = (encoder_.offset ? encoder_ : text_).scrubbed;
+  VITRINE_CHECK(buffer != nullptr);
+  buffer->append_raw(bytes_of<std::int32_t>(marks));
 }
 
 void FileRecorder::end_sequence() {
@@ -464,10 +520,7 @@ RecordingFile::Summaries FileRecorder::summaries() const {
 
 Recorder::Summary FileRecorder::summary() const {
   Summary result;
-  for (const auto& buffer : buffers_) {
-    const RowDataset::Shape& shape = buffer->dataset().shape();
-    result.datasets.push_back({shape.name, std::string(dtype_info(shape.type).name), buffer->rows(), shape.heads, shape.width, buffer->bytes()});
-  }
+  for (const auto& buffer : buffers_) result.datasets.push_back(described(buffer->dataset(), buffer->rows()));
   result.rows = committed_rows_;
   result.commits = commits_;
   result.seconds = seconds_;
@@ -475,7 +528,7 @@ Recorder::Summary FileRecorder::summary() const {
 }
 
 FileRecorder::~FileRecorder() {
-  if (finished_) return;
+  if (finished_ || !file_.is_open()) return;
   try {
     if (!failed_) commit();  // a Ctrl-C: what is complete stays readable
     writer_.wait();
@@ -488,7 +541,13 @@ FileRecorder::~FileRecorder() {
 }  // namespace
 
 std::unique_ptr<Recorder> Recorder::create(const RecorderSource& source, RecorderOptions options) {
-  return std::make_unique<FileRecorder>(source, std::move(options));
+  auto recorder = std::make_unique<FileRecorder>(source, std::move(options));
+  recorder->start();
+  return recorder;
+}
+
+Recorder::Plan Recorder::plan(const RecorderSource& source, RecorderOptions options, std::span<const SequenceSize> sequences) {
+  return FileRecorder(source, std::move(options)).plan(sequences);
 }
 
 }  // namespace vitrine

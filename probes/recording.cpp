@@ -19,22 +19,30 @@ constexpr std::uint64_t most_direction_work = std::uint64_t{1} << 30;  // operat
 
 class FileRecording : public Recording {
  public:
-  explicit FileRecording(const std::filesystem::path& path);
+  /// @param secret  null: the file must not be protected
+  FileRecording(const std::filesystem::path& path, const SharedSecret& secret);
+  ~FileRecording() override;
+  /// From now on the audit log is told.
+  void start_audit();
   /// Reads every index and the first and last number of everything: what the child does before the parent dares to.
   void walk() const;
 
   const std::filesystem::path& path() const override { return path_; }
   const Json& provenance() const override { return provenance_; }
   bool finished() const override { return finished_; }
+  bool may_read(DataClass data) const override { return file_.keys() == nullptr || file_.keys()->opens(data); }
+  void note(const AuditEvent& event) const override;
   std::size_t sequences() const override { return text_.offsets.size() - 1; }
   bool has_encoder() const override { return has_encoder_; }
   Rows rows_of(std::size_t sequence, Side side) const override;
   std::vector<std::int32_t> token_ids(std::size_t sequence, Side side) const override;
   std::vector<std::string> token_texts(std::size_t sequence, Side side) const override;
+  std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side) const override;
   std::vector<float> log_probabilities(std::size_t sequence) const override;
   std::span<const Module> modules() const override { return modules_; }
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override;
   std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const override;
+  std::vector<double> summary(std::string_view statistic) const override;
   std::span<const Dataset> activations() const override { return activations_; }
   std::vector<float> activation(const Dataset& dataset, Rows rows) const override;
 
@@ -65,13 +73,17 @@ class FileRecording : public Recording {
   std::filesystem::path path_;
   CheckedFile file_;
   Json provenance_;
-  bool finished_ = false, has_encoder_ = false;
+  bool finished_ = false, has_encoder_ = false, audited_ = false;
   TokenTable text_{.prefix = ""}, encoder_{.prefix = std::string(encoder_prefix)};
   std::vector<Module> modules_;
   std::vector<Dataset> activations_;
 };
 
-FileRecording::FileRecording(const std::filesystem::path& path) : path_(path), file_(path.string()) {
+FileRecording::FileRecording(const std::filesystem::path& path, const SharedSecret& secret) : path_(path), file_(path.string()) {
+  if (file_.is_protected()) {
+    if (!secret) throw Error({path.string(), "a key, for it is protected", "none", "give one with --key-file or VITRINE_KEY_FILE"});
+    file_.unlock(*secret);
+  }
   read_root();
   read_sequences(text_);
   has_encoder_ = file_.has("/encoder");
@@ -83,16 +95,40 @@ FileRecording::FileRecording(const std::filesystem::path& path) : path_(path), f
   read_activations();
 }
 
+FileRecording::~FileRecording() {
+  if (!audited_ || file_.read_so_far().empty()) return;
+  try {
+    note({.action = "read", .datasets = {file_.read_so_far().begin(), file_.read_so_far().end()}});
+  } catch (const std::exception&) {  // that it was opened stands there already, with the role that says what could be read
+  }
+}
+
+void FileRecording::start_audit() {
+  audited_ = file_.keys() != nullptr;
+  note({.action = "open"});
+}
+
+void FileRecording::note(const AuditEvent& event) const {
+  if (audited_) append_audit(path_, *file_.keys(), event);
+}
+
 void FileRecording::read_root() {
   if (file_.text("/", "format") != recording_format) file_.fail("/", "the format " + std::string(recording_format), "another");
   const std::uint64_t version = file_.count("/", "format_version", UINT32_MAX);
-  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1 or 2", std::to_string(version));
+  if (version < plain_recording_version || version > recording_version) file_.fail("/", "format version 1 to 4", std::to_string(version));
+  if ((version == protected_recording_version) != (file_.keys() != nullptr)) file_.fail("/", "a protected recording as format version 4 and only as that", "another");
   finished_ = file_.count("/", "finished", 1) == 1;
   for (const char* name : {"model", "architecture", "precision", "kernel", "machine"}) provenance_.set(name, file_.text("/", name));
   for (const char* name : {"blocks", "width", "vocabulary", "context"}) {
     provenance_.set(name, file_.count("/", name, most_rows));
   }
-  provenance_.set("provenance", parse_json(file_.text("/", "provenance"), path_.string() + ", provenance"));
+  const std::string where = path_.string() + ", provenance";
+  Json told = parse_json(file_.text("/", "provenance"), where);
+  if (file_.keys() && may_read(DataClass::text)) {
+    const Json& sealed = told["sealed"];
+    told = parse_json(opened_text(*file_.keys(), "provenance", sealed.is_string() ? sealed.string() : "", path_.string()), where);
+  }
+  provenance_.set("provenance", std::move(told));
 }
 
 CheckedFile::Info FileRecording::committed_info(const TokenTable& table, const std::string& name) const {
@@ -117,12 +153,13 @@ void FileRecording::read_sequences(TokenTable& table) {
                     bytes = table.prefix + "/tokens/bytes", bytes_borders = table.prefix + "/tokens/bytes_offset";
   if (file_.info(committed).shape != std::vector<std::size_t>{1}) file_.fail(committed, "[1]", "another shape");
   table.rows = file_.read<std::uint64_t>(committed, {{0}, {1}})[0];
+  if (file_.keys()) table.rows = table.prefix.empty() ? file_.commit_record().rows : file_.commit_record().encoder_rows;
   if (table.rows > most_rows) file_.fail(committed, "a possible number of rows", std::to_string(table.rows));
   for (const char* name : {"/tokens/id", "/tokens/begin", "/tokens/end"}) rows_dataset(table, table.prefix + name, {});
   const CheckedFile::Info byte_info = committed_info(table, bytes_borders), offset = file_.info(borders);
   if (!finished_ && table.rows == 0) return;  // its writer was stopped before the first commit
   if (byte_info.shape.size() != 1 || byte_info.shape[0] < table.rows + 1) file_.fail(bytes_borders, "one border more than rows", "fewer");
-  table.text_bytes = file_.read<std::uint64_t>(bytes_borders, {{table.rows}, {1}})[0];
+  if (file_.may_read(bytes_borders)) table.text_bytes = file_.read<std::uint64_t>(bytes_borders, {{table.rows}, {1}})[0];
   if (committed_info(table, bytes).shape.size() != 1) file_.fail(bytes, "one axis", "more");
   if (offset.shape.size() != 1 || offset.shape[0] < 1) file_.fail(borders, "at least one border", "none");
   const auto all = file_.read<std::uint64_t>(borders, {{0}, {offset.shape[0]}});
@@ -242,7 +279,7 @@ void FileRecording::read_activations() {
 void FileRecording::walk_dataset(const TokenTable& table, const std::string& name) const {
   const CheckedFile::Info info = committed_info(table, name);
   file_.walk_chunks(name);
-  if (info.bytes == 0) return;
+  if (info.bytes == 0 || !file_.may_read(name)) return;
   const std::vector<std::size_t> ones(info.shape.size(), 1), first(info.shape.size(), 0);
   std::vector<std::size_t> last = info.shape;
   for (std::size_t& at : last) --at;
@@ -264,6 +301,7 @@ void FileRecording::walk() const {
     }
   }
   for (const Side side : {Side::text, Side::encoder}) {
+    if (!may_read(DataClass::text)) break;
     for (std::size_t sequence = 0; sequence < std::min<std::size_t>(table_of(side).offsets.size() - 1, 1000); ++sequence) token_texts(sequence, side);
   }
 }
@@ -294,6 +332,15 @@ std::vector<std::string> FileRecording::token_texts(std::size_t sequence, Side s
     texts.emplace_back(bytes.data() + (borders[i] - borders.front()), borders[i + 1] - borders[i]);
   }
   return texts;
+}
+
+std::vector<std::int32_t> FileRecording::scrub_marks(std::size_t sequence, Side side) const {
+  const TokenTable& table = table_of(side);
+  const std::string name = table.prefix + "/tokens/scrubbed";
+  if (!file_.has(name)) return {};
+  rows_dataset(table, name, {});
+  const Rows rows = rows_of(sequence, side);
+  return file_.read<std::int32_t>(name, {{rows.begin}, {rows.count}});
 }
 
 std::vector<float> FileRecording::log_probabilities(std::size_t sequence) const {
@@ -333,6 +380,13 @@ std::vector<float> FileRecording::row_statistic(const Module& module, std::strin
   return file_.read<float>("/attention/" + module.name + "/" + std::string(name), {{rows.begin, 0}, {rows.count, module.heads}});
 }
 
+std::vector<double> FileRecording::summary(std::string_view statistic) const {
+  const std::string name = "/summary/" + std::string(statistic);
+  const CheckedFile::Info info = file_.info(name);
+  if (info.type != "f64" || info.shape.size() != 2 || info.shape[0] != modules_.size()) file_.fail(name, "f64 [" + std::to_string(modules_.size()) + ", head]", "another type or shape");
+  return file_.read<double>(name, {{0, 0}, info.shape});
+}
+
 std::vector<float> FileRecording::activation(const Dataset& dataset, Rows rows) const {
   VITRINE_CHECK(rows.begin + rows.count <= table_of(dataset.side).rows);
   CheckedFile::Box box{std::vector<std::size_t>(dataset.shape.size(), 0), dataset.shape};
@@ -358,9 +412,16 @@ std::vector<Recording::Module> own_modules(const Recording& recording) {
   return own;
 }
 
-std::unique_ptr<Recording> Recording::open(const std::filesystem::path& path) {
-  check_in_child(path.string(), [&] { FileRecording(path).walk(); });
-  return std::make_unique<FileRecording>(path);
+std::unique_ptr<Recording> Recording::open(const std::filesystem::path& path, const SharedSecret& secret) {
+  const SharedSecret used = secret ? secret : secret_of_environment();
+  check_in_child(path.string(), [&] { FileRecording(path, used).walk(); });
+  auto recording = std::make_unique<FileRecording>(path, used);
+  recording->start_audit();
+  return recording;
+}
+
+bool Recording::is_protected(const std::filesystem::path& path) {
+  return ask_child(path.string(), [&] { return CheckedFile(path.string()).is_protected(); });
 }
 
 }  // namespace vitrine

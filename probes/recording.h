@@ -9,6 +9,7 @@
 
 #include "core/base/json.h"
 #include "kernels/pattern/pattern.h"
+#include "probes/protection/audit_log.h"
 
 namespace vitrine {
 
@@ -19,13 +20,22 @@ bool is_hdf5_file(const std::filesystem::path& path);
 /// is the error message (libhdf5 itself can fall over a hostile file). One thread uses a recording at a time.
 class Recording {
  public:
-  /// @throws Error with one clear line
-  static std::unique_ptr<Recording> open(const std::filesystem::path& path);
+  /// A protected recording writes down in its audit log that it was opened and, when it is closed, what was read.
+  /// @param secret  of a protected recording; null: the key that VITRINE_KEY_FILE names
+  /// @throws Error with one clear line, also where no secret opens it, or where something in it was changed
+  static std::unique_ptr<Recording> open(const std::filesystem::path& path, const SharedSecret& secret = nullptr);
+  /// Whether it takes a secret to open. @throws Error as open()
+  static bool is_protected(const std::filesystem::path& path);
   virtual ~Recording() = default;
 
   virtual const std::filesystem::path& path() const = 0;
   virtual const Json& provenance() const = 0;  ///< root attributes: model, architecture, precision, kernel, provenance, ...
   virtual bool finished() const = 0;           ///< false: it is still being written, or its writer was stopped
+
+  /// Whether our role reads a class of data; always true where nothing is protected. Reading what it does not is an Error.
+  virtual bool may_read(DataClass data) const = 0;
+  /// Writes into the audit log of a protected recording what is done with it, before it is done. @throws Error as append_audit
+  virtual void note(const AuditEvent& event) const = 0;
 
   virtual std::size_t sequences() const = 0;
   struct Rows {
@@ -38,6 +48,8 @@ class Recording {
   virtual std::vector<std::int32_t> token_ids(std::size_t sequence, Side side = Side::text) const = 0;
   /// The bytes of each token; empty strings where the model had no tokenizer.
   virtual std::vector<std::string> token_texts(std::size_t sequence, Side side = Side::text) const = 0;
+  /// Of a text that was scrubbed: for each token 0, or 1 + the place of its label in provenance/scrub/labels; else empty.
+  virtual std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side = Side::text) const = 0;
   /// NaN for a first token; empty where none were recorded.
   virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;
 
@@ -66,6 +78,9 @@ class Recording {
   virtual std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const = 0;
   /// A row statistic of the recorder ("entropy", "distance", "first_key"): [rows of the sequence * heads].
   virtual std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const = 0;
+
+  /// Means of a row statistic over all rows of a finished recording: [module * heads], padded with NaN to the most heads.
+  virtual std::vector<double> summary(std::string_view statistic) const = 0;
 
   struct Dataset {
     std::string name;  ///< "/activations/blocks.0.hook_resid_pre"

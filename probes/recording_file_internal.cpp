@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "probes/recording.h"
+#include "probes/sealed_dataset_internal.h"
 
 namespace vitrine {
 namespace {
@@ -25,9 +26,15 @@ std::string summary_name(std::string_view statistic) { return "/summary/" + std:
 
 }  // namespace
 
+void RecordingFile::protect(std::vector<Reader> readers) {
+  VITRINE_CHECK(datasets_.empty());
+  keys_ = FileKeys::create();
+  readers_ = std::move(readers);
+}
+
 RowDataset& RecordingFile::plan(RowDataset::Shape shape) {
   names_.insert(shape.name);
-  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_));
+  datasets_.push_back(std::make_unique<RowDataset>(std::move(shape), where_, filters_, keys()));
   return *datasets_.back();
 }
 
@@ -43,11 +50,14 @@ void RecordingFile::create() {
   const h5::Handle access = h5::access_properties();
   file_ = {H5Fcreate(part_->path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
   h5::require(file_, where_, "create the file");
+  if (keys_) append_audit(path_, *keys_, {.action = "record"});
 }
 
 void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   try {
-    fill_all(source, provenance);
+    make_all(source, provenance);
+    h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
+    commit({});
     // From here on the file can be read at every moment. One that was there before goes away only now, and stays whole for
     // whoever reads it.
     mark_ = WriterMark(part_->path());
@@ -60,8 +70,27 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
   }
 }
 
-void RecordingFile::fill_all(const RecorderSource& source, const Json& provenance) {
-  write_root_attributes(file_, source, provenance, version());
+std::size_t RecordingFile::empty_bytes(const RecorderSource& source, const Json& provenance) {
+  const h5::Handle access = h5::access_properties();
+  H5Pset_fapl_core(access, 64, false);  // in memory
+  file_ = {H5Fcreate("plan", H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+  h5::require(file_, where_, "plan the file");
+  make_all(source, provenance);
+  h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "plan the file");
+  hsize_t bytes = 0;
+  h5::require(H5Fget_filesize(file_, &bytes), where_, "plan the file");
+  for (auto& each : datasets_) each->close();
+  committed_.reset();
+  encoder_committed_.reset();
+  file_.reset();
+  return bytes;
+}
+
+void RecordingFile::make_all(const RecorderSource& source, const Json& provenance) {
+  if (keys_) create_protection(file_, *keys_, readers_, where_);
+  // The command line may hold the text.
+  const Json told = keys_ ? Json::object().set("sealed", sealed_text(*keys_, "provenance", provenance.dump())) : provenance;
+  write_root_attributes(file_, source, told, version());
   has_encoder_ = !source.model.spec.encoder.empty();
   std::set<std::string> groups{"/tokens", "/sequences", "/activations"};
   if (has_encoder_) groups.insert({"/encoder", "/encoder/tokens", "/encoder/sequences"});
@@ -84,14 +113,15 @@ void RecordingFile::fill_all(const RecorderSource& source, const Json& provenanc
   if (!modules_.empty()) create_summaries();
   for (const auto& dataset : datasets_) dataset->create(file_);
   for (const auto& [name, existing] : links_) make_link(name, existing);
-  h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
-  commit({});
+  if (keys_) record_.digest = structure_digest(file_, *keys_, false);
 }
 
 /// The oldest one that says all there is.
 std::uint64_t RecordingFile::version() const {
+  if (keys_) return protected_recording_version;
+  if (std::ranges::any_of(datasets_, [](const auto& dataset) { return dtype_info(dataset->shape().type).quantized; })) return codes_recording_version;
   const auto plain = [](const Module& module) { return module.place.stack == Stack::only && module.bias.empty() && !module.spec->relative; };
-  return std::ranges::all_of(modules_, plain) ? plain_recording_version : recording_version;
+  return std::ranges::all_of(modules_, plain) ? plain_recording_version : terms_recording_version;
 }
 
 void RecordingFile::create_committed() {
@@ -122,10 +152,16 @@ void RecordingFile::create_summaries() {
   const double none = std::numeric_limits<double>::quiet_NaN();
   const h5::Handle space(H5Screate_simple(2, shape, nullptr), H5Sclose), properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &none);
-  H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+  if (keys_) {
+    H5Pset_chunk(properties, 2, shape);
+    SealedDataset::mark(properties);
+  } else {
+    H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+  }
   for (const std::string_view statistic : row_statistics) {
     const h5::Handle dataset(H5Dcreate2(file_, summary_name(statistic).c_str(), H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
     h5::require(dataset, where_, "create a summary");
+    if (keys_) SealedDataset::label(dataset, summary_name(statistic), where_);
     write_axis_labels(dataset, {has_encoder_ ? "attention" : "block", "head"}, where_);
   }
 }
@@ -142,7 +178,17 @@ void RecordingFile::commit(const Rows& rows) {
   };
   if (has_encoder_) write(encoder_committed_, rows.encoder);  // first: a decoder's rows need theirs
   write(committed_, rows.text);
+  if (keys_) {
+    record_.rows = rows.text;
+    record_.encoder_rows = rows.encoder;
+    write_record();
+  }
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+}
+
+void RecordingFile::write_record() {
+  write_commit(file_, *keys_, record_, where_);
+  ++record_.number;
 }
 
 void RecordingFile::write_positions(const AttentionPlace& place, const ContentByDistance& content) {
@@ -178,6 +224,10 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
     h5::require(H5Ldelete(file_, name.c_str(), H5P_DEFAULT), where_, "replace a link");
     make_link(name, existing);
   }
+  if (keys_) {  // a dataset of codes has attributes that one of f32 has not
+    record_.digest = structure_digest(file_, *keys_, false);
+    write_record();
+  }
   close_all();
   open(copy.path(), H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
   WriterMark mark(copy.path());
@@ -188,13 +238,24 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
   return chunk;
 }
 
+void RecordingFile::write_summary(const std::string& name, std::span<const double> means) {
+  const h5::Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
+  h5::require(dataset, where_, "open a summary");
+  if (!keys_) return h5::require(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, means.data()), where_, "write a summary");
+  const hsize_t first[] = {0, 0}, shape[] = {modules_.size(), means.size() / modules_.size()};
+  const SealPlace place{.dataset = name, .type = "f64", .chunk = shape, .width = std::span(shape).subspan(1), .offset = first, .rows = modules_.size()};
+  const std::vector<std::byte> sealed = seal_chunk(*keys_, place, std::as_bytes(means));
+  h5::require(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, first, sealed.size(), sealed.data()), where_, "write a summary");
+}
+
 void RecordingFile::finish(const Summaries& summaries) {
-  for (std::size_t i = 0; i < summaries.size() && !modules_.empty(); ++i) {
-    const h5::Handle dataset(H5Dopen2(file_, summary_name(row_statistics[i]).c_str(), H5P_DEFAULT), H5Dclose);
-    h5::require(dataset, where_, "open a summary");
-    h5::require(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, summaries[i].data()), where_, "write a summary");
-  }
+  for (std::size_t i = 0; i < summaries.size() && !modules_.empty(); ++i) write_summary(summary_name(row_statistics[i]), summaries[i]);
   h5::require(H5Fflush(file_, H5F_SCOPE_LOCAL), where_, "write to the disk");
+  if (keys_) {
+    record_.finished = 1;
+    record_.digest = structure_digest(file_, *keys_, true);
+    write_record();
+  }
   {
     const std::uint64_t one = 1;
     const h5::Handle finished(H5Aopen_by_name(file_, "/", "finished", H5P_DEFAULT, H5P_DEFAULT), H5Aclose);

@@ -3,12 +3,14 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/part_file.h"
+#include "probes/protected_file_internal.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/row_dataset_internal.h"
 #include "probes/writer_mark_internal.h"
@@ -19,7 +21,11 @@ namespace vitrine {
 /// written by the writer thread alone.
 class RecordingFile {
  public:
-  explicit RecordingFile(std::filesystem::path path) : path_(std::move(path)), where_(path_.string()) {}
+  /// @param filters  that every chunk of rows passes
+  RecordingFile(std::filesystem::path path, ChunkFilters filters) : path_(std::move(path)), where_(path_.string()), filters_(std::move(filters)) {}
+
+  /// Before anything is planned: the file will be protected, for these readers.
+  void protect(std::vector<Reader> readers);
 
   // Planning.
   RowDataset& plan(RowDataset::Shape shape);
@@ -34,6 +40,9 @@ class RecordingFile {
   void plan_link(const std::string& name, const std::string& existing);
   bool planned(const std::string& name) const { return names_.contains(name); }
   const std::vector<std::unique_ptr<RowDataset>>& datasets() const { return datasets_; }
+
+  /// Of the file without any row. Nothing is written.
+  std::size_t empty_bytes(const RecorderSource& source, const Json& provenance);
 
   // Writing.
   /// Makes the file, under another name. @throws Error where that cannot be
@@ -56,13 +65,16 @@ class RecordingFile {
   void finish(const Summaries& summaries);
   void close();
   bool is_open() const { return file_.valid(); }
+  const FileKeys* keys() const { return keys_ ? &*keys_ : nullptr; }  ///< of a protected file
 
  private:
   std::uint64_t version() const;
-  void fill_all(const RecorderSource& source, const Json& provenance);
+  void make_all(const RecorderSource& source, const Json& provenance);
   void create_committed();
   void open_committed();
   void create_summaries();
+  void write_record();
+  void write_summary(const std::string& name, std::span<const double> means);
   void make_link(const std::string& name, const std::string& existing);
   void close_all();
   void open(const std::filesystem::path& path, unsigned flags);
@@ -70,6 +82,7 @@ class RecordingFile {
 
   std::filesystem::path path_;
   std::string where_;
+  ChunkFilters filters_;
   std::vector<std::unique_ptr<RowDataset>> datasets_;
   std::vector<std::pair<std::string, std::string>> links_;  // name, existing
   std::vector<Module> modules_;
@@ -77,6 +90,9 @@ class RecordingFile {
   bool has_encoder_ = false;
   std::unique_ptr<PartFile> part_;  // under whose name the file is made
   WriterMark mark_;
+  std::optional<FileKeys> keys_;
+  std::vector<Reader> readers_;
+  CommitRecord record_;  // the next one of a protected file
   h5::Handle file_, committed_, encoder_committed_;  // the last of an encoder-decoder alone
 };
 

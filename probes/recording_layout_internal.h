@@ -12,8 +12,11 @@
 
 namespace vitrine {
 
-constexpr std::uint64_t recording_version = 2;      ///< the newest that is read
 constexpr std::uint64_t plain_recording_version = 1;  ///< of files whose scores are products alone, which older readers know
+constexpr std::uint64_t terms_recording_version = 2;  ///< of files whose scores hold more
+constexpr std::uint64_t codes_recording_version = 3;  ///< of files with codes of 8 bits
+constexpr std::uint64_t protected_recording_version = 4;
+constexpr std::uint64_t recording_version = protected_recording_version;  ///< the newest that is read
 constexpr std::string_view recording_format = "vitrine-recording";
 /// Columns of hook_row_stats, names of datasets under /attention/<module> and of /summary.
 constexpr std::array<std::string_view, 3> row_statistics{"entropy", "distance", "first_key"};

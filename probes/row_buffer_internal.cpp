@@ -11,10 +11,22 @@ namespace {
 
 constexpr std::size_t rows_apiece = 128;  // that one thread converts at a time
 
+/// False where a block of codes has a number among its own that no scale stands for: NaN, or an infinity.
+bool has_scales(std::span<const std::byte> blocks, DType type) {
+  const DTypeInfo& info = dtype_info(type);
+  if (!info.quantized) return true;
+  for (std::size_t at = info.scale_offset; at < blocks.size(); at += info.block_bytes) {
+    std::uint16_t scale;
+    std::memcpy(&scale, blocks.data() + at, sizeof scale);
+    if ((scale & 0x7c00u) == 0x7c00u) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::byte* RowBuffer::place(RawBytes& chunk, std::size_t head, std::size_t row) const {
-  return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.width() * dataset_.item();
+  return chunk.data() + (head * dataset_.chunk_rows() + row) * dataset_.row_bytes();
 }
 
 /// The chunk at hand; padding of a chunk that does not arrive whole is zero.
@@ -41,7 +53,9 @@ bool RowBuffer::convert(TensorView<const float, 3> values, RawBytes& chunk, Ops&
       for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = values(begin + i / width, h, i % width);
       part = {packed.data(), {rows, width}};
     }
-    if (!ops.store(part, type, place(chunk, h, first + begin), width * dataset_.item())) fits.store(false, std::memory_order_relaxed);
+    std::byte* target = place(chunk, h, first + begin);
+    const bool stored = ops.store(part, type, target, dataset_.row_bytes());
+    if (!stored || !has_scales({target, rows * dataset_.row_bytes()}, type)) fits.store(false, std::memory_order_relaxed);
   });
   return fits.load();
 }
@@ -59,7 +73,7 @@ std::size_t RowBuffer::append(TensorView<const float, 3> values, Ops& ops) {
 }
 
 void RowBuffer::append_raw(std::span<const std::byte> items) {
-  const std::size_t row_bytes = dataset_.width() * dataset_.item();
+  const std::size_t row_bytes = dataset_.row_bytes();
   VITRINE_CHECK(dataset_.heads() == 1 && items.size() % row_bytes == 0);
   while (!items.empty()) {
     const std::size_t row = rows_ % dataset_.chunk_rows(), part = std::min(items.size() / row_bytes, dataset_.chunk_rows() - row);
@@ -69,10 +83,20 @@ void RowBuffer::append_raw(std::span<const std::byte> items) {
   }
 }
 
+void RowBuffer::rewrite_chunk(std::span<const std::byte> items) {
+  VITRINE_CHECK(rows_ > 0 && dataset_.heads() == 1 && items.size() == ((rows_ - 1) % dataset_.chunk_rows() + 1) * dataset_.row_bytes());
+  std::memcpy(place(chunk_for(0), 0, 0), items.data(), items.size());
+  dirty_ = true;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
 void RowBuffer::advance(std::size_t rows) {
   rows_ += rows;
   dirty_ = true;
-  if (rows_ % dataset_.chunk_rows() != 0) return;
+  if (rows_ % dataset_.chunk_rows() == 0) send_whole();
+}
+
+void RowBuffer::send_whole() {
   dirty_ = false;
   send(std::exchange(chunk_, nullptr));
 }
@@ -87,7 +111,13 @@ void RowBuffer::flush_tail() {
 
 void RowBuffer::send(WriterThread::Bytes chunk) {
   const std::size_t bytes = chunk->size();
-  writer_.post([&dataset = dataset_, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, chunk->span()); }, bytes);
+  RowDataset& dataset = dataset_;
+  if (!dataset.has_filters()) {
+    return writer_.post([&dataset, rows = rows_, chunk = std::move(chunk)] { dataset.write(rows, dataset.filter(rows, chunk->span())); }, bytes);
+  }
+  auto filtered = std::make_shared<std::vector<FileChunk>>();
+  writer_.post_prepared([&dataset, rows = rows_, chunk = std::move(chunk), filtered] { *filtered = dataset.filter(rows, chunk->span()); },
+                        [&dataset, rows = rows_, filtered] { dataset.write(rows, *filtered); }, bytes);
 }
 
 void RowBuffer::adopt(std::span<const std::byte> chunk) {

@@ -17,8 +17,10 @@ def hook_name(name, layer=None, part=None):
     part = part or ("attn" if re.fullmatch("q|k|v|z|rot_q|rot_k|pattern|attn_scores|normalizer|threshold", name) else "mlp" if re.fullmatch("pre|pre_linear|post", name) else "")
     return name if layer is None else f"blocks.{layer}.{part and part + '.'}hook_{name}"
 
-def _values(dataset, *where):  # a part of a dataset as float32
-    return dataset[where].astype(np.float32)
+def _values(dataset, *where):  # a part of a dataset as float32; of codes of 8 bits the numbers that they stand for. The last axis is whole
+    part = dataset[where]
+    width, scaled = dataset.attrs.get("width", 0), lambda: (part["codes"] * part["scale"].astype(np.float32)[..., None]).reshape(*part.shape[:-1], -1)
+    return scaled()[..., : int(width)] if part.dtype.names else part.astype(np.float32)
 
 def _rounded_to_bf16(x):  # to the nearest, halves to even
     return ((x.view(np.uint32) + np.uint32(0x7FFF) + ((x.view(np.uint32) >> 16) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -48,8 +50,8 @@ class Run:
         except OSError:  # still being written, or its writer was killed
             self.file = h5py.File(path, "r", swmr=True, locking=False)
         root = self.file.attrs
-        if root.get("format") != "vitrine-recording" or root["format_version"] not in (1, 2):
-            raise ValueError(f"{path}: expected a vitrine recording of version 1 or 2, found {root.get('format', 'another file')} {root.get('format_version', '')}")
+        if root.get("format") != "vitrine-recording" or root["format_version"] not in (1, 2, 3):
+            raise ValueError(f"{path}: expected a vitrine recording of version 1 to 3, found {root.get('format', 'another file')} {root.get('format_version', '')}")
         self.finished, self.provenance = bool(root["finished"]), json.loads(root["provenance"])
         self.rows, self.borders = self._table("")  # sequence s has the rows borders[s] to borders[s + 1]
         self.encoder_rows, self.encoder_borders = self._table("encoder/") if "encoder" in self.file else (0, None)
@@ -83,8 +85,7 @@ class Run:
             return np.stack([tile(module, head, sequence or 0) for head in range(heads)]).astype(np.float32)
         return _values(self.file[name if name == "logits" else f"activations/{name}"], slice(*self._spans(name, sequence)[0]))
 
-    def __getitem__(self, key):  # the same of all sequences
-        return self.sequence(key, None)
+    __getitem__ = lambda self, key: self.sequence(key, None)  # the same of all sequences
 
     def tokens(self, sequence=0):  # {"id", "text", "begin", "end", "logprob"} of each; bytes are decoded with replacement, logprob may be None
         (begin, end), group = self._spans("", sequence)[0], self.file["tokens"]
@@ -113,8 +114,8 @@ class Run:
         q, k = ((_rounded_to_bf16(x) if rule.get("rule_bf16", 0) else x).astype(np.float64) for x in (q, k))
         q, k = (np.where(x > 0, x + 1, np.exp(x)) for x in (q, k)) if rule["rule"] == 2 else (q, k)  # elu(x) + 1, in place of the softmax
         scores = np.log(q @ k.T) if rule["rule"] == 2 else (q @ k.T + terms) * rule["scale"]
-        if "distance_bias" in group:
-            scores += group["distance_bias"][head].astype(np.float64)[nearest("distance_first", group["distance_bias"].shape[1])]
+        bias = group["distance_bias"][head].astype(np.float64) if "distance_bias" in group else None
+        scores += 0.0 if bias is None else bias[nearest("distance_first", len(bias))]
         scores += float(group["distance_slope"][head]) * distance if "distance_slope" in group else 0.0
         scores = rule["soft_cap"] * np.tanh(scores / rule["soft_cap"]) if rule["soft_cap"] > 0 else scores
         visible = ((distance <= 0) | (rule["mask"] != "causal")) & ((abs(distance) < rule["window"]) | (rule["window"] == 0))
@@ -130,8 +131,7 @@ class Run:
         terms = np.take_along_axis(times("positions_bias", "positions"), nearest("positions_first", len(group["positions"])), axis=1)
         segments = self.file["tokens/segment"] if "segment" in group else None
         if segments is not None and (segments[queries] >= 0).all():  # -1: a text without segments
-            each = times("segment_bias", "segment")
-            terms += np.where(segments[queries][:, None] != segments[keys][None, :], each[:, 1:2], each[:, 0:1])
+            terms += np.where(segments[queries][:, None] == segments[keys][None, :], *np.hsplit(times("segment_bias", "segment"), 2))
         return terms
 
     def pattern(self, layer, head, sequence=0, rows=None, keys=None):  # a tile of the attention weights, [query, key]

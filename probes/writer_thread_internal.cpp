@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/error.h"
 #include "probes/hdf5_internal.h"
 
 namespace vitrine {
@@ -17,7 +18,10 @@ struct WriterThread::Spare {
   std::map<std::size_t, std::vector<std::unique_ptr<RawBytes>>> buffers;
 };
 
-WriterThread::WriterThread() : spare_(std::make_shared<Spare>()), thread_([this] { loop(); }) {}
+WriterThread::WriterThread(std::size_t helpers) : spare_(std::make_shared<Spare>()) {
+  for (std::size_t i = 0; i < helpers; ++i) helpers_.emplace_back([this] { help(); });
+  thread_ = std::thread([this] { loop(); });
+}
 
 WriterThread::~WriterThread() {
   {
@@ -25,7 +29,9 @@ WriterThread::~WriterThread() {
     stop_ = true;
   }
   posted_.notify_one();
+  unprepared_.notify_all();
   thread_.join();
+  for (std::thread& helper : helpers_) helper.join();
 }
 
 void WriterThread::rethrow(std::unique_lock<std::mutex>& lock) {
@@ -35,14 +41,23 @@ void WriterThread::rethrow(std::unique_lock<std::mutex>& lock) {
   std::rethrow_exception(failure);
 }
 
-void WriterThread::post(Job job, std::size_t bytes) {
+void WriterThread::post(Job job, std::size_t bytes) { add({std::move(job), bytes, nullptr, true}); }
+
+void WriterThread::post_prepared(Job prepare, Job job, std::size_t bytes) {
+  VITRINE_CHECK(!helpers_.empty());
+  add({std::move(job), bytes, std::move(prepare), false});
+}
+
+void WriterThread::add(Entry entry) {
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return bytes_ == 0 || bytes_ + bytes <= most_bytes; });
+  done_.wait(lock, [&] { return bytes_ == 0 || bytes_ + entry.bytes <= most_bytes; });
   rethrow(lock);
-  jobs_.push_back({std::move(job), bytes});
-  bytes_ += bytes;
+  bytes_ += entry.bytes;
+  jobs_.push_back(std::move(entry));
+  const bool ready = jobs_.back().ready;
+  if (!ready) to_prepare_.push_back(&jobs_.back());
   lock.unlock();
-  posted_.notify_one();
+  (ready ? posted_ : unprepared_).notify_one();
 }
 
 void WriterThread::wait() {
@@ -73,20 +88,45 @@ WriterThread::Bytes WriterThread::buffer(std::size_t size) {
           }};
 }
 
+void WriterThread::fail() {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = std::current_exception();
+}
+
 void WriterThread::perform(const Job& job) {
   try {
     const h5::Library library;
     job();
   } catch (...) {
-    const std::lock_guard lock(mutex_);
-    failure_ = std::current_exception();
+    fail();
+  }
+}
+
+void WriterThread::help() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    unprepared_.wait(lock, [&] { return stop_ || !to_prepare_.empty(); });
+    if (to_prepare_.empty()) return;
+    Entry& entry = *to_prepare_.front();
+    to_prepare_.pop_front();
+    if (!failure_) {
+      lock.unlock();
+      try {
+        entry.prepare();
+      } catch (...) {
+        fail();
+      }
+      lock.lock();
+    }
+    entry.ready = true;
+    posted_.notify_one();
   }
 }
 
 void WriterThread::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    posted_.wait(lock, [&] { return stop_ || !jobs_.empty(); });
+    posted_.wait(lock, [&] { return jobs_.empty() ? stop_ : jobs_.front().ready; });
     if (jobs_.empty()) return;
     Entry& entry = jobs_.front();  // stays where it is while others are posted behind it
     if (!failure_) {
@@ -98,7 +138,7 @@ void WriterThread::loop() {
     Entry finished = std::move(entry);
     jobs_.pop_front();
     lock.unlock();
-    finished.job = nullptr;  // gives its memory back before anybody waits for that
+    finished.job = finished.prepare = nullptr;  // gives its memory back before anybody waits for that
     done_.notify_all();
     lock.lock();
   }

@@ -35,7 +35,8 @@ class WriterThread {
   using Job = std::function<void()>;
   using Bytes = std::shared_ptr<RawBytes>;
 
-  WriterThread();
+  /// @param helpers  threads that prepare jobs; 0 where none has anything to prepare
+  explicit WriterThread(std::size_t helpers = 0);
   /// Finishes what was posted.
   ~WriterThread();
   WriterThread(const WriterThread&) = delete;
@@ -43,6 +44,8 @@ class WriterThread {
 
   /// @param bytes  that the job keeps in memory; waits while more than 32 MiB are on their way
   void post(Job job, std::size_t bytes = 0);
+  /// The same with something to do before, for which nobody holds the library: on a helper, beside that of other jobs.
+  void post_prepared(Job prepare, Job job, std::size_t bytes);
   /// Waits until everything posted is done.
   void wait();
   /// Runs a job behind all others and waits for it.
@@ -56,18 +59,25 @@ class WriterThread {
   struct Entry {
     Job job;
     std::size_t bytes;
+    Job prepare;
+    bool ready;
   };
+  void add(Entry entry);
   void loop();
+  void help();
   void perform(const Job& job);
+  void fail();
   void rethrow(std::unique_lock<std::mutex>& lock);
 
   std::shared_ptr<Spare> spare_;  // buffers may outlive the thread
   std::mutex mutex_;
-  std::condition_variable posted_, done_;
-  std::deque<Entry> jobs_;  // the first is being done
+  std::condition_variable posted_, done_, unprepared_;
+  std::deque<Entry> jobs_;          // the first is being done
+  std::deque<Entry*> to_prepare_;   // of those
   std::size_t bytes_ = 0;
   bool stop_ = false;
   std::exception_ptr failure_;
+  std::vector<std::thread> helpers_;
   std::thread thread_;
 };
 

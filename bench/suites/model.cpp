@@ -25,7 +25,7 @@ struct Row {
   RunnerChoice choice;
   std::size_t tokens;  // of the prompt, or before the one that is decoded
 
-  ModelRunner runner() const { return {loaded, choice.precision, "auto", choice.kv}; }
+  PassRunner runner() const { return {loaded, choice.precision, "auto", choice.kv}; }
 };
 
 /// Nats from exact arithmetic from which on a row is wrong. Four bits a number cost more than rounding does
@@ -58,7 +58,7 @@ bool check(benchmark::State& state, const Row& row, std::size_t tokens, std::siz
 
 void prefill_row(benchmark::State& state, const Row& row) {
   if (!check(state, row, row.tokens, prompt_step)) return;
-  ModelRunner runner = row.runner();
+  PassRunner runner = row.runner();
   const std::vector<TokenId> ids = random_ids(*row.loaded, row.tokens);
   const auto prefill = [&] {
     KvCache cache = runner.new_cache();
@@ -76,7 +76,7 @@ void prefill_row(benchmark::State& state, const Row& row) {
 
 /// What stands before the token that is decoded; made at the first call of a row and kept for the next.
 struct Depth {
-  ModelRunner runner;
+  PassRunner runner;
   KvCache cache;
   std::vector<TokenId> ids;
 
@@ -157,7 +157,7 @@ class ShortTexts {
     return runner_.score({&segment, 1}, {});
   }
 
-  ModelRunner runner_;
+  PassRunner runner_;
   std::vector<std::vector<TokenId>> texts_;
   std::vector<TokenId> long_;
   std::vector<KvCache> caches_;

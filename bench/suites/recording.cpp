@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -12,6 +13,7 @@
 #include "bench/measure.h"
 #include "bench/suite.h"
 #include "probes/recorder.h"
+#include "probes/recording.h"
 
 namespace vitrine {
 namespace {
@@ -43,12 +45,20 @@ class Scene {
         runner_(loaded_, Precision::fast),
         cache_(runner_.new_cache()),
         ids_(random_ids(*loaded_, loaded_->holds(text_tokens) ? text_tokens : loaded_->model.spec.context)),
-        file_(std::filesystem::temp_directory_path() / ("vitrine_bench_" + std::to_string(getpid()) + ".h5")) {
+        file_(std::filesystem::temp_directory_path() / ("vitrine_bench_" + std::to_string(getpid()) + "_" + std::to_string(scenes++) + ".h5")) {
     for (const TokenId id : ids_) tokens_.push_back({id, 0, 0});
   }
   ~Scene() {
     std::error_code ignored;
     std::filesystem::remove(file_, ignored);
+    std::filesystem::remove(audit_path(file_), ignored);
+  }
+
+  /// From now on recordings are written for one reader, who has this key.
+  void protect() {
+    SecretBytes key(key_bytes);
+    std::ranges::fill(key.span(), std::byte{7});
+    secret_ = std::make_shared<ReaderSecret>(ReaderSecret::Kind::key, std::move(key));
   }
 
   std::size_t tokens() const { return ids_.size(); }
@@ -71,6 +81,7 @@ class Scene {
     return sum;
   }
   double file_bytes() const { return bytes_; }
+  std::unique_ptr<Recording> open() const { return Recording::open(file_, secret_); }
 
   /// Every point that recording the default points looks at.
   std::set<ProbePoint> recorded_points() {
@@ -91,15 +102,18 @@ class Scene {
     options.kv_format = runner_.kv_type();
     options.longest_sequence = options.expected_rows = ids_.size();
     options.provenance = Json::object();
+    if (secret_) options.readers = {{ReaderRole::everything, secret_}};
     return Recorder::create({loaded_->model, runner_.kernel(), runner_.ops()}, std::move(options));
   }
 
+  static inline int scenes = 0;
   ModelPtr loaded_;
-  ModelRunner runner_;
+  PassRunner runner_;
   KvCache cache_;
   std::vector<TokenId> ids_;
   std::vector<Token> tokens_;
   std::filesystem::path file_;
+  SharedSecret secret_;  // null: recordings are open
   double bytes_ = 0.0;
 };
 
@@ -132,6 +146,28 @@ void written_row(benchmark::State& state, const ModelPtr& loaded) {
   state.counters["file_bytes"] = scene.file_bytes();
 }
 
+void protected_row(benchmark::State& state, const ModelPtr& loaded) {
+  Scene scene(loaded);
+  scene.protect();
+  compare(state, scene, [&] { return scene.record(); });
+  state.counters["file_bytes"] = scene.file_bytes();
+}
+
+/// What a viewer does at a click: the factors of one head out of a protected file, beside the same out of an open one.
+void read_head_row(benchmark::State& state, const ModelPtr& loaded) {
+  Scene open(loaded), sealed(loaded);
+  sealed.protect();
+  for (Scene* scene : {&open, &sealed}) scene->record();
+  const std::unique_ptr<Recording> plain = open.open(), kept = sealed.open();
+  std::size_t next = 0;
+  const auto read = [&](const Recording& recording) {
+    const Recording::Module& module = recording.modules()[next++ % recording.modules().size()];
+    return recording.head(module, next % module.heads, 0);
+  };
+  if (read(*plain)->q.size() != open.tokens() * plain->modules()[0].head_dim) return state.SkipWithError("another size");
+  state.counters["of_open"] = measure_beside(state, {.tokens = static_cast<double>(open.tokens())}, [&] { read(*kept); }, [&] { read(*plain); });
+}
+
 void register_rows(const SuiteOptions& options) {
   for (const std::string& path : options.models) {
     const ModelPtr loaded = loaded_model(path);
@@ -145,6 +181,8 @@ void register_rows(const SuiteOptions& options) {
     add("registered_but_off", off_row);
     add("observers_look", looking_row);
     add("written", written_row);
+    add("written_protected", protected_row);
+    if (loaded->model.spec.encoder.empty()) add("read_head_protected", read_head_row);
   }
 }
 

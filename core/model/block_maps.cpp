@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <ranges>
 
 #include "core/model/block_pass.h"
 
 // [pos, pos] points: rows of every head's map, made by the pattern rule when somebody looks. Who writes one changes what the
-// head puts out: z = weights x values, for the heads that were changed and no others.
+// head puts out: z = weights x values, for the rows that were changed and no others.
 
 namespace vitrine {
 namespace {
@@ -13,39 +14,12 @@ namespace {
 constexpr std::size_t map_rows_at_once = 64;
 constexpr std::size_t map_slot = 40, kept_slot = 41;  // behind the slots of the pass and of the logits
 
-void softmax_rows(TensorView<const float, 3> scores, std::size_t head, TensorView<float, 3> weights) {
-  for (std::size_t i = 0; i < scores.extent(0); ++i) {
-    const float* row = &scores(i, head, 0);
-    const float top = *std::max_element(row, row + scores.extent(2));
-    double sum = 0.0;
-    for (std::size_t j = 0; j < scores.extent(2); ++j) sum += std::isinf(top) ? 0.0 : std::exp(static_cast<double>(row[j] - top));
-    for (std::size_t j = 0; j < scores.extent(2); ++j) {
-      weights(i, head, j) = sum > 0.0 ? static_cast<float>(std::exp(static_cast<double>(row[j] - top)) / sum) : 0.0f;
-    }
-  }
-}
-
-/// z of one head from weights that somebody wrote.  weights [rows, heads, keys], out [rows, heads, d_head]
-void weigh_values(const AttentionProblem& problem, TensorView<const float, 3> weights, std::size_t head, std::size_t row) {
-  const std::size_t kv_head = head / (problem.q.extent(1) / problem.v.kv_heads), dim = problem.v.head_dim;
-  std::vector<float> value(dim);
-  std::vector<double> sums(weights.extent(0) * dim, 0.0);
-  for (std::size_t j = 0; j < problem.v.kv_len; ++j) {
-    problem.v.expand(j, kv_head, value.data());
-    for (std::size_t i = 0; i < weights.extent(0); ++i) {
-      for (std::size_t d = 0; d < dim; ++d) sums[i * dim + d] += static_cast<double>(weights(i, head, j)) * value[d];
-    }
-  }
-  for (std::size_t i = 0; i < weights.extent(0); ++i) {
-    for (std::size_t d = 0; d < dim; ++d) problem.out(row + i, head, d) = static_cast<float>(sums[i * dim + d]);
-  }
-}
-
-bool head_changed(TensorView<const float, 3> a, TensorView<const float, 3> b, std::size_t head) {
-  for (std::size_t i = 0; i < a.extent(0); ++i) {
-    if (std::memcmp(&a(i, head, 0), &b(i, head, 0), a.extent(2) * sizeof(float)) != 0) return true;
-  }
-  return false;
+/// In its own place.
+void softmax(std::span<float> row) {
+  const float top = *std::ranges::max_element(row);
+  double sum = 0.0;
+  for (const float score : row) sum += std::isinf(top) ? 0.0 : std::exp(static_cast<double>(score - top));
+  for (float& score : row) score = sum > 0.0 ? static_cast<float>(std::exp(static_cast<double>(score - top)) / sum) : 0.0f;
 }
 
 }  // namespace
@@ -72,26 +46,36 @@ void BlockPass::show_map_rows(const MapOf& of, const AttentionProblem& problem, 
   const PatternRule rule = context_.kernel.kernel->rule(context_.kernel.options).in_layer(static_cast<std::size_t>(of.index));
   const TensorView<float, 3> map{context_.workspace.floats(map_slot, numbers), {rows.size(), heads, keys}},
       kept{context_.workspace.floats(kept_slot, numbers), {rows.size(), heads, keys}};
-  std::vector<char> rewritten(heads, 0);
+  std::vector<char> marks(rows.size() * heads, 0);
+  const TensorView<char, 2> written(marks.data(), {rows.size(), heads});  // whose z is made anew
   for (const Site site : {Site::attn_scores, Site::pattern}) {
     const ProbePoint point = at(of.index, site, of.role);
     const bool scores = site == Site::attn_scores;
     if (!context_.taps.wants(point)) continue;
     context_.ops.pool().run(heads, [&](std::size_t h, std::size_t) {
-      if (rewritten[h]) return;  // the weights of rewritten scores are in the map already
-      context_.ops.map_rows({problem, rule, h, row, scores}, {&map(0, h, 0), {rows.size(), keys}, {heads * keys, 1}});
+      for (std::size_t first = 0, end = 0; first < rows.size(); first = end + 1) {  // runs between rows whose weights are in the map already
+        for (end = first; end < rows.size() && !written(end, h);) ++end;
+        if (end > first) context_.ops.map_rows({problem, rule, h, row + first, scores}, {&map(first, h, 0), {end - first, keys}, {heads * keys, 1}});
+      }
     });
     std::copy_n(map.data(), numbers, kept.data());
     context_.taps.show(point, rows, map);
     if (!context_.taps.writes(point)) continue;
-    for (std::size_t h = 0; h < heads; ++h) {
-      if (!head_changed(map, kept, h)) continue;
-      rewritten[h] = 1;
-      if (scores) softmax_rows(map, h, map);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      for (std::size_t h = 0; h < heads; ++h) {
+        if (std::memcmp(&map(r, h, 0), &kept(r, h, 0), keys * sizeof(float)) == 0) continue;
+        written(r, h) = 1;
+        if (scores) softmax({&map(r, h, 0), keys});
+      }
     }
   }
   for (std::size_t h = 0; h < heads; ++h) {
-    if (rewritten[h]) weigh_values(problem, map, h, row);
+    for (std::size_t first = 0; first < rows.size(); ++first) {
+      std::size_t end = first;
+      while (end < rows.size() && written(end, h)) ++end;
+      if (end > first) context_.ops.weigh_values({problem, h, row + first}, {&map(first, h, 0), {end - first, keys}, {heads * keys, 1}});
+      first = end;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "core/base/error.h"
@@ -12,14 +13,6 @@
 namespace vitrine {
 
 namespace {
-
-/// After an observer wrote normalized rows: the weight anew.
-void apply_gain(const Weight* gain, TensorView<const float, 2> raw, TensorView<float, 2> out) {
-  const Tensor numbers = gain ? expand(*gain) : Tensor();
-  for (std::size_t r = 0; r < raw.extent(0); ++r) {
-    for (std::size_t c = 0; c < raw.extent(1); ++c) out(r, c) = gain ? raw(r, c) * numbers.floats()[c] : raw(r, c);
-  }
-}
 
 /// Terms by distance, those of segments only where the text has them.
 void add_content(const ContentByDistance& content, const ContentByDistance& segments, ScoreRule& score) {
@@ -98,13 +91,30 @@ TensorView<float, 2> BlockPass::embed() {
     stream = matrix(stream_b, width);
     const BlockSpec& block = spec_.blocks.front();
     ops.normalize({block.norm, block.norm_epsilon, weight(Role::embedding_norm, -1), weight(Role::embedding_norm, -1, true)},
-                  sum, stream, {}, {});
+                  sum, stream, {});
   }
   if (spec_.embedding_width == 0) return stream;
   TensorView<float, 2> out = matrix(spec_.embedding_norm ? stream_a : stream_b, spec_.width);
   const Product projection[] = {product(Role::embedding_projection, -1, out)};
   ops.multiply(stream, projection);
   return spec_.projection_first ? add_positions(out) : out;
+}
+
+TensorView<float, 2> BlockPass::enter(TensorView<float, 2> before) {
+  lay_out_distances();
+  if (spec_.query_stream) lay_out_permutation();
+  const bool in_a = context_.workspace.floats(stream_a, 1) == before.data();  // which must not grow while it is read
+  const TensorView<float, 2> stream = matrix(in_a ? stream_b : stream_a, spec_.width);
+  std::pmr::vector<std::size_t> places(before.extent(0), context_.workspace.lists());
+  std::iota(places.begin(), places.end(), std::size_t{0});
+  if (!places.empty()) context_.ops.select(before, places, stream.slice(0, places.size()));
+  for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
+    if (rows_.first_row[s] < before.extent(0)) continue;
+    const TensorView<const float, 2> from = rows_.segments[s].residual;
+    for (std::size_t r = 0; r < from.extent(0); ++r) std::copy_n(&from(r, 0), spec_.width, &stream(rows_.first_row[s] + r, 0));
+    context_.ops.wrote(stream.slice(rows_.first_row[s], from.extent(0)));
+  }
+  return stream;
 }
 
 TensorView<float, 2> BlockPass::add_positions(TensorView<float, 2> stream) {
@@ -125,14 +135,11 @@ TensorView<float, 2> BlockPass::normalize(int index, const NormSites& sites, Ten
   if (context_.taps.wants(scale_point)) scale = matrix(norm_scale, 1);
   const bool show_raw = block.norm == NormKind::rms && context_.taps.wants(point);
   if (show_raw) raw = matrix(normed_raw, spec.width);
-  context_.ops.normalize({block.norm, block.norm_epsilon, gain, weight(sites.role, index, true)}, x, out, scale, raw);
+  const Weight* bias = weight(sites.role, index, true);
+  context_.ops.normalize({block.norm, block.norm_epsilon, show_raw ? nullptr : gain, bias}, x, show_raw ? raw : out, scale);
   if (!scale.empty()) show(scale_point, scale);
-  if (!show_raw) {
-    show(point, out);  // layer norm: after weight and bias
-    return out;
-  }
-  show(point, raw);  // rms norm: before the weight, which is applied anew where an observer wrote
-  if (context_.taps.writes(point)) apply_gain(gain, raw, out);
+  show(point, show_raw ? raw : out);  // rms norm: before the weight; layer norm: after weight and bias
+  if (show_raw) context_.ops.scale_columns(gain, raw, out);
   return out;
 }
 
@@ -157,13 +164,12 @@ TensorView<float, 3> BlockPass::normalize_heads(int index, const NormSites& site
     return {&of(0, i, 0), {of.extent(0), of.extent(2)}, {of.stride(0), 1}};
   };
   for (std::size_t i = 0; i < (by_row ? x.extent(0) : heads); ++i) {
-    context_.ops.normalize({NormKind::rms, block.norm_epsilon, gain, nullptr}, part(x, i), part(out, i), part(scale, i), part(raw, i));
+    context_.ops.normalize({NormKind::rms, block.norm_epsilon, show_raw ? nullptr : gain, nullptr}, part(x, i), part(show_raw ? raw : out, i), part(scale, i));
   }
   if (show_scale) show_heads(scale_point, scale);
-  if (show_raw) show_heads(point, raw);
-  for (std::size_t i = 0; i < heads && context_.taps.writes(point); ++i) {
-    apply_gain(gain, {&raw(0, i, 0), {raw.extent(0), dim}, {raw.stride(0), 1}}, {&out(0, i, 0), {out.extent(0), dim}, {out.stride(0), 1}});
-  }
+  if (!show_raw) return out;
+  show_heads(point, raw);
+  for (std::size_t i = 0; i < (by_row ? x.extent(0) : heads); ++i) context_.ops.scale_columns(gain, part(raw, i), part(out, i));
   return out;
 }
 
@@ -205,10 +211,7 @@ TensorView<float, 2> BlockPass::block(int index, TensorView<float, 2> residual) 
   ops.add(base, mlp_out, out);
   show(at(index, Site::resid_post), out);
   if (!post) return out;
-  TensorView<float, 2> last = normalize(index, second, out, normed);
-  TensorView<float, 2> next = matrix(out.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a, spec.width);
-  for (std::size_t r = 0; r < last.extent(0); ++r) std::copy_n(&last(r, 0), spec.width, &next(r, 0));
-  return next;
+  return normalize(index, second, out, out.data() == matrix(stream_a, spec.width).data() ? stream_b : stream_a);
 }
 
 TensorView<float, 2> BlockPass::attention(int index, TensorView<float, 2> input) {
@@ -293,12 +296,11 @@ void BlockPass::turn_back(const KvCache* cache, std::span<const AttentionProblem
 
 TensorView<float, 2> BlockPass::wanted_rows(TensorView<float, 2> residual) {
   TensorView<float, 2> kept = matrix(last_residual, residual.extent(1));
-  std::size_t next = 0;
+  std::pmr::vector<std::size_t> rows(context_.workspace.lists());
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
-    for (std::size_t r = rows_.dropped(s); r < rows_.segments[s].ids.size(); ++r) {
-      std::copy_n(&residual(rows_.first_row[s] + r, 0), residual.extent(1), &kept(next++, 0));
-    }
+    for (std::size_t r = rows_.dropped(s); r < rows_.segments[s].ids.size(); ++r) rows.push_back(rows_.first_row[s] + r);
   }
+  context_.ops.select(residual, rows, kept);
   return kept;
 }
 
@@ -380,9 +382,7 @@ void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
   const AttentionKernel& kernel = *context_.kernel.kernel;
   const std::size_t scratch = kernel.scratch_bytes(problems, context_.kernel.options, context_.ops.pool().threads());
   auto* bytes = reinterpret_cast<std::byte*>(context_.workspace.floats(attention_scratch, scratch / sizeof(float) + 16));
-  KernelReport report;
-  kernel.run({problems, context_.kernel.options, context_.ops.pool(), {bytes, scratch}, report});
-  if (!report.failure.empty()) throw Error({"--kernel " + context_.kernel.spelled, "", report.failure, ""});
+  context_.ops.attend(context_.kernel, problems, {bytes, scratch});
 }
 
 TensorView<float, 2> BlockPass::mlp(int index, TensorView<float, 2> input) {

@@ -36,6 +36,8 @@ class BlockPass {
   TensorView<float, 2> embed_queries();
   /// Token, position and type embeddings -> [rows, width].
   TensorView<float, 2> embed();
+  /// Rows that have come so far, and behind them those with a residual stream of their own (Segment::residual) -> [rows, width].
+  TensorView<float, 2> enter(TensorView<float, 2> before);
   /// One block: residual stream in, residual stream out (for a post-norm block after its last norm). What comes out of the
   /// last block are the wanted rows alone.
   TensorView<float, 2> block(int index, TensorView<float, 2> residual);
@@ -64,13 +66,15 @@ class BlockPass {
   TensorView<float, 2> attention(int index, TensorView<float, 2> input);
   TensorView<float, 2> query_attention(int index, TensorView<float, 2> input);
   TensorView<float, 2> project_out(int index);
-  /// A row that an expert takes, and how much of the expert's output it adds.
-  struct ExpertRow {
-    std::uint32_t expert, row;
-    float weight;
+  /// What the router chose: entry i is a row that an expert takes, by expert and then by row.
+  struct ExpertChoice {
+    std::pmr::vector<std::uint32_t> experts;
+    std::pmr::vector<TakenRow> taken;
+    TensorView<float, 2> shares;  ///< [rows, chosen]
   };
-  struct ExpertRows {
-    TensorView<float, 2> input, out;  ///< [rows, width] of the pass
+  struct ExpertOf {
+    int index, expert;
+    std::span<const TakenRow> taken;
   };
   /// Rows of one segment, [rows, heads, head_dim].
   struct HeadRows {
@@ -104,8 +108,8 @@ class BlockPass {
   TensorView<float, 2> mlp(int index, TensorView<float, 2> input);
   TensorView<float, 2> dense_mlp(int index, TensorView<float, 2> input);
   TensorView<float, 2> expert_mlp(int index, TensorView<float, 2> input);
-  void run_expert(int index, int expert, std::span<const ExpertRow> rows, const ExpertRows& of);
-  std::pmr::vector<ExpertRow> choose_experts(int index, TensorView<float, 2> input);
+  void run_expert(const ExpertOf& of, TensorView<float, 2> input, TensorView<float, 2> out);
+  ExpertChoice choose_experts(int index, TensorView<float, 2> input);
   TensorView<float, 2> matrix(std::size_t slot, std::size_t cols) const;
   const Weight* weight(Role role, int block, bool bias = false) const;
   Product product(Role role, int block, TensorView<float, 2> out, int expert = -1) const;

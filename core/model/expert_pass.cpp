@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "core/base/error.h"
 #include "core/model/block_pass.h"
@@ -10,13 +9,6 @@
 
 namespace vitrine {
 namespace {
-
-void softmax(std::span<const float> logits, std::span<float> weights) {
-  const float top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - top));
-  for (std::size_t i = 0; i < logits.size(); ++i) weights[i] = static_cast<float>(std::exp(static_cast<double>(logits[i] - top)) / sum);
-}
 
 /// Places of the largest numbers, the first of equal ones before the others.
 void largest(std::span<const float> numbers, std::span<float> places) {
@@ -32,65 +24,69 @@ void largest(std::span<const float> numbers, std::span<float> places) {
 
 }  // namespace
 
-/// Which expert takes which row, by expert and then by row.
-std::pmr::vector<BlockPass::ExpertRow> BlockPass::choose_experts(int index, TensorView<float, 2> input) {
+/// Which expert takes which row, by expert and then by row, and what each choice weighs.
+BlockPass::ExpertChoice BlockPass::choose_experts(int index, TensorView<float, 2> input) {
   const MlpSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].mlp;
   const std::size_t rows = input.extent(0), chosen = spec.experts_per_row;
-  const TensorView<float, 2> routing = matrix(router, 2 * spec.experts), places = matrix(expert_choice, chosen);
-  const TensorView<float, 2> logits = columns(routing, 0, spec.experts), weights = columns(routing, spec.experts, spec.experts);
+  const TensorView<float, 2> routing = matrix(router, 2 * spec.experts), choices = matrix(expert_choice, 2 * chosen);
+  const TensorView<float, 2> logits = columns(routing, 0, spec.experts), weights = columns(routing, spec.experts, spec.experts),
+                             places = columns(choices, 0, chosen), shares = columns(choices, chosen, chosen);
   const Product products[] = {product(Role::mlp_router, index, logits)};
   context_.ops.multiply(input, products);
   show(at(index, Site::router_logits), logits);
-  for (std::size_t r = 0; r < rows; ++r) softmax({&logits(r, 0), spec.experts}, {&weights(r, 0), spec.experts});
+  context_.ops.softmax(logits, weights);
   show(at(index, Site::expert_weights), weights);
-  std::pmr::vector<ExpertRow> choice(context_.workspace.lists());
-  for (std::size_t r = 0; r < rows; ++r) {
-    largest({&weights(r, 0), spec.experts}, {&places(r, 0), chosen});
-    float sum = 0.0f;
-    for (std::size_t k = 0; k < chosen; ++k) sum += weights(r, static_cast<std::size_t>(places(r, k)));
-    for (std::size_t k = 0; k < chosen; ++k) {
-      const auto expert = static_cast<std::uint32_t>(places(r, k));
-      choice.push_back({expert, static_cast<std::uint32_t>(r), weights(r, expert) / sum});
+  ExpertChoice choice{std::pmr::vector<std::uint32_t>(context_.workspace.lists()), std::pmr::vector<TakenRow>(context_.workspace.lists()), shares};
+  for (std::size_t r = 0; r < rows; ++r) largest({&weights(r, 0), spec.experts}, {&places(r, 0), chosen});
+  context_.ops.share(weights, places, shares);
+  show(at(index, Site::expert_indices), places);
+  for (std::uint32_t expert = 0; expert < spec.experts; ++expert) {
+    for (std::uint32_t r = 0; r < rows; ++r) {
+      for (std::uint32_t place = 0; place < chosen; ++place) {
+        if (static_cast<std::uint32_t>(places(r, place)) != expert) continue;
+        choice.experts.push_back(expert);
+        choice.taken.push_back({r, place});
+      }
     }
   }
-  show(at(index, Site::expert_indices), places);
-  std::ranges::sort(choice, [](const ExpertRow& a, const ExpertRow& b) { return a.expert != b.expert ? a.expert < b.expert : a.row < b.row; });
   return choice;
 }
 
-/// out += weight * MLP of the expert, for the rows that it takes.
-void BlockPass::run_expert(int index, int expert, std::span<const ExpertRow> rows, const ExpertRows& of) {
-  const MlpSpec& spec = spec_.blocks[static_cast<std::size_t>(index)].mlp;
+/// The expert's MLP of the rows that it takes. @param out  [taken, width]
+void BlockPass::run_expert(const ExpertOf& of, TensorView<float, 2> input, TensorView<float, 2> out) {
+  const MlpSpec& spec = spec_.blocks[static_cast<std::size_t>(of.index)].mlp;
   // Buffers are of the pass's rows, whatever this expert takes: a token loop asks for the same again and again.
-  const TensorView<float, 2> input = matrix(expert_rows, spec_.width).slice(0, rows.size()), pre = matrix(gate, spec.width).slice(0, rows.size()),
-                             out = matrix(expert_out, spec_.width).slice(0, rows.size());
+  const std::size_t count = of.taken.size();
+  const TensorView<float, 2> rows = matrix(expert_rows, spec_.width).slice(0, count), pre = matrix(gate, spec.width).slice(0, count);
   TensorView<float, 2> linear;
-  for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(&of.input(rows[i].row, 0), spec_.width, &input(i, 0));
+  std::pmr::vector<std::size_t> places(context_.workspace.lists());
+  for (const TakenRow& taken : of.taken) places.push_back(taken.row);
+  context_.ops.select(input, places, rows);
   if (spec.gated) {
-    linear = matrix(up, spec.width).slice(0, rows.size());
-    const Product products[] = {product(Role::mlp_gate, index, pre, expert), product(Role::mlp_up, index, linear, expert)};
-    context_.ops.multiply(input, products);
+    linear = matrix(up, spec.width).slice(0, count);
+    const Product products[] = {product(Role::mlp_gate, of.index, pre, of.expert), product(Role::mlp_up, of.index, linear, of.expert)};
+    context_.ops.multiply(rows, products);
   } else {
-    const Product products[] = {product(Role::mlp_up, index, pre, expert)};
-    context_.ops.multiply(input, products);
+    const Product products[] = {product(Role::mlp_up, of.index, pre, of.expert)};
+    context_.ops.multiply(rows, products);
   }
   context_.ops.activate(spec.activation, pre, linear, pre);
-  const Product products[] = {product(Role::mlp_down, index, out, expert)};
+  const Product products[] = {product(Role::mlp_down, of.index, out, of.expert)};
   context_.ops.multiply(pre, products);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    for (std::size_t c = 0; c < spec_.width; ++c) of.out(rows[i].row, c) += rows[i].weight * out(i, c);
-  }
 }
 
 TensorView<float, 2> BlockPass::expert_mlp(int index, TensorView<float, 2> input) {
-  const std::pmr::vector<ExpertRow> choice = choose_experts(index, input);
-  const TensorView<float, 2> out = matrix(mlp_result, spec_.width);
-  std::fill_n(out.data(), out.size(), 0.0f);
-  for (auto first = choice.begin(); first != choice.end();) {
-    const auto last = std::find_if(first, choice.end(), [&](const ExpertRow& row) { return row.expert != first->expert; });
-    run_expert(index, static_cast<int>(first->expert), {first, last}, {input, out});
-    first = last;
+  const std::size_t chosen = spec_.blocks[static_cast<std::size_t>(index)].mlp.experts_per_row;
+  const ExpertChoice choice = choose_experts(index, input);
+  const TensorView<float, 2> made = context_.workspace.matrix(expert_out, live_rows_ * chosen, spec_.width), out = matrix(mlp_result, spec_.width);
+  for (std::size_t first = 0; first < choice.experts.size();) {
+    const std::uint32_t expert = choice.experts[first];
+    std::size_t end = first;
+    while (end < choice.experts.size() && choice.experts[end] == expert) ++end;
+    run_expert({index, static_cast<int>(expert), std::span(choice.taken).subspan(first, end - first)}, input, made.slice(first, end - first));
+    first = end;
   }
+  context_.ops.mix(made, choice.taken, choice.shares, out);
   return out;
 }
 

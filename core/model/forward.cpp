@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/error.h"
 #include "core/model/block_pass.h"
 #include "core/model/readout_pass_internal.h"
+#include "core/model/unembed.h"
 
 namespace vitrine {
 namespace {
 
 constexpr std::size_t logit_rows = 128;     // rows of logits that exist at once: 25 MB for 49,152 tokens
-constexpr std::size_t logit_slot = 32;      // behind BlockPass's slots
-constexpr std::size_t selected_slot = 33;
-constexpr std::size_t transformed_slot = 34;
-constexpr std::size_t normed_slot = 35;
+constexpr std::size_t selected_slot = 33;   // behind BlockPass's slots and the logits
 
 std::size_t start_of(const Segment& segment) { return segment.cache ? segment.cache->length() + segment.shared : 0; }
 
@@ -32,6 +31,8 @@ void check_segment(const ModelSpec& spec, const Segment& segment) {
   check_memory(spec, segment);
   VITRINE_CHECK(segment.shared == 0 || (segment.cache && segment.cache->length() == 0 && segment.shared_from));
   VITRINE_CHECK(segment.types.empty() || segment.types.size() == segment.ids.size());
+  VITRINE_CHECK(segment.first_block < spec.blocks.size() && (segment.residual.empty() ? segment.first_block == 0
+      : segment.residual.extent(0) == segment.ids.size() && segment.residual.extent(1) == spec.width && segment.targets.empty()));
   const std::size_t end = start_of(segment) + segment.ids.size();
   if (spec.context > 0 && end > spec.context) {
     throw Error({"sequence " + std::to_string(segment.sequence), "at most " + std::to_string(spec.context) +
@@ -113,28 +114,6 @@ std::size_t place_of(const PassRows& pass, std::size_t row) {
   return place;
 }
 
-/// The rows that the head multiplies, made of those after the final norm.
-TensorView<float, 2> transform(const ForwardContext& context, TensorView<float, 2> hidden) {
-  const ModelSpec& spec = context.model.spec;
-  if (spec.head_scale != 1.0f) {
-    for (std::size_t r = 0; r < hidden.extent(0); ++r) {
-      for (std::size_t c = 0; c < hidden.extent(1); ++c) hidden(r, c) *= spec.head_scale;
-    }
-  }
-  if (!spec.head_transform) return hidden;
-  const HeadTransformSpec& head = *spec.head_transform;
-  const auto weight = [&](Role role, bool bias) { return context.model.weights.find({role, -1, bias, spec.stack}); };
-  TensorView<float, 2> dense = context.workspace.matrix(transformed_slot, hidden.extent(0), head.width);
-  const Product products[] = {{weight(Role::head_transform, false), weight(Role::head_transform, true), dense}};
-  context.ops.multiply(hidden, products);
-  if (head.activation) context.ops.activate(*head.activation, dense, {}, dense);
-  if (!head.norm_epsilon) return dense;
-  TensorView<float, 2> normed = context.workspace.matrix(normed_slot, hidden.extent(0), head.width);
-  context.ops.normalize({NormKind::layer, *head.norm_epsilon, weight(Role::head_norm, false), weight(Role::head_norm, true)},
-                        dense, normed, {}, {});
-  return normed;
-}
-
 /// Logits of the chosen rows, a few at a time, to the observers and to the sink.
 void make_logits(const ForwardContext& context, const PassRows& pass, TensorView<float, 2> hidden,
                  std::span<const std::size_t> wanted, const ForwardSinks& sinks) {
@@ -144,15 +123,13 @@ void make_logits(const ForwardContext& context, const PassRows& pass, TensorView
     const std::size_t count = std::min(logit_rows, wanted.size() - begin);
     TensorView<float, 2> input = context.workspace.matrix(selected_slot, count, spec.width);
     std::pmr::vector<RowRef> rows(context.workspace.lists());
+    std::pmr::vector<std::size_t> places(context.workspace.lists());
     for (std::size_t i = 0; i < count; ++i) {
-      std::copy_n(&hidden(place_of(pass, wanted[begin + i]), 0), spec.width, &input(i, 0));
+      places.push_back(place_of(pass, wanted[begin + i]));
       rows.push_back(pass.rows[wanted[begin + i]]);
     }
-    TensorView<float, 2> logits = context.workspace.matrix(logit_slot, count, spec.vocabulary);
-    const Product products[] = {{&context.model.weights.at({Role::head, -1, false, spec.stack}),
-                                 context.model.weights.find({Role::head, -1, true, spec.stack}), logits}};
-    context.ops.multiply(transform(context, input), products);
-    if (spec.logit_soft_cap > 0.0f) context.ops.soft_cap(spec.logit_soft_cap, logits);
+    context.ops.select(hidden, places, input);
+    TensorView<float, 2> logits = unembed(context, input);
     if (context.taps.wants(point)) {
       context.taps.show(point, rows, {logits.data(), {count, 1, spec.vocabulary}});
     }
@@ -246,6 +223,39 @@ void run_two_streams(const ForwardContext& context, const PassRows& pass, const 
   make_logits(context, targets, predicted, wanted, sinks);
 }
 
+/// Block after block; segments join when their first block comes. Those that have joined are the first of the pass.
+class JoinedBlocks {
+ public:
+  JoinedBlocks(const ForwardContext& context, const PassRows& pass) : context_(context), pass_(pass) {}
+
+  TensorView<float, 2> run() {
+    TensorView<float, 2> residual;
+    for (std::size_t index = pass_.segments.front().first_block; index < pass_.spec.blocks.size(); ++index) {
+      if (context_.run.cancelled()) throw Cancelled();
+      if (joined_ < pass_.segments.size() && pass_.segments[joined_].first_block <= index) residual = join(index, residual);
+      residual = blocks_->block(static_cast<int>(index), residual);
+    }
+    return residual;
+  }
+  TensorView<float, 2> finish(TensorView<float, 2> residual) { return blocks_->finish(residual); }
+
+ private:
+  TensorView<float, 2> join(std::size_t index, TensorView<float, 2> residual) {
+    while (joined_ < pass_.segments.size() && pass_.segments[joined_].first_block <= index) ++joined_;
+    const bool all = joined_ == pass_.segments.size();
+    blocks_.reset();
+    if (!all) part_.emplace(lay_out(pass_.spec, pass_.segments.first(joined_), context_.workspace.lists()));
+    blocks_.emplace(context_, all ? pass_ : *part_);
+    return pass_.segments.front().residual.empty() ? blocks_->embed() : blocks_->enter(residual);
+  }
+
+  const ForwardContext& context_;
+  const PassRows& pass_;
+  std::optional<PassRows> part_;
+  std::optional<BlockPass> blocks_;
+  std::size_t joined_ = 0;  // segments
+};
+
 void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSinks& sinks) {
   PassRows pass = lay_out(of.spec, of.segments, context.workspace.lists());
   if (pass.rows.empty()) return;
@@ -255,12 +265,8 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
   for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->reserve(segment.shared + segment.ids.size());
   }
-  BlockPass blocks(context, pass);
-  TensorView<float, 2> residual = blocks.embed();
-  for (int index = 0; index < static_cast<int>(of.spec.blocks.size()); ++index) {
-    if (context.run.cancelled()) throw Cancelled();
-    residual = blocks.block(index, residual);
-  }
+  JoinedBlocks blocks(context, pass);
+  const TensorView<float, 2> residual = blocks.run();
   for (const Segment& segment : of.segments) {
     if (segment.cache) segment.cache->advance(segment.shared + segment.ids.size());
   }
@@ -277,6 +283,7 @@ void run_pass(const ForwardContext& context, const PassOf& of, const ForwardSink
 
 void run(const ForwardContext& context, const ModelSpec& spec, std::span<const Segment> segments, const ForwardSinks& sinks) {
   for (const Segment& segment : segments) {
+    VITRINE_CHECK(segment.residual.empty() == segments.front().residual.empty() && segment.first_block >= (&segment == segments.data() ? 0 : (&segment)[-1].first_block));
     check_segment(spec, segment);
     choose_reach(spec, segment);
   }
@@ -297,6 +304,7 @@ void run(const ForwardContext& context, const ModelSpec& spec, std::span<const S
       piece.ids = segment.ids.subspan(done, count);
       if (done > 0) piece.shared = 0;
       if (!segment.types.empty()) piece.types = segment.types.subspan(done, count);
+      if (!segment.residual.empty()) piece.residual = segment.residual.slice(done, count);
       done += count;
       last_ends = done == segment.ids.size();
       pass.push_back(piece);

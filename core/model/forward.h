@@ -32,6 +32,10 @@ struct Segment {
   BitView allowed{};
   std::span<const std::uint32_t> targets{};  ///< positions whose tokens the query stream predicts; logits are then theirs
   std::span<const TokenId> source{};  ///< the ids it was made of, where ReadoutRows::last_end asks for them
+  /// Where the rows enter: at the embedding, or with a residual stream of their own at a later block, no earlier than the segments before
+  /// it. The cache then holds nothing of the blocks before it.
+  std::size_t first_block = 0;
+  TensorView<const float, 2> residual{};  ///< [ids, width] what enters first_block; empty: the embedding of the ids enters block 0
 };
 
 /// What a model's readout says of one sequence.

@@ -47,6 +47,9 @@ class TapPlan {
   TapPlan() = default;
   TapPlan(const ModelSpec& spec, std::span<Observer* const> observers);
 
+  /// The same with the observers of another plan of the model behind these: they see what these leave.
+  TapPlan followed_by(const TapPlan& after) const;
+
   bool wants(const ProbePoint& point) const { return bit_of(any_, point); }
   bool writes(const ProbePoint& point) const { return bit_of(write_, point); }
   /// Whether anybody wants any point of a block (-1: those outside of blocks) of the only stack or the decoder.

@@ -1,6 +1,6 @@
 #include "core/model/readout_pass_internal.h"
 
-#include <algorithm>
+#include <array>
 #include <string>
 
 #include "core/base/error.h"
@@ -38,7 +38,7 @@ TensorView<float, 2> pick(const ForwardContext& context, const ReadoutRowsOf& of
   const bool every = readout.rows == ReadoutRows::every;
   const TensorView<float, 2> rows = context.workspace.matrix(picked_slot, hidden.extent(0), spec.width);
   const auto keep = [&](std::size_t row) {
-    std::copy_n(&hidden(row, 0), spec.width, &rows(picked.size(), 0));
+    context.ops.select(hidden, std::array{row}, rows.slice(picked.size(), 1));
     picked.push_back({of.pass.rows[row].sequence, of.pass.rows[row].position});
   };
   for (std::size_t s = 0; s < of.pass.segments.size(); ++s) {
@@ -49,11 +49,7 @@ TensorView<float, 2> pick(const ForwardContext& context, const ReadoutRowsOf& of
       for (std::size_t i = 0; i < count; ++i) keep(first + i);
     } else if (readout.rows == ReadoutRows::mean) {
       VITRINE_CHECK(ends && of.pass.positions[first] == 0);
-      for (std::size_t c = 0; c < spec.width; ++c) {
-        double sum = 0.0;
-        for (std::size_t i = 0; i < count; ++i) sum += hidden(first + i, c);
-        rows(picked.size(), c) = static_cast<float>(sum / static_cast<double>(count));
-      }
+      context.ops.mean(hidden.slice(first, count), rows.slice(picked.size(), 1));
       picked.push_back({segment.sequence, 0});
     } else if (readout.rows == ReadoutRows::first || ends) {
       const auto row = row_of(readout, spec, segment, of.pass.positions[first]);

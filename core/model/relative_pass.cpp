@@ -29,6 +29,7 @@ void BlockPass::lay_out_distances() {
       sines(row, half + i) = static_cast<float>(std::cos(angle));
     }
   }
+  context_.ops.wrote(sines);
 }
 
 /// What the content stream may see under a permutation: what comes before, and itself.

@@ -20,6 +20,17 @@ TapPlan::TapPlan(const ModelSpec& spec, std::span<Observer* const> observers)
   }
 }
 
+TapPlan TapPlan::followed_by(const TapPlan& after) const {
+  if (observers_.empty()) return after;
+  TapPlan plan = *this;
+  plan.observers_.insert(plan.observers_.end(), after.observers_.begin(), after.observers_.end());
+  for (std::size_t row = 0; row < after.any_.size(); ++row) {
+    plan.any_[row] |= after.any_[row];
+    plan.write_[row] |= after.write_[row];
+  }
+  return plan;
+}
+
 void TapPlan::show(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) const {
   constexpr std::size_t chunk = 512;
   for (std::size_t begin = 0; begin < rows.size(); begin += chunk) {

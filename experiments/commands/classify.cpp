@@ -139,6 +139,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
+  declare_interventions(app, options->common);
   declare_texts(app, options->text);
   declare_pair(app, options->text);
   return [options] { run(*options); };

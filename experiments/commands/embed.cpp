@@ -83,6 +83,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
+  declare_interventions(app, options->common);
   declare_texts(app, options->text);
   app.add_option("--pooling", options->pooling, "mean, cls or last; auto = what the model declares, else mean");
   app.add_flag("--no-normalize", options->no_normalize, "do not divide by the vector's length");

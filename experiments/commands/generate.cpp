@@ -13,6 +13,7 @@
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
+#include "experiments/recording_options.h"
 #include "experiments/scoring.h"
 
 namespace vitrine {
@@ -24,6 +25,7 @@ struct Options {
   std::size_t max_tokens = 64;
   float temperature = 0.0f, top_p = 1.0f;
   bool chat = false;
+  RecordingOptions recording;
 };
 
 const Strategy* strategy_named(std::string_view name) {
@@ -50,14 +52,12 @@ GenerateOptions generation_options(const Options& options, const GenerationDefau
   return result;
 }
 
-/// What the decoder begins with, and its source in the session's first memory.
-std::vector<TokenId> beside_source(Session& session, const Options& options, const InputText& source) {
+/// What the decoder begins with beside a source.
+std::vector<TokenId> start_of(const Session& session, const Options& options, const InputText& source) {
   for (const std::string& setting : session.generation_defaults().unused) {
     if (!options.common.quiet) std::fprintf(stderr, "vitrine: the model asks for %s, which is not followed\n", setting.c_str());
   }
   require_context(session.model(), {&source, 1});
-  const std::vector<TokenId> ids = ids_of(source.tokens);
-  session.encode_batch({&ids, 1}, {}, {});
   return options.text.decoder_ids.empty() ? session.shifted_right({}) : options.text.decoder_ids;
 }
 
@@ -97,8 +97,9 @@ class Telling {
 };
 
 struct Prompt {
-  std::vector<TokenId> ids;       // before the first new token
-  std::size_t source_tokens = 0;  // of an encoder-decoder
+  std::vector<Token> tokens;  // before the first new token
+  std::vector<Token> source;  // of an encoder-decoder
+  std::string bos_rule;
 };
 
 Prompt prompt_of(Session& session, const Options& options) {
@@ -113,9 +114,55 @@ Prompt prompt_of(Session& session, const Options& options) {
     if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
     input.tokens.push_back({*tokenizer->special().bos, 0, 0});
   }
-  if (session.has_encoder()) return {beside_source(session, options, input), input.tokens.size()};
-  return {ids_of(input.tokens)};
+  if (!session.has_encoder()) return {std::move(input.tokens), {}, input.bos_rule};
+  return {plain_tokens(start_of(session, options, input)), std::move(input.tokens), input.bos_rule};
 }
+
+/// Records a text while it is made: `--record`.
+class Recorded {
+ public:
+  Recorded(Session& session, const Options& options, const Prompt& prompt) : model_(session.model()), text_bytes_(prompt.tokens.back().end) {
+    if (options.recording.output.empty()) return;
+    RecorderOptions settings = recorder_options(session, options.recording, prompt.bos_rule);
+    settings.readers = readers_of(options.recording);
+    settings.expected_rows = rows_ = prompt.tokens.size();
+    settings.expected_rows += options.max_tokens;
+    settings.longest_sequence = std::max(settings.expected_rows, prompt.source.size());
+    recorder_ = Recorder::create({model_, session.kernel(), session.ops()}, std::move(settings));
+    recorder_->begin_sequence(prompt.tokens, prompt.source);
+    Observer* observers[] = {recorder_.get()};
+    taps_ = TapPlan(model_.spec, observers);
+  }
+  const TapPlan& taps() const { return taps_; }
+
+  /// A token that goes into the model next, unless its context is full.
+  void add(TokenId id) {
+    if (!recorder_ || (model_.spec.context > 0 && rows_ >= model_.spec.context)) return;
+    const std::size_t begin = text_bytes_;
+    text_bytes_ += model_.tokenizer ? model_.tokenizer->piece(id).size() : 0;
+    const Token token{id, begin, text_bytes_};
+    recorder_->extend_sequence({&token, 1});
+    last_ = id;
+    ++rows_;
+  }
+  /// The last token is part of the text; nobody has put it into the model yet.
+  void finish(const ForwardContext& context, const TextCaches& caches) {
+    if (!recorder_) return;
+    if (caches.own.length() < rows_) {
+      const Segment segment{.ids = {&last_, 1}, .cache = &caches.own, .memory = caches.source};
+      forward(context, {&segment, 1}, {});
+    }
+    recorder_->end_sequence();
+    recorder_->finish();
+  }
+
+ private:
+  const Model& model_;
+  std::unique_ptr<Recorder> recorder_;
+  TapPlan taps_;
+  std::size_t rows_ = 0, text_bytes_;
+  TokenId last_ = 0;
+};
 
 void run(const Options& options) {
   Session session(options.common);
@@ -123,26 +170,31 @@ void run(const Options& options) {
   require_next_token_model(session.model());
   const Prompt prompt = prompt_of(session, options);
   KvCache cache = session.new_cache();
+  Recorded recorded(session, options, prompt);
+  const std::vector<TokenId> ids = ids_of(prompt.tokens), source = ids_of(prompt.source);
+  if (session.has_encoder()) session.encode_batch({&source, 1}, recorded.taps(), {});
   const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
-  const TapPlan taps;
+  const TapPlan taps = session.with_interventions(recorded.taps());
   const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
   const auto start = std::chrono::steady_clock::now();
   double first_token = 0.0;
-  Telling telling(tokenizer, prompt.ids, !options.common.json);
+  Telling telling(tokenizer, ids, !options.common.json);
   const auto on_token = [&](const GeneratedToken& token) {
     if (first_token == 0.0) {
       first_token = seconds_since(start);
       if (options.max_tokens >= worth_making_resident) session.make_resident();
     }
     telling.add(token);
+    recorded.add(token.id);
   };
-  const std::size_t made = generate(context, caches, prompt.ids, generation_options(options, session.generation_defaults(), tokenizer), on_token).size();
+  const std::size_t made = generate(context, caches, ids, generation_options(options, session.generation_defaults(), tokenizer), on_token).size();
   telling.finish();
   const double decode = seconds_since(start) - first_token;
+  recorded.finish(context, caches);
   if (!options.common.json) return static_cast<void>(std::puts(""));
   Json timings;
-  timings.set("prompt_tokens", static_cast<std::uint64_t>(prompt.ids.size())).set("prefill_seconds", first_token);
-  if (session.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(prompt.source_tokens));
+  timings.set("prompt_tokens", static_cast<std::uint64_t>(ids.size())).set("prefill_seconds", first_token);
+  if (session.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(source.size()));
   timings.set("decode_tokens_per_second", made > 1 && decode > 0 ? Json(static_cast<double>(made - 1) / decode) : Json());
   std::puts(Json::object().set("text", telling.text()).set("tokens", telling.tokens()).set("timings", timings)
                 .set("signature", session.signature()).dump(2).c_str());
@@ -151,11 +203,14 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common(app, options->common);
+  declare_interventions(app, options->common);
   declare_text(app, options->text);
   declare_decoder_ids(app, options->text);
   app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most")->check(whole_number(0));
   app.add_option("--temperature", options->temperature, "0 (default) = greedy");
   app.add_option("--top-p", options->top_p, "nucleus sampling");
+  CLI::Option* record = app.add_option("--record", options->recording.output, "record the text while it is made, into this file (HDF5)");
+  for (CLI::Option* option : declare_recording(app, options->recording)) option->needs(record);
   app.add_flag("--chat", options->chat, "put the text into the model's chat format (ChatML)");
   return [options] { run(*options); };
 }

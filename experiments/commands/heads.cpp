@@ -6,14 +6,16 @@
 #include "core/base/error.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
+#include "experiments/secrets.h"
 #include "experiments/session.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 
 namespace vitrine {
 namespace {
 
 struct Options {
   std::string recording, format = "table";
+  KeyOptions key;
   std::size_t threads = 0;
   bool json = false, quiet = false;
 };
@@ -70,7 +72,7 @@ void run(const Options& options) {
   if (format != "table" && format != "csv" && format != "json") {
     throw Error({"--format", "table, csv or json", quoted(format), ""}, Fault::usage);
   }
-  const auto recording = Recording::open(options.recording);
+  const auto recording = open_recording(options.recording, options.key);
   if (recording->modules().empty()) {
     throw Error({options.recording, "attention factors", "none", "record with --attention factors"});
   }
@@ -92,6 +94,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--format", options->format, "table (default), csv or json");
   app.add_option("--threads", options->threads, "default: the cores this process may use")->check(whole_number(1, 1024));
   app.add_flag("--json", options->json, "short for --format json");
+  declare_key_file(app, options->key);
   app.add_flag("--quiet", options->quiet, "no progress");
   return [options] { run(*options); };
 }

@@ -14,11 +14,16 @@
 #include "experiments/study.h"
 #include "kernels/kernels.h"
 #include "probes/analysis.h"
+#include "probes/head_score.h"
+#include "probes/intervention.h"
 #include "probes/metrics/metric.h"
 #include "probes/recording_tools/export.h"
+#include "probes/scrub/scrubber.h"
 
 namespace vitrine {
 namespace {
+
+constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, interventions, metrics, studies, scrubbers, panels, commands";
 
 /// The viewer is a program of its own, with its own table.
 [[noreturn]] void list_panels() {
@@ -65,25 +70,34 @@ void print_points() {
   }
 }
 
+void print_interventions() {
+  for (const Intervention* intervention : all_interventions()) {
+    std::printf("%-10s %s\n%-10s   --intervene '%s'\n", std::string(intervention->name).c_str(), std::string(intervention->summary).c_str(), "", std::string(intervention->example).c_str());
+  }
+}
+
 void run(const std::string& kind) {
   if (kind == "kernels") return print_kernels();
   if (kind == "architectures") return print(all_architectures());
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());
   if (kind == "strategies") return print(all_strategies());
-  if (kind == "analyses") return print(all_head_scores());
+  if (kind == "analyses") return print(all_analyses());
+  if (kind == "head-scores") return print(all_head_scores());
+  if (kind == "interventions") return print_interventions();
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
   if (kind == "exports") return print(all_export_formats());
+  if (kind == "scrubbers") return print(all_scrubbers());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());
-  throw Error({"KIND", "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, exports, panels, commands", quoted(kind), ""}, Fault::usage);
+  throw Error({"KIND", kinds, quoted(kind), ""}, Fault::usage);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto kind = std::make_shared<std::string>();
-  app.add_option("KIND", *kind, "kernels, architectures, formats, tokenizers, strategies, points, analyses, metrics, studies, exports, panels, commands")->required();
+  app.add_option("KIND", *kind, kinds)->required();
   return [kind] { run(*kind); };
 }
 

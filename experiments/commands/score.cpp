@@ -284,6 +284,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_common_with_rows(app, options->common);
+  declare_interventions(app, options->common);
   declare_texts(app, options->text);
   declare_decoder_ids(app, options->text);
   app.add_option("--window", options->window, "tokens of a window (the model's context); longer texts are scored in windows")->check(whole_number(2));

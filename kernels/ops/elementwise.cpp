@@ -58,7 +58,6 @@ void normalize(NormKind kind, float epsilon, const NormRow& row) {
   const auto inverse = static_cast<float>(1.0 / denominator);
   each(row.width, [&](auto d, std::size_t i) HWY_ATTR {
     auto value = hn::Mul(centred(d, i), hn::Set(d, inverse));
-    if (row.unscaled) hn::StoreU(value, d, row.unscaled + i);
     if (row.gain) value = hn::Mul(value, hn::LoadU(d, row.gain + i));
     if (row.shift) value = hn::Add(value, hn::LoadU(d, row.shift + i));
     hn::StoreU(value, d, row.out + i);

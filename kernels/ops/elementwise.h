@@ -10,14 +10,13 @@ namespace vitrine {
 
 /// Rows of the plain operations, vectorised. Results of a row depend on that row and the instruction set alone.
 
-/// One row of a norm; any of `scale` (one number) and `unscaled` may be null.
+/// One row of a norm; `scale` (one number) may be null.
 struct NormRow {
   const float* x;
   const float* gain;   ///< [width] or null
   const float* shift;  ///< [width] or null
   float* out;
   float* scale;
-  float* unscaled;
   std::size_t width;
 };
 void normalize_row(NormKind kind, float epsilon, const NormRow& row);

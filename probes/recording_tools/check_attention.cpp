@@ -29,11 +29,12 @@ std::vector<SampledRow> sampled_rows(const Check& check, Side side) {
   return rows;
 }
 
-/// Half of the distance between neighbours of a stored type, relative.
+/// What a stored vector may lack, relative to its length: half of the distance between neighbours, and of codes of 8 bits the root of
+/// 32 times the 254th part of a block's largest number.
 double rounding_of(const Check& check, const std::string& name) {
   const StoredDataset* dataset = check.stored.find(name);
   if (!dataset || dataset->info.type == "f32") return 0.0;
-  return dataset->info.type == "f16" ? 0x1p-11 : 0x1p-9;
+  return dataset->info.type == "f16" ? 0x1p-11 : dataset->info.type == "bf16" ? 0x1p-9 : std::sqrt(32.0) / 254.0;
 }
 
 double length_of(std::span<const float> vector) {

@@ -22,16 +22,17 @@ std::string types_of(std::string name) {
                                                         {"/tokens/bytes_offset", "u64"},
                                                         {"/tokens/log_probability", "f32"},
                                                         {"/tokens/segment", "i32"},
+      {"/tokens/scrubbed", "i32"},
                                                         {"/tokens/allowed", "u64"},
                                                         {"/top_logits/id", "i32"},
                                                         {"/top_logits/value", "f32"},
                                                         {"/top_logits/log_sum_exp", "f32"}};
   if (const auto found = fixed.find(name); found != fixed.end()) return found->second;
   if (name.starts_with("/summary/")) return "f64";
-  if (name == "/logits" || name.starts_with("/activations/")) return "f32, f16, bf16";
+  if (name == "/logits" || name.starts_with("/activations/")) return "f32, f16, bf16, int8";
   if (!name.starts_with("/attention/")) return {};
   const std::string last = name.substr(name.rfind('/') + 1);
-  if (last == "q" || last == "k") return "f32, f16, bf16";
+  if (last == "q" || last == "k") return "f32, f16, bf16, int8";
   static const std::set<std::string> numbers{"normalizer",     "threshold", "entropy",  "distance",       "first_key", "distance_bias",
                                              "distance_slope", "positions", "key_bias", "positions_bias", "segment",   "segment_bias"};
   return numbers.contains(last) ? "f32" : "";
@@ -84,7 +85,7 @@ void check_links(const Check& check) {
     next.site = Site::resid_pre;
     ++next.block;
     const std::string pre = activation_path(next);
-    if (object_of(pre).empty()) continue;
+    if (object_of(pre).empty() || check.stored.find(pre)->info.type != dataset.info.type) continue;
     residuals[dataset.name] = pre;
     linked = linked || object_of(pre) == object_of(dataset.name);
   }

@@ -51,6 +51,13 @@ struct Sums {
   }
 };
 
+/// Codes of 8 bits are read as float.
+std::vector<double> numbers_of(const StoredRecording& of, const StoredDataset& dataset, const CheckedFile::Box& box) {
+  if (dataset.info.type != "int8") return of.file.read<double>(dataset.name, box);
+  const std::vector<float> numbers = of.file.read<float>(dataset.name, box);
+  return {numbers.begin(), numbers.end()};
+}
+
 Dataset compare(const StoredRecording& a, const StoredRecording& b, const StoredDataset& mine, const StoredDataset& theirs) {
   Dataset result{.name = mine.name, .type_a = mine.info.type, .type_b = theirs.info.type, .same_bytes = mine.info.type == theirs.info.type};
   const bool whole = mine.info.type.starts_with('i') || mine.info.type.starts_with('u');
@@ -59,7 +66,7 @@ Dataset compare(const StoredRecording& a, const StoredRecording& b, const Stored
     const CheckedFile::Box box = entries(mine.info, begin, count);
     if (mine.info.type == theirs.info.type && a.file.stored(mine.name, begin, count) != b.file.stored(theirs.name, begin, count))
       result.same_bytes = false;
-    const auto left = a.file.read<double>(mine.name, box), right = b.file.read<double>(theirs.name, box);
+    const std::vector<double> left = numbers_of(a, mine, box), right = numbers_of(b, theirs, box);
     for (std::size_t i = 0; i < left.size(); ++i) whole ? void(result.changed += left[i] != right[i]) : sums.add(left[i], right[i], result);
     result.numbers += left.size();
   });

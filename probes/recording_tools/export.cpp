@@ -34,6 +34,16 @@ bool is_asked_for(const std::string& word, const std::string& name) {
   return word == "all" || word == last || "hook_" + word == last || fnmatch(word.c_str(), name.c_str(), 0) == 0;
 }
 
+/// Lets its numbers be all that there is of it.
+void make_f32(ExportArray& array) {
+  array.type = "f32";
+  array.stored = [numbers = array.numbers](std::size_t begin, std::size_t count) {
+    const std::vector<float> piece = numbers(begin, count);
+    const auto bytes = std::as_bytes(std::span(piece));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+}
+
 class Planner {
  public:
   Planner(const StoredRecording& stored, const ExportOptions& options) : stored_(stored), options_(options) {
@@ -108,6 +118,7 @@ class Planner {
     array.stored = [&file, first = rows.begin, from = dataset.name](std::size_t begin, std::size_t count) {
       return file.stored(from, first + begin, count);
     };
+    if (array.type == "int8") make_f32(array);
     arrays_.push_back(std::move(array));
   }
 
@@ -139,11 +150,7 @@ class Planner {
       if (!tile.empty()) pattern_tile(head->factors, begin, 0, {tile.data(), {count, keys}});
       return tile;
     };
-    array.stored = [numbers = array.numbers](std::size_t begin, std::size_t count) {
-      const std::vector<float> tile = numbers(begin, count);
-      const auto bytes = std::as_bytes(std::span(tile));
-      return std::vector<std::byte>(bytes.begin(), bytes.end());
-    };
+    make_f32(array);
     arrays_.push_back(std::move(array));
   }
 
@@ -170,10 +177,11 @@ Exported export_recording(const std::filesystem::path& run, const std::filesyste
   const StoredRecording stored(run);
   const std::vector<ExportArray> arrays = Planner(stored, options).plan();
   if (arrays.empty()) throw Error({run.string(), "activations or tokens to export", "none", ""});
-  PartFile part(output);
-  format.write({*stored.recording, arrays, part.path(), progress});
   Exported result;
   for (const ExportArray& array : arrays) result.names.push_back(array.name);
+  stored.recording->note({.action = "export", .detail = output.string(), .datasets = result.names});
+  PartFile part(output);
+  format.write({*stored.recording, arrays, part.path(), progress});
   result.bytes = std::filesystem::file_size(part.path());
   part.commit();
   return result;

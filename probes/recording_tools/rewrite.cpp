@@ -295,6 +295,11 @@ Rewritten::Part part_of(const StoredRecording& source) {
   return part;
 }
 
+/// Its chunks are bound to the file that they were sealed for.
+void require_open(const StoredRecording& source) {
+  if (source.file.keys()) throw Error({source.file.path(), "a recording that is not protected", "one that is", "protected recordings are not written anew"});
+}
+
 Rewritten rewrite(const Sources& sources, const std::filesystem::path& output, Json provenance, Run& progress) {
   Rewritten result;
   Json made_of = Json::array();
@@ -332,6 +337,7 @@ Rewritten repair_recording(const std::filesystem::path& run, const std::filesyst
   }
   Sources sources;
   sources.push_back(std::make_unique<StoredRecording>(run));
+  require_open(*sources.front());
   return rewrite(sources, output, sources.front()->recording->provenance()["provenance"], progress);
 }
 
@@ -341,6 +347,7 @@ Rewritten merge_recordings(std::span<const std::filesystem::path> runs, const st
     sources.push_back(std::make_unique<StoredRecording>(run));
     if (!sources.back()->recording->finished())
       throw Error({run.string(), "a finished recording", "one whose writer was stopped", "mend it with `vitrine h5 repair` first"});
+    require_open(*sources.back());
     require_alike(*sources.front(), *sources.back());
   }
   return rewrite(sources, output, sources.front()->recording->provenance()["provenance"], progress);

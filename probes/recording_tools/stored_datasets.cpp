@@ -36,6 +36,7 @@ std::string prefix_of(Recording::Side side) { return side == Recording::Side::en
 
 StoredRecording::StoredRecording(const std::filesystem::path& path)
     : recording(Recording::open(path)), file(path.string()), objects(file.objects()) {
+  if (file.is_protected()) file.unlock(*secret_of_environment());  // which opened the recording
   std::map<haddr_t, std::string> first_names;
   for (const CheckedFile::Object& object : objects) {
     if (object.is_group) continue;

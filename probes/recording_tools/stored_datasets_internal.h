@@ -23,7 +23,7 @@ struct StoredDataset {
 
 /// A recording, and its file for what Recording does not show.
 struct StoredRecording {
-  /// @throws Error as Recording::open
+  /// A protected one is opened by the key that VITRINE_KEY_FILE names. @throws Error as Recording::open
   explicit StoredRecording(const std::filesystem::path& path);
 
   std::unique_ptr<Recording> recording;

@@ -242,6 +242,16 @@ Estimate clustered_mean(std::string name, std::span<const double> values, std::s
   return estimate;
 }
 
+Estimate described_mean(DescribedAs as, std::span<const double> values, std::span<const std::size_t> cluster) {
+  Estimate estimate = clustered_mean(std::move(as.name), values, cluster);
+  estimate.unit = std::move(as.unit);
+  estimate.resampled_unit = std::move(as.resampled_unit);
+  estimate.null_value.reset();
+  estimate.p.reset();
+  if (estimate.verdict == Verdict::inconclusive) estimate.reason = "nothing is tested";
+  return estimate;
+}
+
 void judge(Estimate& estimate, double null_value, std::optional<double> margin) {
   estimate.null_value = null_value;
   estimate.margin = margin;

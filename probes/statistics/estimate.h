@@ -56,6 +56,13 @@ Estimate binomial_share(std::string name, std::size_t k, std::size_t n, double l
 Estimate clustered_mean(std::string name, std::span<const double> values, std::span<const std::size_t> cluster,
                         double level = 0.95);
 
+/// clustered_mean of a quantity for which 0 means nothing: an interval alone, without null, p or verdict.
+/// @param unit, resampled_unit  as the estimate names them
+struct DescribedAs {
+  std::string name, unit, resampled_unit;
+};
+Estimate described_mean(DescribedAs as, std::span<const double> values, std::span<const std::size_t> cluster);
+
 /// Sets null value and verdict of a signed quantity: differs (the interval excludes the null), equivalent (the 1 - 2a
 /// interval lies inside null +- margin), trivial (both), else inconclusive with the smallest detectable change as the
 /// reason. Without a margin nothing can be equivalent.

@@ -1,1 +1,1 @@
-set(test_libraries vitrine_kernels vitrine_decode PkgConfig::HWY)
+set(test_libraries vitrine_kernels vitrine_decode vitrine_train PkgConfig::HWY)

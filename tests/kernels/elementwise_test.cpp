@@ -33,9 +33,10 @@ TEST_P(Elementwise, Norms) {
       for (const float magnitude : {1e-3f, 1.0f, 1e4f}) {
         const std::vector<float> x = random_numbers(width, magnitude), gain = random_numbers(width, 1.0f, 2),
                                  shift = random_numbers(width, 1.0f, 3);
-        std::vector<float> out(width, NAN), unscaled(width, NAN);
+        std::vector<float> out(width, NAN), plain(width, NAN);
         float scale = NAN;
-        normalize_row(kind, 1e-5f, {x.data(), gain.data(), shift.data(), out.data(), &scale, unscaled.data(), width});
+        normalize_row(kind, 1e-5f, {x.data(), gain.data(), shift.data(), out.data(), &scale, width});
+        normalize_row(kind, 1e-5f, {x.data(), nullptr, nullptr, plain.data(), nullptr, width});
         double mean = 0.0, squares = 0.0;
         if (kind == NormKind::layer) {
           for (const float number : x) mean += number / static_cast<double>(width);
@@ -45,12 +46,9 @@ TEST_P(Elementwise, Norms) {
         EXPECT_NEAR(scale, denominator, 1e-6 * denominator);
         for (std::size_t i = 0; i < width; ++i) {
           const double value = (x[i] - mean) / denominator;
-          EXPECT_NEAR(unscaled[i], value, 2e-6 * (1 + std::fabs(value)));
+          EXPECT_NEAR(plain[i], value, 2e-6 * (1 + std::fabs(value)));
           EXPECT_NEAR(out[i], value * gain[i] + shift[i], 4e-6 * (1 + std::fabs(value * gain[i])));
         }
-        std::vector<float> plain(width, NAN);
-        normalize_row(kind, 1e-5f, {x.data(), nullptr, nullptr, plain.data(), nullptr, nullptr, width});
-        EXPECT_EQ(plain, unscaled);
       }
     }
   }

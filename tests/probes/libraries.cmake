@@ -1,1 +1,1 @@
-set(test_libraries vitrine_kernels vitrine_probes PkgConfig::HDF5)
+set(test_libraries vitrine_kernels vitrine_probes vitrine_scrub PkgConfig::HDF5)

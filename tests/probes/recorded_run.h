@@ -94,6 +94,15 @@ inline std::unique_ptr<Recorder> record(TinyModel& tiny, std::span<const std::ve
 inline const std::vector<std::vector<TokenId>> two_texts{{3, 17, 42, 5, 5, 61, 9, 17, 42, 30, 2, 8, 50, 1, 3},
                                                          {9, 9, 1, 22, 64, 9, 9, 1, 22, 64, 11}};
 
+inline RecorderOptions options_for(const TinyModel& tiny, const std::filesystem::path& path, std::vector<std::string> points = {"all"}) {
+  RecorderOptions options;
+  options.path = path;
+  options.points = select_points(tiny.model.spec, points);
+  options.kv_format = DType::f32;
+  options.provenance = Json::object().set("seed", 7);
+  return options;
+}
+
 /// A file in a folder of its own that goes away with the test.
 class ScratchFile {
  public:

@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "probes/recording.h"
 #include "probes/recording_layout_internal.h"
 #include "tests/probes/recorded_run.h"
@@ -21,15 +21,6 @@ std::vector<float> random_numbers(std::size_t count, unsigned seed) {
   std::vector<float> numbers(count);
   for (float& number : numbers) number = normal(random);
   return numbers;
-}
-
-RecorderOptions options_for(const TinyModel& tiny, const std::filesystem::path& path) {
-  RecorderOptions options;
-  options.path = path;
-  const std::vector<std::string> points{"all"};
-  options.points = select_points(tiny.model.spec, points);
-  options.kv_format = DType::f32;
-  return options;
 }
 
 /// A llama whose first block has slopes, and whose other blocks have numbers by buckets of the distance.

@@ -17,20 +17,11 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "probes/analysis.h"
+#include "probes/head_score.h"
 #include "tests/probes/recorded_run.h"
 
 namespace vitrine {
 namespace {
-
-RecorderOptions options_for(TinyModel& tiny, const std::filesystem::path& path, std::vector<std::string> points = {"all"}) {
-  RecorderOptions options;
-  options.path = path;
-  options.points = select_points(tiny.model.spec, points);
-  options.kv_format = DType::f32;
-  options.provenance = Json::object().set("seed", 7);
-  return options;
-}
 
 class Recorded : public testing::TestWithParam<const char*> {};
 
@@ -178,59 +169,70 @@ TEST(Recording, HoldsLogProbabilitiesAndTheLargestLogits) {
   }
 }
 
-TEST(Recording, SmallTypesAreAsExactAsTheyCanBe) {
-  TinyModel tiny("llama");
-  for (const auto& [store, error] : {std::pair(StoreType::f16, 0x1p-11f), std::pair(StoreType::bf16, 0x1p-8f)}) {
-    const ScratchFile file("types");
-    Keeper keeper;
-    RecorderOptions options = options_for(tiny, file.path, {"default"});
-    options.store = store;
-    record(tiny, two_texts, options, &keeper)->finish();
-    const auto recording = Recording::open(file.path);
-    for (const Recording::Dataset& dataset : recording->activations()) {
-      EXPECT_EQ(dataset.type, store == StoreType::f16 ? "f16" : "bf16");
-      const auto& truth = keeper.seen.at(dataset.name.substr(13).starts_with("blocks.") ? dataset.name.substr(13) : "");
-      const auto values = recording->activation(dataset, {0, truth.size() ? dataset.shape[0] : 0});
-      for (std::size_t i = 0; i < values.size(); ++i) ASSERT_LE(std::abs(values[i] - truth[i]), error * std::abs(truth[i]) + 1e-7f);
+/// A text that is made token by token is recorded as if it had been there.
+TEST(Recording, TextsThatGrowAreThoseThatWereThere) {
+  for (const char* name : {"llama", "gpt2"}) {
+    TinyModel tiny(name);
+    const ScratchFile grown("grown"), whole("whole");
+    record(tiny, two_texts, options_for(tiny, whole.path))->finish();
+    const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, grown.path));
+    Observer* observers[] = {recorder.get()};
+    const TapPlan taps(tiny.model.spec, observers);
+    const ForwardContext context{tiny.model, *tiny.ops, tiny.kernel, tiny.workspace, tiny.progress, taps};
+    for (std::uint32_t s = 0; s < two_texts.size(); ++s) {
+      const std::vector<Token> tokens = tokens_of(two_texts[s]);
+      KvCache cache(tiny.model.spec, DType::f32);
+      for (std::size_t begin = 0; begin < tokens.size();) {
+        const std::size_t count = begin == 0 ? 5 : begin == 8 ? 2 : 1;  // a prompt, then one at a time, once two
+        begin == 0 ? recorder->begin_sequence(std::span(tokens).first(count)) : recorder->extend_sequence(std::span(tokens).subspan(begin, count));
+        const Segment segment{.sequence = s, .ids = std::span(two_texts[s]).subspan(begin, count), .cache = &cache};
+        forward(context, {&segment, 1}, {});
+        begin += count;
+      }
+      recorder->end_sequence();
+    }
+    recorder->finish();
+    const auto expected = Recording::open(whole.path), found = Recording::open(grown.path);
+    ASSERT_EQ(found->sequences(), 2u);
+    const Recording::Rows rows{0, two_texts[0].size() + two_texts[1].size()};
+    for (std::size_t d = 0; d < expected->activations().size(); ++d) {
+      EXPECT_EQ(found->activation(found->activations()[d], rows), expected->activation(expected->activations()[d], rows)) << expected->activations()[d].name;
+    }
+    for (std::size_t s = 0; s < 2; ++s) {
+      EXPECT_EQ(found->token_ids(s), two_texts[s]);
+      const auto one = found->log_probabilities(s), other = expected->log_probabilities(s);
+      EXPECT_TRUE(std::equal(one.begin() + 1, one.end(), other.begin() + 1, other.end()));
+      for (std::size_t m = 0; m < expected->modules().size(); ++m) {
+        EXPECT_EQ(found->head(found->modules()[m], 0, s)->k, expected->head(expected->modules()[m], 0, s)->k);
+        EXPECT_EQ(found->row_statistic(found->modules()[m], "entropy", s), expected->row_statistic(expected->modules()[m], "entropy", s));
+      }
     }
   }
 }
 
-/// An observer that makes one late row huge, as late layers of real models do.
-class Exploder : public Observer {
- public:
-  Access access(const ProbePoint& point) const override { return point == at ? Access::write : Access::none; }
-  void see(const ProbePoint&, std::span<const RowRef> rows, TensorView<float, 3> values) override {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      if (rows[r].sequence == 1 && rows[r].position == 3) values(r, 0, 0) = 70000.0f;
-    }
-  }
-  const ProbePoint at{.block = 1, .site = Site::resid_mid};
-};
-
-TEST(Recording, WhatDoesNotFitIntoF16BecomesF32) {
+/// Many texts, each begun with one token and grown by another: borders are rewritten in chunks that were sent.
+TEST(Recording, BordersOfGrownTextsAreRight) {
   TinyModel tiny("llama");
-  const ScratchFile file("overflow");
-  RecorderOptions options = options_for(tiny, file.path, {"default", "resid_post"});
-  options.store = StoreType::f16;
-  auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options);
-  for (const auto& ids : two_texts) recorder->begin_sequence(tokens_of(ids));
-  Exploder exploder;
-  Observer* observers[] = {&exploder, recorder.get()};  // the recorder sees what the exploder wrote
-  tiny.run(two_texts, observers);
+  const ScratchFile file("borders");
+  const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, file.path, {"resid_pre"}));
+  Observer* observers[] = {recorder.get()};
+  const TapPlan taps(tiny.model.spec, observers);
+  const ForwardContext context{tiny.model, *tiny.ops, tiny.kernel, tiny.workspace, tiny.progress, taps};
+  const std::vector<TokenId> ids{3, 17};
+  const std::vector<Token> tokens = tokens_of(ids);
+  constexpr std::uint32_t count = 1100;
+  for (std::uint32_t s = 0; s < count; ++s) {
+    recorder->begin_sequence(std::span(tokens).first(1));
+    recorder->extend_sequence(std::span(tokens).last(1));
+    KvCache cache(tiny.model.spec, DType::f32);
+    const Segment segment{.sequence = s, .ids = ids, .cache = &cache};
+    forward(context, {&segment, 1}, {});
+  }
+  recorder->end_sequence();
   recorder->finish();
   const auto recording = Recording::open(file.path);
-  bool found = false;
-  for (const Recording::Dataset& dataset : recording->activations()) {
-    if (dataset.name == "/activations/blocks.0.hook_resid_mid") {
-      EXPECT_EQ(dataset.type, "f16");
-    }
-    if (dataset.name != "/activations/blocks.1.hook_resid_mid") continue;
-    found = true;
-    EXPECT_EQ(dataset.type, "f32");
-    EXPECT_EQ(recording->activation(dataset, {two_texts[0].size() + 3, 1})[0], 70000.0f);
-  }
-  EXPECT_TRUE(found);
+  ASSERT_EQ(recording->sequences(), count);
+  for (std::size_t s = 0; s < count; ++s) ASSERT_EQ(recording->rows_of(s).count, 2u) << s;
 }
 
 TEST(Recording, EmptySequencesKeepTheirPlaces) {

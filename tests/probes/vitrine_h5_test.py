@@ -1,4 +1,5 @@
 """Reads a recording that `vitrine record` made, through probes/vitrine_h5.py alone. Run by ctest: vitrine, model, folder."""
+import json
 import pathlib
 import subprocess
 import sys
@@ -76,6 +77,36 @@ for cache in ("int8", "int4:hadamard"):  # keys and values as multiplied, what t
         layer, v, z = int(name.split(".")[1]), run[f"{name}.hook_v"], run[f"{name}.hook_z"]
         for head in range(z.shape[1]):
             assert np.allclose(run.pattern(layer, head) @ v[:, head // (z.shape[1] // v.shape[1])], z[:, head], atol=1e-5)
+
+small = folder / "h5_small_test.h5"  # codes of 8 bits, deflated by libdeflate: what plain h5py makes of them
+subprocess.run([vitrine, "record", model, "--ids", ",".join(map(str, ids)), "--precision", "exact", "--points", "all", "--store", "auto,all=int8,z=f16", "--compress",
+                "gzip", "-o", str(small)], check=True, capture_output=True)
+subprocess.run(command, check=True, capture_output=True)
+whole, run = vitrine_h5.Run(path), vitrine_h5.Run(small)
+assert run.file.attrs["format_version"] == 3 and run.names() == whole.names()
+for name in run.names():
+    expected, found, stored = whole[name], run[name], run.file[name if name == "logits" else f"activations/{name}"]
+    assert stored.compression == "gzip" and stored.shuffle
+    if stored.dtype.names is None:
+        assert np.allclose(found, expected, rtol=2**-11, atol=1e-7), name
+    else:
+        step = np.repeat(stored["scale"][:].astype(np.float32), 32, axis=-1)[..., : expected.shape[-1]]
+        assert found.shape == expected.shape and (abs(found - expected) <= step * 0.50001).all(), name
+
+grown = folder / "h5_grown_test.h5"  # recorded while it was made: as if the finished text had been read
+prompt = ",".join(map(str, ids[:7]))
+made = subprocess.run([vitrine, "generate", model, "--ids", prompt, "--max-tokens", "9", "--precision", "exact", "--points", "all", "--record", str(grown), "--json"],
+                      check=True, capture_output=True)
+text = ids[:7] + [token["id"] for token in json.loads(made.stdout)["tokens"]]
+subprocess.run([vitrine, "record", model, "--ids", ",".join(map(str, text)), "--precision", "exact", "--points", "all", "-o", str(path)], check=True, capture_output=True)
+run, whole = vitrine_h5.Run(grown), vitrine_h5.Run(path)
+assert run.finished and run.rows == len(text) == whole.rows and [token["id"] for token in run.tokens()] == text
+assert [token["logprob"] for token in run.tokens()] == [token["logprob"] for token in whole.tokens()]
+for name in whole.names():
+    assert np.array_equal(run[name], whole[name]), name
+for name in whole.modules():
+    for factor in whole.file[f"attention/{name}"]:
+        assert np.array_equal(run.file[f"attention/{name}/{factor}"][:], whole.file[f"attention/{name}/{factor}"][:]), (name, factor)
 
 biased = pathlib.Path(__file__).resolve().parents[1] / "golden/decoders/bloom/model"  # scores with slopes: format version 2
 ids = [3, 17, 42, 5, 5, 31, 9, 17, 42, 30, 2, 8, 4, 1, 3]

@@ -30,10 +30,11 @@ const std::vector<Layer>& layers() {
       {"core/text", {"core/base"}},
       {"core/checkpoint", {"core/base", "core/tensor"}},
       {"core/model", {"core/base", "core/tensor", "core/text", "core/checkpoint"}},
+      {"core/train", {"core/base", "core/tensor", "core/model"}},
       {"core/decode", {"core"}},
       {"core", {}},
       // core/model/attention.h is plain data without a target behind it.
-      {"kernels/pattern", {"core/base", "core/tensor", "core/model"}},
+      {"kernels/pattern", {"core/base", "core/tensor", "core/model", "kernels/simd", "kernels/ops"}},  // of ops the -inl.h alone: it links nothing of them
       {"kernels/simd", {"core/base"}},
       {"kernels", {"core"}},
       {"probes/statistics", {"core/base", "core/tensor"}},

@@ -1,6 +1,7 @@
 """`vitrine h5 export` against h5py's view of the same recording, and the exit codes of `vitrine h5`. Run by ctest: vitrine, folder."""
 import csv
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -46,13 +47,17 @@ def safetensors(path):
 first, second = record("first.h5", "--points", "all"), record("second.h5", "--points", "all", ids="9,9,1,22")
 both = folder / "both.h5"
 assert json.loads(run("h5", "merge", first, second, "-o", both, "--json"))["rows"] == 14
-for store in ("f32", "f16", "bf16"):
+for store in ("f32", "f16", "bf16", "int8"):
     path = both if store == "f32" else record(f"{store}.h5", "--points", "default", "--store", store)
     file, out = h5py.File(path, "r"), folder / f"{store}.npz"
     run("h5", "export", path, "-o", out)
     arrays = np.load(out)
     assert set(file["activations"]) < set(arrays.files) and "tokens.id" in arrays and ("logits" in arrays) == ("logits" in file)
+    reader = vitrine_h5.Run(path)
     for name in file["activations"]:
+        if store == "int8":
+            assert arrays[name].dtype == np.float32 and np.array_equal(arrays[name], reader[name])
+            continue
         assert arrays[name].dtype == (np.float16 if store == "f16" else np.float32) or "normalizer" in name
         assert np.array_equal(arrays[name], file[f"activations/{name}"][:])
     assert np.array_equal(arrays["tokens.id"], file["tokens/id"][:])
@@ -61,7 +66,7 @@ for store in ("f32", "f16", "bf16"):
     assert len(tensors) == 6 and "blocks.0.hook_resid_pre" in tensors and "blocks.2.attn.hook_z" in tensors
     for name, tensor in tensors.items():
         values = (tensor.astype(np.uint32) << 16).view(np.float32) if store == "bf16" else tensor
-        assert np.array_equal(values, file[f"activations/{name}"][:])
+        assert np.array_equal(values, reader[name])
 
 # One sequence; maps; a line for each number.
 run("h5", "export", both, "-o", folder / "second.npz", "--sequence", 1, "--points", "all", "--map", "--head", "L1H2,2.5")
@@ -83,6 +88,19 @@ for row in rows:
 
 # Answers and refusals.
 run("h5", "check", both)
+small = record("small.h5", "--points", "all", "--store", "auto,resid_mid=int8,q=int8,k=int8", "--compress", "gzip")
+for path in (small, folder / "int8.h5"):
+    run("h5", "check", path)
+    run("h5", "repair", path, "-o", folder / "again.h5")
+    assert "identical" in run("h5", "diff", path, folder / "again.h5")
+assert json.loads(run("h5", "diff", small, first, "--tolerance", "0.05", "--json"))["largest_relative_error"] > 1e-3
+run("key", "new", "-o", folder / "key")
+sealed = record("sealed.h5", "--points", "z", "--key-file", folder / "key", "--encrypt")
+os.environ["VITRINE_KEY_FILE"] = str(folder / "key")
+run("h5", "check", sealed)
+run("h5", "export", sealed, "-o", folder / "sealed.npz")
+assert np.array_equal(np.load(folder / "sealed.npz")["blocks.1.attn.hook_z"], h5py.File(first)["activations/blocks.1.attn.hook_z"][:])
+assert '"export"' in (folder / "sealed.h5.audit").read_text() and "not protected" in run("h5", "repair", sealed, code=1)
 assert "identical" in run("h5", "diff", first, first)
 assert "identical" not in run("h5", "diff", record("fast.h5", "--points", "all", precision="fast"), first, "--tolerance", "0.5")
 assert json.loads(run("h5", "diff", folder / "fast.h5", first, "--tolerance", "1e-9", "--json", code=1))["within_tolerance"] is False

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "probes/analysis.h"
+
+namespace vitrine {
+
+/// A grid as a picture of its own: a cell a number, red above and blue below 0, white at 0 (from white to red where none is below),
+/// the scale beside it, undefined cells hatched. Values are in the cells' titles.
+std::string grid_svg(const AnalysisGrid& grid);
+
+/// The same as characters for a terminal, for grids of up to 40 columns: rounded numbers in aligned columns. Longer ones name
+/// their largest cells alone.
+std::string grid_text(const AnalysisGrid& grid);
+
+/// Writes every grid into the folder as <prefix>-<n>.svg, which is made where it is missing. @throws Error
+void write_grids(std::span<const AnalysisGrid> grids, const std::filesystem::path& folder, std::string_view prefix);
+
+}  // namespace vitrine

@@ -1,0 +1,43 @@
+#include "probes/model_runner.h"
+
+#include <deque>
+
+namespace vitrine {
+namespace {
+
+/// The first text behind `begin` that does not share its pass.
+std::size_t batch_end(std::span<const ModelText> texts, std::size_t begin) {
+  const auto rows_of = [&](std::size_t i) { return std::max(texts[i].ids.size(), texts[i].source.size()); };
+  std::size_t end = begin, rows = 0;
+  while (end < texts.size() && (end == begin || rows + rows_of(end) <= max_rows)) rows += rows_of(end++);
+  return end;
+}
+
+}  // namespace
+
+void run_texts(const ModelRunner& runner, std::span<const ModelText> texts, std::span<Observer* const> observers, const ForwardSinks& sinks) {
+  const ModelSpec& spec = runner.model.spec;
+  const TapPlan taps(spec, observers);
+  const ForwardContext context = runner.context(taps);
+  for (std::size_t begin = 0, end = 0; begin < texts.size(); begin = end) {
+    end = batch_end(texts, begin);
+    std::deque<KvCache> caches, memories;  // whose places in memory stay
+    std::vector<Segment> segments, sources;
+    for (std::size_t i = begin; i < end; ++i) {
+      const ModelText& text = texts[i];
+      if (text.ids.empty()) continue;
+      Segment segment{.sequence = static_cast<std::uint32_t>(i), .ids = text.ids, .types = text.types};
+      if (spec.causal()) segment.cache = &caches.emplace_back(spec, runner.kv_format);
+      if (!spec.encoder.empty()) {
+        segment.memory = &memories.emplace_back(spec, runner.kv_format, AttentionRole::cross);
+        segment.source = text.source;
+        sources.push_back({.sequence = segment.sequence, .ids = text.source, .memory = segment.memory});
+      }
+      segments.push_back(segment);
+    }
+    if (!sources.empty()) encode(context, sources, {});
+    if (!segments.empty()) forward(context, segments, sinks);
+  }
+}
+
+}  // namespace vitrine
