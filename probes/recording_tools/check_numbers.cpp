@@ -16,7 +16,7 @@ bool may_be_minus_infinity(const std::string& name) {
 
 /// Whether the dataset's numbers are looked at elsewhere, or NaN stands for what was not known.
 bool is_left_out(const StoredDataset& dataset) {
-  const bool whole = dataset.info.type[0] == 'i' || dataset.info.type[0] == 'u';
+  const bool whole = dataset.info.type == "i32" || dataset.info.type.starts_with('u');
   const bool terms = dataset.counted == Counted::nothing;  // /summary of an unfinished file, positions that no text reached
   return whole || terms || !dataset.same_as.empty() || dataset.name == "/tokens/log_probability";
 }

@@ -60,7 +60,7 @@ std::vector<double> numbers_of(const StoredRecording& of, const StoredDataset& d
 
 Dataset compare(const StoredRecording& a, const StoredRecording& b, const StoredDataset& mine, const StoredDataset& theirs) {
   Dataset result{.name = mine.name, .type_a = mine.info.type, .type_b = theirs.info.type, .same_bytes = mine.info.type == theirs.info.type};
-  const bool whole = mine.info.type.starts_with('i') || mine.info.type.starts_with('u');
+  const bool whole = mine.info.type == "i32" || mine.info.type.starts_with('u');
   Sums sums;
   for_slabs(mine.info, mine.info.shape.front(), [&](std::size_t begin, std::size_t count) {
     const CheckedFile::Box box = entries(mine.info, begin, count);

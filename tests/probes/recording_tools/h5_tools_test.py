@@ -49,7 +49,7 @@ both = folder / "both.h5"
 assert json.loads(run("h5", "merge", first, second, "-o", both, "--json"))["rows"] == 14
 for store in ("f32", "f16", "bf16", "int8"):
     path = both if store == "f32" else record(f"{store}.h5", "--points", "default", "--store", store)
-    file, out = h5py.File(path, "r"), folder / f"{store}.npz"
+    file, out = h5py.File(path, "r", locking=False), folder / f"{store}.npz"
     run("h5", "export", path, "-o", out)
     arrays = np.load(out)
     assert set(file["activations"]) < set(arrays.files) and "tokens.id" in arrays and ("logits" in arrays) == ("logits" in file)
@@ -99,7 +99,7 @@ sealed = record("sealed.h5", "--points", "z", "--key-file", folder / "key", "--e
 os.environ["VITRINE_KEY_FILE"] = str(folder / "key")
 run("h5", "check", sealed)
 run("h5", "export", sealed, "-o", folder / "sealed.npz")
-assert np.array_equal(np.load(folder / "sealed.npz")["blocks.1.attn.hook_z"], h5py.File(first)["activations/blocks.1.attn.hook_z"][:])
+assert np.array_equal(np.load(folder / "sealed.npz")["blocks.1.attn.hook_z"], h5py.File(first, "r", locking=False)["activations/blocks.1.attn.hook_z"][:])
 assert '"export"' in (folder / "sealed.h5.audit").read_text() and "not protected" in run("h5", "repair", sealed, code=1)
 assert "identical" in run("h5", "diff", first, first)
 assert "identical" not in run("h5", "diff", record("fast.h5", "--points", "all", precision="fast"), first, "--tolerance", "0.5")
