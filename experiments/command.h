@@ -20,6 +20,9 @@ struct Command {
   std::function<void()> (*declare)(CLI::App& app);
 };
 
+/// Thrown by a command that has printed its whole result, where that result is a no: the program then ends with 1.
+struct AnsweredNo {};
+
 std::span<const Command* const> all_commands();
 
 }  // namespace vitrine

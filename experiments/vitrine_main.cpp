@@ -45,9 +45,14 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "vitrine: %s; see `vitrine --help`\n", line.substr(1, line.size() - 2).c_str());
     return 2;
   }
-  actions.at(app.get_subcommands().front())();
+  int code = 0;
+  try {
+    actions.at(app.get_subcommands().front())();
+  } catch (const AnsweredNo&) {
+    code = 1;
+  }
   if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error({"standard output", "to take the result", std::strerror(errno), ""});
-  return 0;
+  return code;
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t longest_text = std::size_t{1} << 20;
-constexpr std::size_t most_members = 100000;
+constexpr std::size_t most_compressed = 1032;  // times that deflate makes anything smaller (zlib's technical notes)
+constexpr std::size_t most_members = 100000, deepest_group = 8;
 
 std::string shape_text(const std::vector<std::size_t>& shape) {
   std::string text = "[";
@@ -58,6 +59,7 @@ void CheckedFile::fail(const std::string& object, std::string expected, std::str
 
 bool CheckedFile::has(const std::string& name) const {
   const h5::Library library;
+  if (name == "/") return true;
   for (std::size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
     if (H5Lexists(file_, name.substr(0, end).c_str(), H5P_DEFAULT) <= 0) return false;
     if (end == std::string::npos) return true;
@@ -81,6 +83,34 @@ std::vector<std::string> CheckedFile::members(const std::string& group) const {
   if (status < 0) fail(group, "plain members", "a link to elsewhere, or a broken group");
   std::sort(names.begin(), names.end());
   return names;
+}
+
+void CheckedFile::add_objects(const std::string& group, std::size_t depth, std::vector<Object>& objects) const {
+  for (const std::string& member : members(group)) {
+    const std::string name = (group == "/" ? "/" : group + "/") + member;
+    H5O_info_t info;
+    if (H5Oget_info_by_name2(file_, name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0) fail(name, "an object", h5::last_reason());
+    if (info.type != H5O_TYPE_GROUP && info.type != H5O_TYPE_DATASET) fail(name, "a group or a dataset", "another kind of object");
+    if (objects.size() >= most_members) fail(name, "at most " + std::to_string(most_members) + " objects", "more");
+    objects.push_back({name, info.type == H5O_TYPE_GROUP, info.addr});
+    if (!objects.back().is_group) continue;
+    if (depth == deepest_group) fail(name, "groups " + std::to_string(deepest_group) + " deep", "deeper ones");
+    add_objects(name, depth + 1, objects);
+  }
+}
+
+std::vector<CheckedFile::Object> CheckedFile::objects() const {
+  const h5::Library library;
+  std::vector<Object> objects;
+  add_objects("/", 1, objects);
+  return objects;
+}
+
+bool CheckedFile::grows(const std::string& name) const {
+  const h5::Library library;
+  const h5::Handle dataset = open_dataset(name), space(H5Dget_space(dataset), H5Sclose);
+  std::array<hsize_t, H5S_MAX_RANK> extents{}, most{};
+  return H5Sget_simple_extent_dims(space, extents.data(), most.data()) > 0 && most[0] == H5S_UNLIMITED;
 }
 
 h5::Handle CheckedFile::open_dataset(const std::string& name) const {
@@ -110,9 +140,8 @@ CheckedFile::Info CheckedFile::info(const std::string& name, std::size_t rows) c
     info.shape.push_back(axis == 0 ? std::min(extent, rows) : extent);
     if (__builtin_mul_overflow(info.bytes, info.shape.back(), &info.bytes)) fail(name, "a size that exists", shape_text(info.shape));
   }
-  if (H5Pget_nfilters(properties) == 0 && H5Dget_storage_size(dataset) < info.bytes) {
-    fail(name, std::to_string(info.bytes) + " bytes", std::to_string(H5Dget_storage_size(dataset)));
-  }
+  const std::size_t stored = H5Dget_storage_size(dataset), most = H5Pget_nfilters(properties) == 0 ? 1 : most_compressed;
+  if (stored < info.bytes / most) fail(name, std::to_string(info.bytes) + " bytes", "what " + std::to_string(stored) + " bytes can hold");
   if (info.type == "int8") info.shape.back() = width_of_codes(name, info.shape.back());
   return info;
 }
@@ -139,7 +168,7 @@ void CheckedFile::walk_chunks(const std::string& name) const {
 }
 
 h5::Handle CheckedFile::open_attribute(const std::string& object, const char* name) const {
-  if (!(object == "/" || has(object)) || H5Aexists_by_name(file_, object.c_str(), name, H5P_DEFAULT) <= 0) {
+  if (!has(object) || H5Aexists_by_name(file_, object.c_str(), name, H5P_DEFAULT) <= 0) {
     fail(object, std::string("the attribute ") + name, "none");
   }
   h5::Handle attribute(H5Aopen_by_name(file_, object.c_str(), name, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
@@ -208,6 +237,37 @@ double CheckedFile::number(const std::string& object, const char* name) const {
     fail(object, std::string("a number in ") + name, "another type");
   }
   return value;
+}
+
+std::vector<std::string> CheckedFile::labels(const std::string& name) const {
+  const h5::Library library;
+  if (H5Aexists_by_name(file_, name.c_str(), "DIMENSION_LABELS", H5P_DEFAULT) <= 0) return {};
+  const h5::Handle attribute(H5Aopen_by_name(file_, name.c_str(), "DIMENSION_LABELS", H5P_DEFAULT, H5P_DEFAULT), H5Aclose),
+      type(H5Aget_type(attribute), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
+  const hssize_t count = H5Sget_simple_extent_npoints(space);
+  if (count < 0 || count > H5S_MAX_RANK || H5Tis_variable_str(type) <= 0) return {};
+  std::vector<char*> texts(static_cast<std::size_t>(count));
+  if (H5Aread(attribute, type, texts.data()) < 0) fail(name, "texts in DIMENSION_LABELS", h5::last_reason());
+  std::vector<std::string> labels;
+  for (const char* text : texts) labels.emplace_back(text == nullptr ? "" : text);
+  H5Dvlen_reclaim(type, space, H5P_DEFAULT, texts.data());
+  return labels;
+}
+
+std::vector<std::byte> CheckedFile::stored(const std::string& name, std::size_t begin, std::size_t count) const {
+  const h5::Library library;
+  const h5::Handle dataset = open_dataset(name), type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose);
+  std::array<hsize_t, H5S_MAX_RANK> extents{};
+  const int rank = H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+  if (rank < 1) fail(name, "axes", "none");
+  Box box{std::vector<std::size_t>(static_cast<std::size_t>(rank), 0), {extents.begin(), extents.begin() + rank}};
+  box.begin[0] = begin;
+  box.count[0] = count;
+  std::size_t bytes = H5Tget_size(type);
+  for (const std::size_t extent : box.count) bytes *= extent;
+  std::vector<std::byte> values(bytes);
+  if (bytes > 0) read_box(name, box, type, values.data());
+  return values;
 }
 
 std::size_t CheckedFile::width_of_codes(const std::string& name, std::size_t blocks) const {

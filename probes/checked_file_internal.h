@@ -33,6 +33,18 @@ class CheckedFile {
   /// Rank, type and storage are those that a recording may have, and the file holds every number.
   /// @param rows  what lies behind them on the first axis does not count
   Info info(const std::string& dataset, std::size_t rows = std::numeric_limits<std::size_t>::max()) const;
+  /// An object under one of its names; names of one object have the same address.
+  struct Object {
+    std::string name;
+    bool is_group = false;
+    haddr_t address = HADDR_UNDEF;
+  };
+  /// Everything in the file, a group before what is in it, else by name.
+  std::vector<Object> objects() const;
+  /// Whether rows may be added to the dataset.
+  bool grows(const std::string& dataset) const;
+  /// For what is not asked here: the caller holds the library.
+  hid_t id() const { return file_; }
   /// Walks the dataset's chunk index, which is where damage makes the library fall.
   void walk_chunks(const std::string& dataset) const;
 
@@ -43,6 +55,8 @@ class CheckedFile {
   /// From -most to most.
   std::int64_t whole(const std::string& object, const char* attribute, std::int64_t most) const;
   double number(const std::string& object, const char* attribute) const;
+  /// DIMENSION_LABELS of a dataset: one text an axis, or none where it has no such attribute.
+  std::vector<std::string> labels(const std::string& dataset) const;
 
   /// The part of a dataset from `begin`, `count` long on each axis, in the memory type. Rank as the dataset's. Codes of 8 bits
   /// are read as float, as the numbers that they stand for.
@@ -58,6 +72,8 @@ class CheckedFile {
     return values;
   }
 
+  /// Entries [begin, begin + count) of the first axis as they are stored.
+  std::vector<std::byte> stored(const std::string& dataset, std::size_t begin, std::size_t count) const;
   bool is_protected() const;
   /// Opens a protected file, as far as the secret goes. @throws Error where it is none of a reader's, or where names, links
   /// or attributes are not those that were recorded
@@ -84,6 +100,7 @@ class CheckedFile {
   std::size_t width_of_codes(const std::string& dataset, std::size_t blocks) const;
   void read_codes(const std::string& dataset, const Box& box, float* values) const;
   void read_box(const std::string& dataset, const Box& box, hid_t type, void* values) const;
+  void add_objects(const std::string& group, std::size_t depth, std::vector<Object>& objects) const;
   h5::Handle open_dataset(const std::string& name) const;
   h5::Handle open_attribute(const std::string& object, const char* name) const;
 

@@ -45,11 +45,10 @@ void RecordingFile::plan_link(const std::string& name, const std::string& existi
 void RecordingFile::create() {
   refuse_other_files(path_);
   std::error_code ignored;
-  // A file that goes away instead of being emptied stays whole for whoever reads it now; and emptying one makes some file
-  // systems wait for the disk when it is closed.
-  if (!std::filesystem::is_symlink(path_, ignored)) std::filesystem::remove(path_, ignored);
+  if (std::filesystem::is_symlink(path_, ignored)) path_ = std::filesystem::weakly_canonical(path_);
+  part_ = std::make_unique<PartFile>(path_);
   const h5::Handle access = h5::access_properties();
-  file_ = {H5Fcreate(where_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+  file_ = {H5Fcreate(part_->path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
   h5::require(file_, where_, "create the file");
   if (keys_) append_audit(path_, *keys_, {.action = "record"});
 }
@@ -59,10 +58,14 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
     make_all(source, provenance);
     h5::require(H5Fstart_swmr_write(file_), where_, "start writing");
     commit({});
+    // From here on the file can be read at every moment. One that was there before goes away only now, and stays whole for
+    // whoever reads it.
+    mark_ = WriterMark(part_->path());
+    part_->commit();
+    part_.reset();
   } catch (...) {  // nothing is in it yet
     close();
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
+    part_.reset();
     throw;
   }
 }
@@ -194,22 +197,28 @@ void RecordingFile::write_positions(const AttentionPlace& place, const ContentBy
   vitrine::write_positions(file_, attention_group(place), {module->reach, module->spec->heads, module->spec->head_dim}, content, where_);
 }
 
-void RecordingFile::reopen(RowDataset& dataset, unsigned flags) {
-  const h5::Handle access = h5::access_properties();
-  dataset.close();
+void RecordingFile::close_all() {
+  for (auto& each : datasets_) each->close();
   committed_.reset();
   encoder_committed_.reset();
   h5::require(file_.reset() ? 0 : -1, where_, "close the file");
-  file_ = {H5Fopen(where_.c_str(), flags, access), H5Fclose};
+}
+
+void RecordingFile::open(const std::filesystem::path& path, unsigned flags) {
+  const h5::Handle access = h5::access_properties();
+  file_ = {H5Fopen(path.c_str(), flags, access), H5Fclose};
   h5::require(file_, where_, "open the file again");
-  dataset.open(file_);
 }
 
 std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t rows) {
-  for (auto& each : datasets_) {
-    if (each.get() != &dataset) each->close();
-  }
-  reopen(dataset, H5F_ACC_RDWR);
+  close_all();
+  // New datasets are written in any order, and a file whose writer is killed meanwhile may never open again: a copy is changed.
+  PartFile copy(path_);
+  std::error_code error;
+  std::filesystem::copy_file(path_, copy.path(), error);
+  if (error) throw Error({where_, "to copy the file", error.message(), ""});
+  open(copy.path(), H5F_ACC_RDWR);
+  dataset.open(file_);
   std::vector<std::byte> chunk = dataset.promote(file_, rows);
   for (const auto& [name, existing] : links_) {
     if (existing != dataset.shape().name) continue;
@@ -220,7 +229,11 @@ std::vector<std::byte> RecordingFile::promote(RowDataset& dataset, std::size_t r
     record_.digest = structure_digest(file_, *keys_, false);
     write_record();
   }
-  reopen(dataset, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
+  close_all();
+  open(copy.path(), H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE);
+  WriterMark mark(copy.path());
+  copy.commit();
+  mark_ = std::move(mark);
   for (auto& each : datasets_) each->open(file_);
   open_committed();
   return chunk;
@@ -250,10 +263,8 @@ void RecordingFile::finish(const Summaries& summaries) {
     h5::require(finished, where_, "finish the file");
     h5::require(H5Awrite(finished, H5T_NATIVE_UINT64, &one), where_, "finish the file");
   }
-  for (auto& each : datasets_) each->close();
-  committed_.reset();
-  encoder_committed_.reset();
-  h5::require(file_.reset() ? 0 : -1, where_, "close the file");
+  close_all();
+  mark_ = {};
 }
 
 void RecordingFile::close() {
@@ -261,7 +272,8 @@ void RecordingFile::close() {
   committed_.reset();
   encoder_committed_.reset();
   file_.reset();
-  lengthen();
+  if (!part_) lengthen();
+  mark_ = {};
 }
 
 /// On a full disk the superblock may already count bytes that were never written, and HDF5 opens no file that is shorter

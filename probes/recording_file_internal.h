@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/part_file.h"
 #include "probes/protected_file_internal.h"
 #include "probes/recording_layout_internal.h"
 #include "probes/row_dataset_internal.h"
+#include "probes/writer_mark_internal.h"
 
 namespace vitrine {
 
@@ -43,9 +45,10 @@ class RecordingFile {
   std::size_t empty_bytes(const RecorderSource& source, const Json& provenance);
 
   // Writing.
-  /// Makes the file, or replaces a recording. @throws Error where that cannot be
+  /// Makes the file, under another name. @throws Error where that cannot be
   void create();
-  /// Makes everything that was planned and starts SWMR writing; takes the file away where that fails.
+  /// Makes everything that was planned, starts SWMR writing and gives the file its name, over a recording that has it; takes the
+  /// file away where that fails.
   void fill(const RecorderSource& source, const Json& provenance);
   /// Rows before these exist from now on: of the text, and of the encoder's where there is one.
   struct Rows {
@@ -54,8 +57,8 @@ class RecordingFile {
   void commit(const Rows& rows);
   /// The positions that an attention's queries meet, as far as they are known now.
   void write_positions(const AttentionPlace& place, const ContentByDistance& content);
-  /// RowDataset::promote with everything around it: SWMR forbids new datasets, so it ends for a moment; readers that
-  /// follow the file open it anew (FORMAT.md).
+  /// RowDataset::promote with everything around it: SWMR forbids new datasets, so a changed copy takes the file's place; readers
+  /// that follow the file open it anew (FORMAT.md).
   std::vector<std::byte> promote(RowDataset& dataset, std::size_t rows);
   /// Means over all rows, [attention * heads] each, in the order of row_statistics.
   using Summaries = std::array<std::vector<double>, row_statistics.size()>;
@@ -73,7 +76,8 @@ class RecordingFile {
   void write_record();
   void write_summary(const std::string& name, std::span<const double> means);
   void make_link(const std::string& name, const std::string& existing);
-  void reopen(RowDataset& dataset, unsigned flags);
+  void close_all();
+  void open(const std::filesystem::path& path, unsigned flags);
   void lengthen() const;
 
   std::filesystem::path path_;
@@ -84,6 +88,8 @@ class RecordingFile {
   std::vector<Module> modules_;
   std::set<std::string> names_;
   bool has_encoder_ = false;
+  std::unique_ptr<PartFile> part_;  // under whose name the file is made
+  WriterMark mark_;
   std::optional<FileKeys> keys_;
   std::vector<Reader> readers_;
   CommitRecord record_;  // the next one of a protected file

@@ -1,12 +1,11 @@
 #include "probes/table_file.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <set>
 #include <span>
 
 #include "core/base/error.h"
+#include "core/base/part_file.h"
 #include "probes/hdf5_internal.h"
 
 namespace vitrine {
@@ -81,19 +80,9 @@ void write_table_file(const std::filesystem::path& path, const TableFile& table)
     VITRINE_CHECK(rows_of(column) == rows_of(table.columns.front()));
     VITRINE_CHECK(names.insert(dataset_name(column.name)).second);
   }
-  const std::string part = path.string() + ".part" + std::to_string(getpid());
-  try {
-    write_file(part, table);
-    std::filesystem::rename(part, path);
-  } catch (const std::filesystem::filesystem_error& error) {
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    throw Error({path.string(), "to write the table", error.code().message(), ""});
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    throw;
-  }
+  PartFile part(path);
+  write_file(part.path().string(), table);
+  part.commit();
 }
 
 }  // namespace vitrine

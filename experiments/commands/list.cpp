@@ -17,6 +17,7 @@
 #include "probes/head_score.h"
 #include "probes/intervention.h"
 #include "probes/metrics/metric.h"
+#include "probes/recording_tools/export.h"
 #include "probes/scrub/scrubber.h"
 
 namespace vitrine {
@@ -87,6 +88,7 @@ void run(const std::string& kind) {
   if (kind == "studies") return print(all_studies());
   if (kind == "points") return print_points();
   if (kind == "metrics") return print(all_metrics());
+  if (kind == "exports") return print(all_export_formats());
   if (kind == "scrubbers") return print(all_scrubbers());
   if (kind == "panels") list_panels();
   if (kind == "commands") return print(all_commands());

@@ -11,7 +11,7 @@ vitrine, model, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "probes"))
 import vitrine_h5  # noqa: E402
 
-path = folder / "h5_test.h5"
+path, golden = folder / "h5_test.h5", pathlib.Path(__file__).resolve().parents[1] / "golden"
 ids = [3, 17, 42, 5, 5, 61, 9, 17, 42, 30, 2, 8, 70, 1, 3]
 command = [vitrine, "record", model, "--ids", ",".join(map(str, ids)), "--precision", "exact", "--points", "all", "-o", str(path)]
 subprocess.run(command, check=True, capture_output=True)
@@ -48,6 +48,19 @@ def check_heads(run):
 
 checked = check_heads(run)
 assert checked > 0
+assert len((golden.parents[1] / "probes/vitrine_h5.py").read_text().splitlines()) <= 150
+for key, name in ((("q", 1), "blocks.1.attn.hook_q"), (("resid_mid", 0), "blocks.0.hook_resid_mid"), (("post", 2), "blocks.2.mlp.hook_post"), (("scale", 1, "ln2"), "blocks.1.ln2.hook_scale"),
+                  (("normalized", 0, "ln1"), "blocks.0.ln1.hook_normalized"), (("mlp_out", 1), "blocks.1.hook_mlp_out"), ("logits", "logits")):
+    assert vitrine_h5.hook_name(*((key,) if isinstance(key, str) else key)) == name and np.array_equal(run[key], run.file[name if name == "logits" else f"activations/{name}"][:])
+heads = np.stack([run.pattern(1, head) for head in range(6)])  # [head, query, key], as TransformerLens has them without its batch
+for map_of in (run["pattern", 1], run["blocks.1.attn.hook_pattern"], run.sequence(("pattern", 1)), run.sequence("blocks.1.attn.hook_pattern", 0)):
+    assert np.array_equal(map_of, heads)
+assert np.array_equal(np.isneginf(run["attn_scores", 1]), heads == 0) and np.array_equal(run.sequence(("q", 1), 0), run["q", 1])
+try:
+    import pandas
+    assert list(run.head_table(pandas=True).columns) == list(run.head_table()[0])
+except ImportError:
+    pass
 mid, attn_out, pre = run["blocks.0.hook_resid_mid"], run["blocks.0.hook_attn_out"], run["blocks.0.hook_resid_pre"]
 assert np.allclose(mid, pre + attn_out, atol=1e-6)
 assert np.array_equal(run["blocks.0.hook_resid_post"], run["blocks.1.hook_resid_pre"])
@@ -105,7 +118,6 @@ for kernel in ("flash", "top_k:k=3", "sliding_window:window=4"):
     assert run.file.attrs["format_version"] == 2 and "distance_slope" in run.file["attention/blocks.0.attn"]
     assert check_heads(run) > 0
 
-golden = pathlib.Path(__file__).resolve().parents[1] / "golden"
 for model, flags in (("encoders/xlnet", []), ("encoder_decoders/t5", ["--decoder-ids", "0,5,9,12"]), ("encoder_decoders/bart", ["--decoder-ids", "2,5,9"])):
     other = folder / "h5_sides_test.h5"
     subprocess.run([vitrine, "record", str(golden / model / "model"), "--ids", "3,17,4,5,9,2,11", "--precision", "exact", "--points", "v,z", "-o", str(other)] + flags,

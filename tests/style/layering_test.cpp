@@ -71,6 +71,7 @@ const std::vector<ThirdParty>& third_parties() {
       {"CUDA", {"cuda", "cublas"}, {"kernels"}},
       {"HDF5", {"hdf5", "H5"}, {"probes"}},
       {"libdeflate", {"libdeflate"}, {"probes"}},
+      {"libarchive", {"archive.h", "archive_entry.h"}, {"probes"}},
       {"Boost.Math", {"boost/math/"}, {"probes", "experiments"}},
       {"Boost.Beast", {"boost/beast", "boost/asio"}, {"experiments"}},
       {"Boost.MPI", {"boost/mpi"}, {"core"}},
