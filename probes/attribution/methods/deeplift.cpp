@@ -9,7 +9,8 @@
 //   activations, caps    m_in = m_out * (f(x) - f(x')) / (x - x')
 //   a product a * b      of gates, queries and keys, weights and values: m_a = m_out * (b + b') / 2, m_b likewise
 //   a softmax            its Jacobian diag(L) - L L^T / sum(L) at the logarithmic means L of both runs' weights
-//   a norm               c * r with c the (centred) row, r = (mean c^2 + epsilon)^-1/2: a product, with r by its secant in c^2
+//   a norm               c * r with c the (centred) row, r = (mean c^2 + epsilon)^-1/2: a product weighed by both rows' mean squares
+//                        (core/train/differences.h), with r by its secant in c^2
 //   linear maps          as they are
 // A token's score is the sum of m * (x - x') over its embedding; scores add up to f(x) - f(x') but for rounding. Where the paper
 // has its own rule for products only as an option (RevealCancel), the mean of both orders (Shapley value of two factors) is taken here.

@@ -39,7 +39,7 @@ TEST(IntegratedGradients, EqualThePublishedToy) {
   const std::vector<double> expected{-0.5922, -1.5497, -1.0067, 0.0, -0.2219, -5.1991};
   ThreadPool pool(1, initialize_worker);
   const auto ops = make_cpu_ops(Precision::exact, pool);
-  Run run;
+  vitrine::Run run;
   std::vector<double> scores(6, 0.0);
   for (const QuadraturePoint& point : gauss_legendre(50)) {
     Numbers input = between(x, zero, point.place), hidden{2, 3, std::vector<float>(6)}, out{2, 2, std::vector<float>(4)};
@@ -68,7 +68,7 @@ class Attributions : public testing::TestWithParam<const char*> {
   KernelChoice kernel = choose_attention_kernel("flash");
   KvFormat format{DType::f32};
   Workspace workspace;
-  Run handle;
+  vitrine::Run handle;
   ModelRunner runner{model, *ops, kernel, format, workspace, handle};
   AttributionQuestion question{.text = {.ids = {3, 9, 14, 1, 22, 9, 5}, .types = {}, .source = model.spec.encoder.empty() ? std::vector<TokenId>{} : std::vector<TokenId>{8, 4, 19, 30}},
                                .position = 6, .target = 11, .against = 4};
@@ -86,9 +86,10 @@ TEST_P(Attributions, HaveAScoreForEveryToken) {
 }
 
 TEST_P(Attributions, OfIntegratedGradientsAddUp) {
-  const AttributionResult coarse = run("integrated_gradients", {.steps = 60, .baseline = BaselineKind::mean});
-  EXPECT_NEAR(*coarse.rest, 0.0, 2e-3 * (1 + std::abs(coarse.value - *coarse.baseline)));
-  EXPECT_NEAR(sum_of(coarse.scores) + *coarse.rest, coarse.value - *coarse.baseline, 1e-9);
+  const AttributionResult result = run("integrated_gradients", {.steps = 300, .baseline = BaselineKind::mean});
+  EXPECT_NEAR(sum_of(result.scores) + *result.rest, result.value - *result.baseline, 1e-9);
+  if (model.spec.blocks.front().mlp.experts > 0) return;  // the way jumps where another expert is chosen
+  EXPECT_NEAR(*result.rest, 0.0, 2e-3 * (1 + std::abs(result.value - *result.baseline)));
 }
 
 TEST_P(Attributions, OfDeepLiftAddUpExactly) {
