@@ -24,21 +24,6 @@ InputText encoded(const Session& session, const std::string& text, const PatchRe
                "choose a shorter word, with the space before it where a text goes on with one"}, Fault::usage);
 }
 
-/// The token with which the text goes on, or the one that stands for the word.
-TokenId answer_token(const Session& session, const std::string& text, const std::string& answer, const PatchReading& reading) {
-  std::vector<TokenId> ids;
-  if (session.model().spec.causal() && !session.has_encoder()) {
-    const std::vector<Token> tokens = encoded(session, text + answer, reading).tokens;
-    const ContinuationTokens found = continuation_tokens(tokens, text.size());
-    for (std::size_t i = found.begin; i < found.end; ++i) ids.push_back(tokens[i].id);
-    if (found.straddles) throw Error({"answer " + quoted(answer), "a token that begins where the text ends", "one that swallows the text's end", "begin the answer with a space, or end the text before one"}, Fault::usage);
-  } else {
-    for (const Token& token : session.model().tokenizer->encode(answer, {.add_special = false, .parse_special = false})) ids.push_back(token.id);
-  }
-  if (ids.size() != 1) refuse_answer(session, answer, ids);
-  return ids.front();
-}
-
 std::size_t position_of(const Session& session, const ModelText& text, const PatchReading& reading) {
   if (reading.position) {
     if (*reading.position < text.ids.size()) return *reading.position;
@@ -79,6 +64,20 @@ std::vector<PatchPair> read_patch_pairs(const std::filesystem::path& path) {
   }
   if (pairs.empty()) throw Error({where, "at least one pair", "none", ""});
   return pairs;
+}
+
+TokenId answer_token(const Session& session, const std::string& text, const std::string& answer, const PatchReading& reading) {
+  std::vector<TokenId> ids;
+  if (session.model().spec.causal() && !session.has_encoder()) {
+    const std::vector<Token> tokens = encoded(session, text + answer, reading).tokens;
+    const ContinuationTokens found = continuation_tokens(tokens, text.size());
+    for (std::size_t i = found.begin; i < found.end; ++i) ids.push_back(tokens[i].id);
+    if (found.straddles) throw Error({"answer " + quoted(answer), "a token that begins where the text ends", "one that swallows the text's end", "begin the answer with a space, or end the text before one"}, Fault::usage);
+  } else {
+    for (const Token& token : session.model().tokenizer->encode(answer, {.add_special = false, .parse_special = false})) ids.push_back(token.id);
+  }
+  if (ids.size() != 1) refuse_answer(session, answer, ids);
+  return ids.front();
 }
 
 PatchQuestions read_questions(const Session& session, const PatchPair& pair, const PatchReading& reading) {

@@ -31,6 +31,10 @@ struct PatchReading {
   Stack stack = Stack::only;             ///< whose positions a sweep has
 };
 
+/// The token with which a causal text goes on where the answer follows it, else the one that stands for the word.
+/// @throws Error (usage) where it is more than one
+TokenId answer_token(const Session& session, const std::string& text, const std::string& answer, const PatchReading& reading);
+
 /// An answer is the one token by which a causal text goes on with it, else the one token that it is. @throws Error (usage) where it is more,
 /// where the texts differ in length, or where the model says nothing of a mask
 PatchQuestions read_questions(const Session& session, const PatchPair& pair, const PatchReading& reading);

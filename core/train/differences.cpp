@@ -85,9 +85,10 @@ struct Centred {
 void pull_norm(const NormDifference& norm, std::span<const double> flow, std::span<float> out) {
   const Centred a(norm, norm.x), b(norm, norm.other);
   const std::size_t width = norm.x.size();
-  const double root_a = std::sqrt(a.variance), root_b = std::sqrt(b.variance), scale = (1 / root_a + 1 / root_b) / 2;
+  const double root_a = std::sqrt(a.variance), root_b = std::sqrt(b.variance), share = a.variance / (a.variance + b.variance);
+  const double scale = share / root_a + (1 - share) / root_b;
   double along = 0.0;  // what flows into r
-  for (std::size_t i = 0; i < width; ++i) along += flow[i] * (a.numbers[i] + b.numbers[i]) / 2;
+  for (std::size_t i = 0; i < width; ++i) along += flow[i] * ((1 - share) * a.numbers[i] + share * b.numbers[i]);
   const double into_variance = -along / (root_a * root_b * (root_a + root_b));
   std::vector<double> centred(width);
   double mean = 0.0;

@@ -17,7 +17,9 @@ double activation_slope(Activation activation, double x, double other);
 double soft_cap_slope(double cap, double x, double other);
 
 /// What flows into a row before its norm, from `flow` behind the denominator and before the weight. With c the row (less its
-/// mean for a layer norm) and r = 1 / sqrt(mean(c^2) + epsilon), c r is taken as a product, c^2 likewise, and r by its secant.
+/// mean for a layer norm), v = mean(c^2) + epsilon and r = v^(-1/2):
+///   c r - c' r' = (s r + t r') (c - c') + (t c + s c') (r - r'),  s = v / (v + v'), t = v' / (v + v'),
+/// with r by its secant in v and c^2 as a product. By plain means instead, a row near 0 with its huge r would swamp the other.
 /// @param x, other, flow, out  [width]; out is added to
 struct NormDifference {
   NormKind kind;

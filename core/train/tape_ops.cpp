@@ -65,7 +65,6 @@ void TapeOps::written(TensorView<const float, 2> at, const Numbers& before) {
       c = end + 1;
     }
   }
-  if (changed.empty()) return;
   tape_.push({.pull = [changed = std::move(changed)](const Step&, const Step&, AdjointMemory& memory) {
     for (const TensorView<const float, 2>& numbers : changed) memory.clear(numbers);
   }});

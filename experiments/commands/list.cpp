@@ -14,6 +14,7 @@
 #include "experiments/study.h"
 #include "kernels/kernels.h"
 #include "probes/analysis.h"
+#include "probes/attribution/attribution.h"
 #include "probes/head_score.h"
 #include "probes/intervention.h"
 #include "probes/metrics/metric.h"
@@ -23,7 +24,7 @@
 namespace vitrine {
 namespace {
 
-constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, interventions, metrics, studies, scrubbers, panels, commands";
+constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, attributions, interventions, metrics, studies, scrubbers, panels, commands";
 
 /// The viewer is a program of its own, with its own table.
 [[noreturn]] void list_panels() {
@@ -83,6 +84,7 @@ void run(const std::string& kind) {
   if (kind == "tokenizers") return print(all_tokenizer_models());
   if (kind == "strategies") return print(all_strategies());
   if (kind == "analyses") return print(all_analyses());
+  if (kind == "attributions") return print(all_attributions());
   if (kind == "head-scores") return print(all_head_scores());
   if (kind == "interventions") return print_interventions();
   if (kind == "studies") return print(all_studies());

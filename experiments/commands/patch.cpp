@@ -9,6 +9,7 @@
 #include "experiments/grid_svg.h"
 #include "experiments/patch_pairs.h"
 #include "experiments/report_text.h"
+#include "probes/patching/attribution_patching.h"
 #include "probes/patching/path.h"
 #include "probes/statistics/ratio.h"
 
@@ -23,7 +24,7 @@ struct Options {
   CommonOptions common;
   TextOptions text;
   PatchPair pair;
-  std::string pairs, sweep, by, from, to, direction = "both", svg;
+  std::string pairs, sweep, by, from, to, direction = "both", method = "patching", svg;
   std::optional<std::size_t> position;
 };
 
@@ -57,7 +58,9 @@ std::vector<Sweeps> run_sweeps(Session& session, const Options& options, std::sp
       const PatchQuestion& other = direction->into_corrupt ? questions[i].clean : questions[i].corrupt;
       const SourceRun source = from.empty() ? run_source(runner, other, point) : std::move(from[i]);
       const std::size_t first_changed = from.empty() ? questions[i].first_changed : 0;
-      sweeps.sweeps.push_back(options.to.empty() ? run_sweep(runner, base, source, point, first_changed) : run_path_sweep(runner, base, source, parse_path_ends(session.model().spec, options.to), first_changed));
+      if (options.method == "attribution") sweeps.sweeps.push_back(attribution_patch(runner, base, source, point));
+      else if (options.to.empty()) sweeps.sweeps.push_back(run_sweep(runner, base, source, point, first_changed));
+      else sweeps.sweeps.push_back(run_path_sweep(runner, base, source, parse_path_ends(session.model().spec, options.to), first_changed));
       if (sweeps.sweeps.back().columns != sweeps.sweeps.front().columns) {
         throw Error({"--pairs, pair " + std::to_string(i) + " (counted from 0)", std::to_string(sweeps.sweeps.front().columns) + " columns, as the first pair has",
                      std::to_string(sweeps.sweeps.back().columns), "sweep heads, or give texts of one length in tokens"}, Fault::usage);
@@ -146,6 +149,7 @@ std::vector<std::string> notes_of(const Sweeps& sweeps, const Options& options) 
   for (std::size_t i = 0; i < sweeps.sweeps.size(); ++i) close += std::abs(sweeps.clean(i) - sweeps.corrupt(i)) < 1.0 ? 1 : 0;
   if (close > 0) notes.push_back(std::to_string(close) + " of " + std::to_string(sweeps.sweeps.size()) + " pairs have less than 1 logit between clean and corrupt: shares of so little are loose");
   if (sweeps.sweeps.size() == 1) notes.push_back("one pair is a picture, not a finding: --pairs takes a file of many and gives intervals");
+  if (options.method == "attribution") notes.push_back("effects to first order, by derivatives (f32): a cell where a softmax or norm saturates is off; check it with --method patching");
   if (!options.from.empty()) notes.push_back("values are those of " + options.from + ": clean is its own logit difference, corrupt that of the model itself");
   return notes;
 }
@@ -165,7 +169,7 @@ void print(const Session& session, const Options& options, const SweepPoint& poi
     for (const std::string& note : notes) words.push(note);
     std::uint64_t cells = 0;
     for (const Sweeps& sweeps : all) for (const PatchSweep& sweep : sweeps.sweeps) cells += sweep.passes;
-    json.set("sweep", options.sweep).set("pairs", static_cast<std::uint64_t>(questions.size())).set("notes", words);
+    json.set("sweep", options.sweep).set("method", options.method).set("pairs", static_cast<std::uint64_t>(questions.size())).set("notes", words);
     json.set("cells", cells).set("seconds", seconds).set("signature", session.signature());
     std::puts(json.dump(2).c_str());
     return;
@@ -228,6 +232,9 @@ void run(Options options) {
   if (options.direction != "both" && options.direction != "denoise" && options.direction != "noise") {
     throw Error({"--direction", "both, denoise (clean values into the corrupt run) or noise (corrupt into clean)", quoted(options.direction), ""}, Fault::usage);
   }
+  if (options.method != "patching" && options.method != "attribution") throw Error({"--method", "patching or attribution", quoted(options.method), ""}, Fault::usage);
+  if (options.method == "attribution" && !options.to.empty()) throw Error({"--to", "--method patching", "--method attribution", ""}, Fault::usage);
+  if (options.method == "attribution") options.common.precision = "exact";  // derivatives are those of f32
   if (!options.from.empty()) options.direction = "denoise";
   if (!options.to.empty() && (options.sweep != "z" || (!options.by.empty() && options.by != "head"))) {
     throw Error({"--to", "--sweep z by head: paths begin at heads", "--sweep " + options.sweep + (options.by.empty() ? "" : " --by " + options.by), ""}, Fault::usage);
@@ -256,6 +263,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--sweep", options->sweep, "resid_pre, resid_mid, resid_post, attn_out, mlp_out, mlp_post, z, q, k, v, pattern, scores")->required();
   app.add_option("--by", options->by, "position, head or head_position (default: position where a point has no heads, head else)");
   app.add_option("--from", options->from, "another file of the model (quantised, pruned, ...) whose values are put into this one");
+  app.add_option("--method", options->method, "patching (default), or attribution: all cells to first order from one pass and one back, in f32");
   app.add_option("--to", options->to, "path patching: only what heads hand directly to these: logits, or inputs of heads as L9H9.q+L9H6.q");
   app.add_option("--direction", options->direction, "both (default), denoise (clean values into the corrupt run) or noise");
   app.add_option("--position", options->position, "the row whose logits are compared (default: the last, or the mask's)");

@@ -118,6 +118,7 @@ def on_xlnet(graph, base, streams):
         for call, stream in enumerate(streams):
             block = f"{stream}blocks.{i}."
             graph.on(layer.rel_attn.layer_norm, inputs=(block + "hook_resid_mid", turn), outputs=(block + "ln1.hook_normalized", turn), call=call)
+            call = len(streams) - 1 - call  # the query stream's MLP comes first
             graph.on(layer.ff.layer_1, outputs=(block + "mlp.hook_pre", turn), call=call)
             graph.on(layer.ff.layer_2, inputs=(block + "mlp.hook_post", turn), outputs=(block + "mlp.hook_out", turn), call=call)
             graph.on(layer.ff.layer_norm, inputs=(block + "hook_resid_post", turn), call=call)

@@ -1,0 +1,174 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "core/base/error.h"
+#include "experiments/command.h"
+#include "experiments/grid_svg.h"
+#include "experiments/number_range_internal.h"
+#include "experiments/output.h"
+#include "experiments/patch_pairs.h"
+#include "probes/attribution/attribution.h"
+
+namespace vitrine {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  TextOptions text;
+  std::string method = "integrated_gradients", target, against, baseline = "mean", svg;
+  std::optional<int> target_id, against_id;
+  std::optional<std::size_t> position;
+  std::size_t steps = 50;
+  bool log_probability = false;
+};
+
+/// The likeliest token at the position.
+TokenId likeliest(const ModelRunner& runner, const ModelText& text, std::size_t position) {
+  TokenId best = 0;
+  ForwardSinks sinks{.logit_rows = LogitRows::wanted, .wants_logits = [position](const RowRef& row) { return row.position == position; }};
+  sinks.logits = [&](std::span<const RowRef>, TensorView<float, 2> logits) {
+    best = static_cast<TokenId>(std::max_element(&logits(0, 0), &logits(0, 0) + logits.extent(1)) - &logits(0, 0));
+  };
+  run_texts(runner, {&text, 1}, {}, sinks);
+  return best;
+}
+
+/// A word as a token of the model, or an id as it is.
+std::optional<TokenId> token_of(const Session& session, const Options& options, const std::string& word, const std::optional<int>& id) {
+  if (id) return *id;
+  if (word.empty()) return {};
+  if (!session.model().tokenizer || !options.text.ids.empty()) throw Error({"--target", "an id (--target-id, --against-id) where the text is given as ids", quoted(word), ""}, Fault::usage);
+  return answer_token(session, texts_of(options.text).front(), word, {options.text, options.position, Stack::only});
+}
+
+AttributionQuestion question_of(Session& session, const Options& options, const InputText& input) {
+  AttributionQuestion question;
+  question.text = std::move(session.model_texts({&input, 1}, options.text).front());
+  if (question.text.ids.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
+  question.position = options.position.value_or(question.text.ids.size() - 1);
+  if (!options.position && !session.model().spec.causal()) {
+    throw Error({"--position", "the row whose logits are read, of a model that sees both sides", "none", "name the mask's place"}, Fault::usage);
+  }
+  if (question.position < question.text.ids.size() && session.model().spec.has_head) {
+    const std::optional<TokenId> target = token_of(session, options, options.target, options.target_id);
+    question.target = target ? *target : likeliest(session.runner(), question.text, question.position);
+  }
+  question.against = token_of(session, options, options.against, options.against_id).value_or(-1);
+  question.number = options.log_probability ? AttributedNumber::log_probability : AttributedNumber::logit;
+  return question;
+}
+
+AttributionOptions settings_of(const Options& options) {
+  AttributionOptions settings{.steps = options.steps};
+  if (options.baseline == "zero") {
+    settings.baseline = BaselineKind::zero;
+  } else if (options.baseline != "mean") {
+    settings.baseline = BaselineKind::token;
+    std::size_t end = 0;
+    try {
+      settings.baseline_token = std::stoi(options.baseline, &end);
+    } catch (const std::exception&) {
+      end = 0;
+    }
+    if (end != options.baseline.size()) throw Error({"--baseline", "mean, zero or a token id", quoted(options.baseline), ""}, Fault::usage);
+  }
+  return settings;
+}
+
+std::string piece(const Session& session, TokenId id) { return session.model().tokenizer ? printable(session.model().tokenizer->piece(id)) : std::to_string(id); }
+
+/// The tokens that scores are of.
+const std::vector<TokenId>& scored(const Session& session, const AttributionQuestion& question) {
+  return session.has_encoder() ? question.text.source : question.text.ids;
+}
+
+Json to_json(const Session& session, const Attribution& method, const AttributionQuestion& question, const AttributionResult& result) {
+  const auto token = [&](TokenId id) {
+    return Json::object().set("id", id).set("text", session.model().tokenizer ? Json(session.model().tokenizer->piece(id)) : Json());
+  };
+  Json tokens = Json::array();
+  const std::vector<TokenId>& ids = scored(session, question);
+  for (std::size_t i = 0; i < ids.size(); ++i) tokens.push(token(ids[i]).set("position", static_cast<std::uint64_t>(i)).set("score", result.scores[i]));
+  Json json;
+  json.set("method", method.name).set("unit", method.unit).set("position", static_cast<std::uint64_t>(question.position)).set("target", token(question.target));
+  json.set("against", question.against < 0 ? Json() : token(question.against));
+  json.set("number", question.number == AttributedNumber::logit ? "logit" : "log_probability").set("value", result.value);
+  json.set("baseline", result.baseline ? Json(*result.baseline) : Json()).set("rest", result.rest ? Json(*result.rest) : Json());
+  return json.set("tokens", tokens).set("signature", session.signature());
+}
+
+void print(const Session& session, const Attribution& method, const AttributionQuestion& question, const AttributionResult& result) {
+  const bool colours = isatty(STDOUT_FILENO) != 0;
+  std::string what = std::string(question.number == AttributedNumber::logit ? "logit" : "log-probability") + " of " + quoted(piece(session, question.target));
+  if (question.against >= 0) what += " less that of " + quoted(piece(session, question.against));
+  std::printf("%s, %s at position %zu: %.4f\n", std::string(method.name).c_str(), what.c_str(), question.position, result.value);
+  double largest = 0.0;
+  for (const double score : result.scores) largest = std::max(largest, std::abs(score));
+  const std::vector<TokenId>& ids = scored(session, question);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const double score = result.scores[i];
+    const auto length = largest > 0.0 ? static_cast<std::size_t>(std::lround(30.0 * std::abs(score) / largest)) : 0;
+    const char *begin = !colours ? "" : score < 0 ? "\033[34m" : "\033[31m", *end = colours ? "\033[0m" : "";
+    std::printf("%5zu %11.4f  %s%-30s%s  %s\n", i, score, begin, std::string(length, score < 0 ? '-' : '+').c_str(), end, piece(session, ids[i]).c_str());
+  }
+  std::printf("scores in %s", std::string(method.unit).c_str());
+  if (result.baseline && result.rest) std::printf("; %.4f with the baseline, %.2g of the difference left over", *result.baseline, *result.rest);
+  std::puts("");
+  if (result.rest && std::abs(*result.rest) > 0.05 * std::abs(result.value - *result.baseline)) {
+    std::puts("more than 5% are left over: the scores do not explain the difference; take more --steps or another --baseline");
+  }
+}
+
+void run(const Options& options) {
+  const Attribution& method = find_attribution(options.method);
+  if (options.text.many()) throw Error({"--lines", "one text", "a file of many", "use --text, --file or --ids"}, Fault::usage);
+  const AttributionOptions settings = settings_of(options);
+  Session session(options.common);
+  const AttributionQuestion question = question_of(session, options, session.read(options.text));
+  const ModelRunner runner = session.runner();
+  const AttributionResult result = attribute(method, {runner, question, settings});
+  if (!options.svg.empty()) {
+    AnalysisGrid grid{.title = std::string(method.name), .row_axis = "", .column_axis = "token", .unit = std::string(method.unit), .row_labels = {""}, .column_labels = {}, .values = result.scores};
+    for (const TokenId id : scored(session, question)) grid.column_labels.push_back(piece(session, id));
+    write_grids({&grid, 1}, options.svg, "attribute-" + std::string(method.name));
+  }
+  if (options.common.json) {
+    std::puts(to_json(session, method, question, result).dump(2).c_str());
+  } else {
+    print(session, method, question, result);
+  }
+}
+
+std::function<void()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  options->common.precision = "exact";  // derivatives are those of f32
+  declare_common(app, options->common);
+  declare_text(app, options->text);
+  declare_decoder_ids(app, options->text);
+  app.add_option("--method", options->method, "integrated_gradients (default), gradient, gradient_input, deeplift, occlusion, value_zeroing; see `vitrine list attributions`");
+  app.add_option("--target", options->target, "the word whose logit is explained, one token: ' Paris' (default: the likeliest)");
+  app.add_option("--against", options->against, "a word whose logit is taken off");
+  app.add_option("--target-id", options->target_id, "the same by its id");
+  app.add_option("--against-id", options->against_id, "the same by its id");
+  app.add_option("--position", options->position, "the row whose logits are read (default: the last)");
+  app.add_option("--steps", options->steps, "points of an integral (50)")->check(whole_number(1, 1000));
+  app.add_option("--baseline", options->baseline, "what stands for a missing token: mean of the embeddings (default), zero, or a token id");
+  app.add_flag("--log-probability", options->log_probability, "explain log P(target) in nats, not its logit");
+  app.add_option("--svg", options->svg, "a folder for the picture");
+  return [options] { run(*options); };
+}
+
+}  // namespace
+
+const Command& command_attribute() {
+  static const Command command{"attribute", "how much each token of a text adds to a logit, in f32",
+                               "vitrine attribute model.gguf --text 'The capital of France is' --target ' Paris' --against ' Madrid'", declare};
+  return command;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/train/gradients.h"
+#include "probes/model_runner.h"
+
+// How much each token of a text adds to a number that a model makes of it.
+
+namespace vitrine {
+
+enum class AttributedNumber { logit, log_probability };
+
+/// The logit of `target` at `position` (less that of `against`), or its log-probability in nats.
+struct AttributionQuestion {
+  ModelText text;
+  std::size_t position = 0;  ///< of the row whose logits are read
+  TokenId target = 0;
+  TokenId against = -1;      ///< < 0: none
+  AttributedNumber number = AttributedNumber::logit;
+};
+
+/// What stands for a token that is not there.
+enum class BaselineKind {
+  zero,   ///< an embedding of zeros: a norm makes a step of the way from there, which an integral of few points misses
+  mean,   ///< the mean of the text's embeddings
+  token,  ///< the embedding of a token
+};
+
+struct AttributionOptions {
+  std::size_t steps = 50;  ///< points of an integral
+  BaselineKind baseline = BaselineKind::mean;
+  TokenId baseline_token = 0;
+};
+
+/// Scores of tokens in the unit of the question's number, unless the method says else.
+struct AttributionResult {
+  std::vector<double> scores;          ///< [tokens]; of an encoder-decoder the source's
+  double value = 0.0;                  ///< of the text
+  std::optional<double> baseline{};    ///< of the text with every embedding replaced
+  /// value - baseline - sum of the scores, of methods whose scores add up to the difference
+  std::optional<double> rest{};
+};
+
+struct AttributionInput {
+  const ModelRunner& runner;  ///< of exact precision
+  const AttributionQuestion& question;
+  const AttributionOptions& options;
+};
+
+/// Extension point: probes/attribution/<name>.cpp; the comment at the head of the file defines it and names its source.
+struct Attribution {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view source;
+  std::string_view unit;  ///< "logits or nats", "share", ...
+  AttributionResult (*run)(const AttributionInput& input);
+};
+
+std::span<const Attribution* const> all_attributions();
+/// @throws Error (usage) listing those there are
+const Attribution& find_attribution(std::string_view name);
+
+/// @throws Error (usage) where the model has no such row, token or logits, or the precision is not exact
+AttributionResult attribute(const Attribution& method, const AttributionInput& input);
+
+/// A text as a function of its token embeddings (hook_embed; of an encoder-decoder the source's).
+class EmbeddedText {
+ public:
+  explicit EmbeddedText(const AttributionInput& input);
+
+  /// [tokens, width]
+  const Numbers& embeddings() const { return embeddings_; }
+  Numbers baseline() const;
+  /// The question's number for each version of the embeddings, many in one pass.
+  std::vector<double> values(std::span<const Numbers> versions) const;
+  /// The same with its derivatives, [tokens, width] each.
+  struct Slopes {
+    std::vector<double> values;
+    std::vector<Numbers> gradients;
+  };
+  Slopes slopes(std::span<const Numbers> versions) const;
+  /// m with sum(m * (from - to)) == value(from) - value(to), the step-by-step secants of Tape::pull_back.
+  struct Multipliers {
+    double from = 0.0, to = 0.0;  ///< values
+    Numbers numbers;              ///< [tokens, width]
+  };
+  Multipliers multipliers(const Numbers& from, const Numbers& to) const;
+
+ private:
+  ProbePoint point() const;
+  Objective objective(std::vector<double>& values) const;
+
+  const AttributionInput& input_;
+  Numbers embeddings_;
+};
+
+/// a * x + (1 - a) * y
+Numbers between(const Numbers& x, const Numbers& y, double a);
+/// Of each row the sum of g * (x - y). [rows]
+std::vector<double> products_by_row(const Numbers& g, const Numbers& x, const Numbers& y);
+
+/// Places in (0, 1) and weights of Gauss and Legendre's rule, exact for polynomials up to degree 2 * count - 1.
+struct QuadraturePoint {
+  double place, weight;
+};
+std::vector<QuadraturePoint> gauss_legendre(std::size_t count);
+
+}  // namespace vitrine
