@@ -120,7 +120,7 @@ std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
   const bool of_recordings = analysis.of == AnalysisOf::recording || analysis.of == AnalysisOf::recordings;
   if (of_recordings) {
     const int count = analysis.of == AnalysisOf::recording ? 1 : 2;
-    app.add_option("RUN", options->recordings, count == 1 ? "a recording, made by `vitrine record`" : "two recordings of the same texts")->required()->expected(count);
+    app.add_option("RUN", options->recordings, count == 1 ? "a recording, made by `vitrine record`" : "two recordings")->required()->expected(count);
     options->common.prints_rows = true;
     declare_without_model(app, options->common);
     declare_key_file(app, options->key);
