@@ -101,6 +101,7 @@ AnalysisResult run(const AnalysisInput& input) {
       labels.push_back(head_label(layer, head));
     }
   }
+  if (model.spec.blocks.size() < 2) throw Error({model.path.filename().string(), "heads in at least two layers", "one layer", "a later head reads what an earlier one wrote"});
   const std::size_t count = places.size();
   std::vector<Thin> readers(count), writers(count);
   input.pool.run(count, [&](std::size_t i, std::size_t) {

@@ -33,6 +33,7 @@ struct Specimen {
     RecorderOptions options;
     options.path = file.path;
     options.kv_format = DType::f32;
+    options.longest_sequence = 9;
     options.points = select_points(tiny.model.spec, std::vector<std::string>{"default"});
     record(tiny, five_texts, std::move(options))->finish();
     recording = Recording::open(file.path);
