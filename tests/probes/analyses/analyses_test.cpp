@@ -4,10 +4,14 @@
 #include <fstream>
 #include <iterator>
 #include <numeric>
+#include <random>
 
 #include "probes/layered_flow.h"
+#include "probes/lens_gradient.h"
 #include "probes/linear_model.h"
 #include "probes/similarity.h"
+#include "probes/sparse_autoencoder.h"
+#include "probes/tuned_lens.h"
 #include "tests/probes/analyses/analysis_runs.h"
 
 namespace vitrine {
@@ -196,6 +200,122 @@ TEST(LinearModel, IsSklearns) {
     EXPECT_NEAR(ridge.intercept, of_ridge.back(), 1e-9);
     const LinearModel again = fit_logistic(x, labels, penalty, logistic);  // from where it is, nothing moves
     EXPECT_NEAR(again.intercept, logistic.intercept, 1e-6);
+  }
+}
+
+TEST(LensGradient, IsTorchs) {
+  for (const auto& [name, of] : expected()["gradient"].members()) {
+    TinyModel tiny(name);
+    const KvFormat format = DType::f32;
+    const ModelRunner runner{tiny.model, *tiny.ops, tiny.kernel, format, tiny.workspace, tiny.progress};
+    FloatMatrix x(3, tiny.model.spec.width), other = x;
+    for (std::size_t r = 0; r < x.rows; ++r) {
+      for (std::size_t c = 0; c < x.columns; ++c) {
+        x(r, c) = static_cast<float>(1.5 * std::sin(static_cast<double>(r * 7 + c * 3)) + 0.01 * static_cast<double>(c));
+        other(r, c) = static_cast<float>(2.0 * std::cos(static_cast<double>(r * 5 + c * 2)));
+      }
+    }
+    const FloatMatrix final = lens_logits(runner, other), gradient = lens_gradient(runner, transposed_head(tiny.model), x, final);
+    const std::vector<double> kl = divergences(tiny.pool, final, lens_logits(runner, x)), of_kl = numbers(of["kl"]), of_gradient = numbers(of["gradient"]);
+    double off = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < of_gradient.size(); ++i) {
+      off += std::pow(gradient.numbers[i] - of_gradient[i], 2.0);
+      size += std::pow(of_gradient[i], 2.0);
+    }
+    EXPECT_LT(std::sqrt(off / size), 1e-4) << name;
+    for (std::size_t r = 0; r < kl.size(); ++r) EXPECT_NEAR(kl[r], of_kl[r], 1e-5 * (1.0 + of_kl[r])) << name;
+  }
+}
+
+TEST(TunedLens, ClosedFormFindsAnAffineMapAndComesBackFromAFile) {
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal;
+  FloatMatrix h(200, 5), map(5, 5), last(200, 5);
+  for (FloatMatrix* matrix : {&h, &map}) {
+    for (float& number : matrix->numbers) number = normal(random);
+  }
+  for (std::size_t r = 0; r < h.rows; ++r) {
+    for (std::size_t out = 0; out < 5; ++out) {
+      last(r, out) = h(r, out) + 0.5f * static_cast<float>(out);
+      for (std::size_t in = 0; in < 5; ++in) last(r, out) += map(out, in) * h(r, in);
+    }
+  }
+  TunedLens lens{{fit_translator(h, last, 1e-9)}};
+  for (std::size_t i = 0; i < 25; ++i) EXPECT_NEAR(lens.layers[0].weight.numbers[i], map.numbers[i], 1e-4);
+  const ScratchFile scratch("tuned_lens");
+  const auto path = scratch.path.parent_path() / "lens.safetensors";
+  write_tuned_lens(lens, path);
+  const TunedLens again = read_tuned_lens(path, 1, 5);
+  EXPECT_EQ(again.layers[0].weight.numbers, lens.layers[0].weight.numbers);
+  EXPECT_EQ(again.layers[0].bias, lens.layers[0].bias);
+  EXPECT_THROW(read_tuned_lens(path, 2, 5), Error);
+  EXPECT_THROW(read_tuned_lens(path, 1, 6), Error);
+}
+
+TEST(TunedLens, StepsLowerTheDivergenceThatTheyFollow) {
+  for (const char* name : {"gpt2", "llama"}) {
+    TinyModel tiny(name);
+    const std::vector<ModelText> texts(2, ModelText{{5, 6, 7, 11, 9, 3, 1, 40, 2, 8, 30, 31, 12, 13, 44, 4}, {}, {}});  // fitted and measured on one text
+    double before = 0.0, after = 0.0;
+    for (const char* steps : {"steps=0", "steps=200"}) {
+      const std::string settings[] = {steps, "penalty=1", "rate=0.003"};
+      const AnalysisResult result = analysed("tuned_lens", tiny, texts, settings);
+      for (const std::vector<Json>& row : result.tables[0].rows) (std::string(steps) == "steps=0" ? before : after) += row[2].number();
+    }
+    EXPECT_LT(after, 0.5 * before) << name;
+  }
+}
+
+TEST(SparseAutoencoder, IsSaelensDefinition) {
+  const Json& of = expected()["autoencoders"];
+  const std::filesystem::path folder = std::filesystem::path(VITRINE_TEST_DATA) / "probes" / "analyses" / "sae";
+  const Matrix rows = matrix(of["x"], static_cast<std::size_t>(of["rows"].integer()));
+  FloatMatrix x(rows.rows, rows.columns);
+  std::ranges::copy(rows.numbers, x.numbers.begin());
+  const ScratchFile scratch("autoencoder");
+  for (const char* name : {"relu", "topk", "jumprelu"}) {
+    const SparseAutoencoder read = read_sparse_autoencoder(folder / name);
+    EXPECT_EQ(read.hook, "blocks.1.hook_resid_pre");
+    write_sparse_autoencoder(read, scratch.path.parent_path() / name);
+    const SparseAutoencoder again = read_sparse_autoencoder(scratch.path.parent_path() / name);
+    for (const SparseAutoencoder* tested : {&read, &again}) {
+      const FloatMatrix activations = tested->encode(x), rebuilt = tested->decode(activations);
+      const std::vector<double> of_activations = numbers(of[name]["activations"]), of_rebuilt = numbers(of[name]["rebuilt"]);
+      ASSERT_EQ(activations.numbers.size(), of_activations.size()) << name;
+      for (std::size_t i = 0; i < of_activations.size(); ++i) EXPECT_NEAR(activations.numbers[i], of_activations[i], 1e-5) << name << " " << i;
+      for (std::size_t i = 0; i < of_rebuilt.size(); ++i) EXPECT_NEAR(rebuilt.numbers[i], of_rebuilt[i], 2e-5) << name << " " << i;
+    }
+  }
+  EXPECT_THROW(read_sparse_autoencoder(folder / "none"), Error);
+}
+
+/// Rows that are sums of few planted directions; the dictionary must find each.
+TEST(SparseAutoencoder, FindsAPlantedDictionary) {
+  constexpr std::size_t width = 16, planted = 24, rows = 3000;
+  std::mt19937_64 random(3);
+  std::normal_distribution<float> normal;
+  FloatMatrix directions(planted, width), x(rows, width);
+  for (float& number : directions.numbers) number = normal(random);
+  for (std::size_t f = 0; f < planted; ++f) {
+    const float length = std::sqrt(std::inner_product(&directions(f, 0), &directions(f, 0) + width, &directions(f, 0), 0.0f));
+    for (std::size_t c = 0; c < width; ++c) directions(f, c) /= length;
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (int active = 0; active < 2; ++active) {
+      const std::size_t f = random() % planted;
+      const float size = 1.0f + static_cast<float>(random() % 1000) / 1000.0f;
+      for (std::size_t c = 0; c < width; ++c) x(r, c) += size * directions(f, c) + 0.3f;
+    }
+  }
+  for (const std::size_t k : {std::size_t{0}, std::size_t{2}}) {
+    const SparseAutoencoder found = train_sparse_autoencoder(x, {.features = 2 * planted, .steps = 3000, .batch = 128, .k = k, .l1 = 0.5, .rate = 5e-3}, [](std::size_t) {});
+    std::size_t recovered = 0;
+    for (std::size_t f = 0; f < planted; ++f) {
+      float best = 0.0f;
+      for (std::size_t g = 0; g < found.features(); ++g) best = std::max(best, std::inner_product(&directions(f, 0), &directions(f, 0) + width, &found.decoder(g, 0), 0.0f));
+      recovered += best > 0.95f ? 1 : 0;
+    }
+    EXPECT_GE(recovered, planted - 2) << "k " << k;
   }
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression, Ridge
 from transformers import AutoModelForCausalLM
 
@@ -169,15 +170,56 @@ def linear(random):
     return {"rows": 60, "x": x.ravel().tolist(), "labels": y.tolist(), "numbers": numbers.tolist(), "fits": fits}
 
 
+def lens_gradient(model, final_norm, head, cap=None):
+    """Of the mean KL to fixed logits by rows that are no model's: sines and cosines, as the test makes them."""
+    width = model.config.hidden_size
+    rows, columns = np.meshgrid(np.arange(3), np.arange(width), indexing="ij")
+    x = torch.tensor(1.5 * np.sin(rows * 7 + columns * 3) + 0.01 * columns, requires_grad=True)
+    other = torch.tensor(2 * np.cos(rows * 5 + columns * 2))
+    logits = lambda y: head(final_norm(y)) if cap is None else cap * torch.tanh(head(final_norm(y)) / cap)
+    final, own = torch.log_softmax(logits(other).detach(), -1), torch.log_softmax(logits(x), -1)
+    kl = (final.exp() * (final - own)).sum(-1)
+    kl.mean().backward()
+    return {"kl": kl.tolist(), "gradient": x.grad.flatten().tolist()}
+
+
+def autoencoders(random):
+    """Folders of SAELens beside this file, with what its definitions make of some rows."""
+    width, features, x = 6, 11, random.normal(size=(5, 6)).astype(np.float32)
+    kinds = {
+        "relu": ({"architecture": "standard", "activation_fn_str": "relu", "apply_b_dec_to_input": True}, lambda pre, _: np.maximum(pre, 0)),
+        "topk": ({"architecture": "topk", "k": 3, "apply_b_dec_to_input": False}, lambda pre, _: np.maximum(np.where(pre >= np.sort(pre, 1)[:, [-3]], pre, 0), 0)),
+        "jumprelu": ({"architecture": "jumprelu", "apply_b_dec_to_input": True}, lambda pre, threshold: np.where(pre > threshold, pre, 0)),
+    }
+    results = {}
+    for name, (config, activation) in kinds.items():
+        draw = lambda *shape: random.normal(size=shape).astype(np.float32)
+        weights = {"W_enc": draw(width, features), "W_dec": draw(features, width), "b_enc": draw(features), "b_dec": draw(width)}
+        if name == "jumprelu":
+            weights["threshold"] = np.abs(draw(features))
+        folder = Path(__file__).parent / "sae" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights, folder / "sae_weights.safetensors")
+        (folder / "cfg.json").write_text(json.dumps({**config, "d_in": width, "d_sae": features, "normalize_activations": "none", "hook_name": "blocks.1.hook_resid_pre"}))
+        doubles = {key: value.astype(np.float64) for key, value in weights.items()}
+        source = x - doubles["b_dec"] if config["apply_b_dec_to_input"] else x.astype(np.float64)
+        activations = activation(source @ doubles["W_enc"] + doubles["b_enc"], doubles.get("threshold"))
+        results[name] = {"activations": activations.ravel().tolist(), "rebuilt": (activations @ doubles["W_dec"] + doubles["b_dec"]).ravel().tolist()}
+    return {"rows": 5, "x": x.astype(float).ravel().tolist(), **results}
+
+
 def main():
     random = np.random.default_rng(7)
-    gpt2, llama = load("gpt2"), load("llama")
+    gpt2, llama, gemma2 = load("gpt2"), load("llama"), load("decoders/gemma2")
     half, sequences = 11, 3
     json.dump({
         "ids": IDS, "half": half, "sequences": sequences,
         "gpt2": {"lens": lens(gpt2, gpt2.transformer.ln_f), "roles": roles(gpt2, gpt2.config.vocab_size, sequences, half), **circuits(*gpt2_heads(gpt2))},
         "llama": {"lens": lens(llama, llama.model.norm), "roles": roles(llama, llama.config.vocab_size, sequences, half), **circuits(*llama_heads(llama))},
         "flow": flows(random), "similarity": similarity(random), "linear": linear(random),
+        "gradient": {"gpt2": lens_gradient(gpt2, gpt2.transformer.ln_f, gpt2.lm_head), "llama": lens_gradient(llama, llama.model.norm, llama.lm_head),
+                     "decoders/gemma2": lens_gradient(gemma2, gemma2.model.norm, gemma2.lm_head, gemma2.config.final_logit_softcapping)},
+        "autoencoders": autoencoders(random),
     }, open(Path(__file__).parent / "analyses.json", "w"))
 
 
