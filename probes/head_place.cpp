@@ -20,7 +20,10 @@ HeadPlace head_of(const ModelSpec& spec, std::string_view setting, const std::st
   if (known) left.remove_prefix(1);
   known = known && take(place.head) && left.empty() && place.layer < spec.blocks.size() && place.head < spec.blocks[place.layer].attention.heads;
   if (known) return place;
-  throw Error({"--set " + std::string(setting), "a head from L0H0 to L" + std::to_string(spec.blocks.size() - 1) + "H" + std::to_string(spec.blocks.back().attention.heads - 1), quoted(text), ""}, Fault::usage);
+  throw Error({"--set " + std::string(setting),
+               "a head from L0H0 to L" + std::to_string(spec.blocks.size() - 1) + "H" + std::to_string(spec.blocks.back().attention.heads - 1),
+               quoted(text), ""},
+              Fault::usage);
 }
 
 }  // namespace vitrine

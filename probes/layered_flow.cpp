@@ -15,8 +15,14 @@ constexpr std::size_t unreached = std::numeric_limits<std::size_t>::max();
 class Dinic {
  public:
   Dinic(const LayeredGraph& graph, std::size_t source, std::size_t target)
-      : width_(graph.width), layers_(graph.capacity.size()), down_(graph.capacity), up_(layers_, std::vector<double>(width_ * width_, 0.0)),
-        source_(layers_ * width_ + source), target_(target), level_((layers_ + 1) * width_), next_(level_.size()) {}
+      : width_(graph.width),
+        layers_(graph.capacity.size()),
+        down_(graph.capacity),
+        up_(layers_, std::vector<double>(width_ * width_, 0.0)),
+        source_(layers_ * width_ + source),
+        target_(target),
+        level_((layers_ + 1) * width_),
+        next_(level_.size()) {}
 
   double run() {
     double total = 0.0;

@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view folder = "/activations/";
 
 std::string_view name_of(const Recording::Dataset& dataset) {
-  return std::string_view(dataset.name).starts_with(folder) ? std::string_view(dataset.name).substr(folder.size()) : std::string_view(dataset.name).substr(1);
+  return std::string_view(dataset.name).starts_with(folder) ? std::string_view(dataset.name).substr(folder.size())
+                                                            : std::string_view(dataset.name).substr(1);
 }
 
 /// "resid_pre" of "blocks.3.hook_resid_pre", "z" of "blocks.3.attn.hook_z".
@@ -53,13 +54,16 @@ std::vector<RecordedLayer> recorded_layers(const Recording& recording, const std
     const std::string_view name = name_of(dataset);
     known.emplace(word_of(name));
     const std::optional<ProbePoint> point = parse_point(name);
-    if (word != "resid" && (name == word || word_of(name) == word)) layers.push_back(layer_of(point && point->block >= 0 ? std::to_string(point->block) : std::string(name), dataset));
+    if (word != "resid" && (name == word || word_of(name) == word))
+      layers.push_back(layer_of(point && point->block >= 0 ? std::to_string(point->block) : std::string(name), dataset));
   }
   if (word != "resid") std::ranges::stable_sort(layers, {}, [](const RecordedLayer& layer) { return std::pair(layer.label.size(), layer.label); });
   if (!layers.empty()) return layers;
   std::string names;
   for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-  throw Error({recording.path().string() + ": --set point", names.empty() ? "recorded activations" : "resid, a hook's full name, or one of " + names, quoted(word), "record with --points"}, Fault::usage);
+  throw Error({recording.path().string() + ": --set point", names.empty() ? "recorded activations" : "resid, a hook's full name, or one of " + names,
+               quoted(word), "record with --points"},
+              Fault::usage);
 }
 
 RowChoice choose_rows(const Recording& recording, std::size_t most, FirstRows first) {
@@ -101,9 +105,11 @@ Matrix as_double(const FloatMatrix& a) {
 
 void require_same_texts(const Recording& a, const Recording& b) {
   const std::string where = b.path().string();
-  if (a.sequences() != b.sequences()) throw Error({where, std::to_string(a.sequences()) + " texts, as the first recording has", std::to_string(b.sequences()), ""});
+  if (a.sequences() != b.sequences())
+    throw Error({where, std::to_string(a.sequences()) + " texts, as the first recording has", std::to_string(b.sequences()), ""});
   for (std::size_t s = 0; s < a.sequences(); ++s) {
-    if (a.token_ids(s) != b.token_ids(s)) throw Error({where + ", sequence " + std::to_string(s), "the tokens of the first recording", "others", "record the same texts"});
+    if (a.token_ids(s) != b.token_ids(s))
+      throw Error({where + ", sequence " + std::to_string(s), "the tokens of the first recording", "others", "record the same texts"});
   }
 }
 

@@ -28,13 +28,19 @@ using Rule = std::optional<bool> (*)(const std::vector<std::string>& texts, std:
 
 const std::map<std::string, Rule>& rules() {
   static const std::map<std::string, Rule> table{
-      {"capital", [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
-         return !bare(texts[row]).empty() && std::isupper(static_cast<unsigned char>(bare(texts[row]).front())) != 0; }},
-      {"digit", [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
-         return std::ranges::any_of(texts[row], [](char c) { return c >= '0' && c <= '9'; }); }},
+      {"capital",
+       [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
+         return !bare(texts[row]).empty() && std::isupper(static_cast<unsigned char>(bare(texts[row]).front())) != 0;
+       }},
+      {"digit",
+       [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
+         return std::ranges::any_of(texts[row], [](char c) { return c >= '0' && c <= '9'; });
+       }},
       {"punctuation", [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> { return is_punctuation(texts[row]); }},
-      {"next_punctuation", [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
-         return row + 1 < texts.size() ? std::optional(is_punctuation(texts[row + 1])) : std::nullopt; }},
+      {"next_punctuation",
+       [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> {
+         return row + 1 < texts.size() ? std::optional(is_punctuation(texts[row + 1])) : std::nullopt;
+       }},
       {"word_start", [](const std::vector<std::string>& texts, std::size_t row) -> std::optional<bool> { return texts[row].starts_with(' '); }},
       {"even_position", [](const std::vector<std::string>&, std::size_t row) -> std::optional<bool> { return row % 2 == 0; }},
   };
@@ -76,7 +82,8 @@ RowLabels from_file(const Recording& recording, const std::string& path) {
     if (!(words >> sequence >> first >> position >> second >> label) || first != ',' || second != ',' || words >> rest || !std::isfinite(label)) {
       throw Error({where, "sequence,position,label as numbers", quoted(line), ""});
     }
-    if (sequence >= recording.sequences() || position >= recording.rows_of(sequence).count) throw Error({where, "a row of the recording", quoted(line), "both count from 0"});
+    if (sequence >= recording.sequences() || position >= recording.rows_of(sequence).count)
+      throw Error({where, "a row of the recording", quoted(line), "both count from 0"});
     if (!rows.emplace(std::pair(sequence, position), label).second) throw Error({where, "one label a row", "a second for " + quoted(line), ""});
   }
   RowLabels labels;

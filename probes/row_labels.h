@@ -9,8 +9,8 @@ namespace vitrine {
 
 /// What a probe is to read off rows.
 struct RowLabels {
-  RowChoice rows;              ///< those that have a label
-  std::vector<double> labels;  ///< 0 or 1, or any numbers
+  RowChoice rows;                    ///< those that have a label
+  std::vector<double> labels;        ///< 0 or 1, or any numbers
   std::vector<std::int32_t> tokens;  ///< of the rows
   bool binary = true;
 };

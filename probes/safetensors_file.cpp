@@ -8,7 +8,8 @@
 
 namespace vitrine {
 
-void write_safetensors(const std::filesystem::path& path, const std::map<std::string, NamedFloats>& tensors, const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, NamedFloats>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
   if (!metadata.empty()) {
     Json texts;
@@ -35,7 +36,8 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   std::ofstream file(begun, std::ios::binary);
   file.write(reinterpret_cast<const char*>(&length), sizeof length);
   file << text;
-  for (const auto& [name, tensor] : tensors) file.write(reinterpret_cast<const char*>(tensor.numbers.data()), static_cast<std::streamsize>(tensor.numbers.size_bytes()));
+  for (const auto& [name, tensor] : tensors)
+    file.write(reinterpret_cast<const char*>(tensor.numbers.data()), static_cast<std::streamsize>(tensor.numbers.size_bytes()));
   file.close();
   std::error_code failed;
   if (file) std::filesystem::rename(begun, path, failed);

@@ -51,9 +51,11 @@ double alignment(const Matrix& a, const Matrix& b) {
 
 Matrix leading_directions(const Matrix& x, double share) {
   const SymmetricEigen eigen = symmetric_eigen(centered(product_with_transposed(x, x)));  // values are squared singular values of the rows
-  const double total = std::accumulate(eigen.values.begin(), eigen.values.end(), 0.0, [](double sum, double value) { return sum + std::max(value, 0.0); });
+  const double total =
+      std::accumulate(eigen.values.begin(), eigen.values.end(), 0.0, [](double sum, double value) { return sum + std::max(value, 0.0); });
   std::size_t kept = 0;
-  for (double held = 0.0; kept < eigen.values.size() && held < share * total; ++kept) held += std::max(eigen.values[eigen.values.size() - 1 - kept], 0.0);
+  for (double held = 0.0; kept < eigen.values.size() && held < share * total; ++kept)
+    held += std::max(eigen.values[eigen.values.size() - 1 - kept], 0.0);
   Matrix left(x.rows, kept);
   for (std::size_t r = 0; r < x.rows; ++r) {
     for (std::size_t c = 0; c < kept; ++c) left(r, c) = eigen.vectors(r, x.rows - 1 - c);

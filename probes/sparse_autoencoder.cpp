@@ -22,19 +22,26 @@ Json read_config(const std::filesystem::path& path) {
   return config;
 }
 
-std::string text_or(const Json& json, std::string_view key, const std::string& otherwise) { return json[key].is_string() ? json[key].string() : otherwise; }
+std::string text_or(const Json& json, std::string_view key, const std::string& otherwise) {
+  return json[key].is_string() ? json[key].string() : otherwise;
+}
 
 /// Kinds of SAELens: "standard" with relu or topk named apart (older), "topk", "jumprelu".
 void read_kind(const std::string& where, const Json& config, SparseAutoencoder& into) {
-  const std::string architecture = text_or(config, "architecture", "standard"), function = text_or(config, "activation_fn", text_or(config, "activation_fn_str", "relu"));
+  const std::string architecture = text_or(config, "architecture", "standard"),
+                    function = text_or(config, "activation_fn", text_or(config, "activation_fn_str", "relu"));
   const bool top = architecture == "topk" || function == "topk";
-  if ((architecture != "standard" && architecture != "topk" && architecture != "jumprelu") || (!top && function != "relu" && architecture != "jumprelu")) {
+  if ((architecture != "standard" && architecture != "topk" && architecture != "jumprelu") ||
+      (!top && function != "relu" && architecture != "jumprelu")) {
     throw Error({where, "architecture standard, topk or jumprelu, with relu or topk", architecture + " with " + quoted(function), ""});
   }
-  if (text_or(config, "normalize_activations", "none") != "none" || (config["rescale_acts_by_decoder_norm"].is_bool() && config["rescale_acts_by_decoder_norm"].boolean())) {
+  if (text_or(config, "normalize_activations", "none") != "none" ||
+      (config["rescale_acts_by_decoder_norm"].is_bool() && config["rescale_acts_by_decoder_norm"].boolean())) {
     throw Error({where, "normalize_activations none, without rescale_acts_by_decoder_norm", "others", "fold them into the weights first"});
   }
-  into.activation = architecture == "jumprelu" ? SparseAutoencoder::Activation::jump_relu : top ? SparseAutoencoder::Activation::top_k : SparseAutoencoder::Activation::relu;
+  into.activation = architecture == "jumprelu" ? SparseAutoencoder::Activation::jump_relu
+                    : top                      ? SparseAutoencoder::Activation::top_k
+                                               : SparseAutoencoder::Activation::relu;
   into.subtracts_decoder_bias = !config["apply_b_dec_to_input"].is_bool() || config["apply_b_dec_to_input"].boolean();
   into.hook = text_or(config, "hook_name", text_or(config["metadata"], "hook_name", ""));
   if (into.activation != SparseAutoencoder::Activation::top_k) return;
@@ -62,8 +69,10 @@ void keep_largest(std::span<float> row, std::size_t k) {
   for (const float number : row) left -= number > least ? 1 : 0;
   for (float& number : row) {
     if (number > least) continue;
-    if (number < least || left == 0) number = 0.0f;
-    else --left;
+    if (number < least || left == 0)
+      number = 0.0f;
+    else
+      --left;
   }
 }
 
@@ -117,16 +126,21 @@ void write_sparse_autoencoder(const SparseAutoencoder& autoencoder, const std::f
   std::error_code failed;
   std::filesystem::create_directory(folder, failed);
   const std::size_t width = autoencoder.width(), features = autoencoder.features();
-  std::map<std::string, NamedFloats> tensors{{"W_enc", {{width, features}, autoencoder.encoder.numbers}}, {"W_dec", {{features, width}, autoencoder.decoder.numbers}},
-                                             {"b_enc", {{features}, autoencoder.encoder_bias}}, {"b_dec", {{width}, autoencoder.decoder_bias}}};
+  std::map<std::string, NamedFloats> tensors{{"W_enc", {{width, features}, autoencoder.encoder.numbers}},
+                                             {"W_dec", {{features, width}, autoencoder.decoder.numbers}},
+                                             {"b_enc", {{features}, autoencoder.encoder_bias}},
+                                             {"b_dec", {{width}, autoencoder.decoder_bias}}};
   if (autoencoder.activation == Activation::jump_relu) tensors["threshold"] = {{features}, autoencoder.threshold};
   write_safetensors(folder / "sae_weights.safetensors", tensors);
   Json config;
-  config.set("architecture", autoencoder.activation == Activation::jump_relu ? "jumprelu" : autoencoder.activation == Activation::top_k ? "topk" : "standard");
+  config.set("architecture", autoencoder.activation == Activation::jump_relu ? "jumprelu"
+                             : autoencoder.activation == Activation::top_k   ? "topk"
+                                                                             : "standard");
   config.set("d_in", static_cast<std::uint64_t>(width)).set("d_sae", static_cast<std::uint64_t>(features)).set("dtype", "float32");
   config.set("apply_b_dec_to_input", autoencoder.subtracts_decoder_bias).set("normalize_activations", "none").set("hook_name", autoencoder.hook);
   config.set("activation_fn", autoencoder.activation == Activation::top_k ? "topk" : "relu");
-  if (autoencoder.activation == Activation::top_k) config.set("k", static_cast<std::uint64_t>(autoencoder.k)).set("rescale_acts_by_decoder_norm", false);
+  if (autoencoder.activation == Activation::top_k)
+    config.set("k", static_cast<std::uint64_t>(autoencoder.k)).set("rescale_acts_by_decoder_norm", false);
   std::ofstream file(folder / "cfg.json");
   file << config.dump(2) << "\n";
   if (!file.flush()) throw Error({(folder / "cfg.json").string(), "a file that can be written", "none", ""});

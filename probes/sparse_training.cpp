@@ -114,14 +114,17 @@ class Trainer {
   }
 
  private:
-  std::array<std::vector<float>*, 4> parameters() { return {&model_.encoder.numbers, &model_.encoder_bias, &model_.decoder.numbers, &model_.decoder_bias}; }
+  std::array<std::vector<float>*, 4> parameters() {
+    return {&model_.encoder.numbers, &model_.encoder_bias, &model_.decoder.numbers, &model_.decoder_bias};
+  }
 
   void copy_to_encoder(std::size_t feature) {
     for (std::size_t c = 0; c < x_.columns; ++c) model_.encoder(c, feature) = model_.decoder(feature, c);
   }
 
   void descend(const FloatMatrix& input, const FloatMatrix& activations, const FloatMatrix& off, const FloatMatrix& back, std::size_t index) {
-    const FloatMatrix encoder = product_of_transposed(input, back), decoder = product_of_transposed(activations, off), into = product_with_transposed(back, model_.encoder);
+    const FloatMatrix encoder = product_of_transposed(input, back), decoder = product_of_transposed(activations, off),
+                      into = product_with_transposed(back, model_.encoder);
     std::vector<float> encoder_bias(choice_.features, 0.0f), decoder_bias(x_.columns, 0.0f);
     for (std::size_t i = 0; i < back.numbers.size(); ++i) encoder_bias[i % back.columns] += back.numbers[i];
     for (std::size_t i = 0; i < off.numbers.size(); ++i) decoder_bias[i % off.columns] += off.numbers[i] - into.numbers[i];

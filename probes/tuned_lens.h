@@ -10,8 +10,8 @@ namespace vitrine {
 /// Affine maps from each layer of the residual stream to what the last block hands on (Belrose et al. 2023): h + W h + b.
 struct TunedLens {
   struct Translator {
-    FloatMatrix weight;        ///< W, [width, width], rows are outputs
-    std::vector<float> bias;   ///< [width]
+    FloatMatrix weight;       ///< W, [width, width], rows are outputs
+    std::vector<float> bias;  ///< [width]
   };
   std::vector<Translator> layers;  ///< of the residual stream before the first block, then behind each but the last
 

@@ -143,7 +143,8 @@ std::optional<Matrix> embedding_times_head(const Model& model, ThreadPool& pool)
     });
   }
   Matrix both(embedding.cols, head.cols);
-  const std::vector<double> embedding_gain = vector_or(spec.embedding_norm ? find(model, Role::embedding_norm, -1, false) : nullptr, embedding.cols, 1.0);
+  const std::vector<double> embedding_gain =
+      vector_or(spec.embedding_norm ? find(model, Role::embedding_norm, -1, false) : nullptr, embedding.cols, 1.0);
   for (std::size_t r = 0; r < both.rows; ++r) {
     for (std::size_t c = 0; c < both.columns; ++c) both(r, c) = (sums(r, c) - embedding_sum[r] * head_mean[c]) * embedding_gain[r];
   }

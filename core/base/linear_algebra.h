@@ -23,11 +23,11 @@ struct MatrixOf {
 using Matrix = MatrixOf<double>;
 using FloatMatrix = MatrixOf<float>;
 
-Matrix product(const Matrix& a, const Matrix& b);                       ///< a b
+Matrix product(const Matrix& a, const Matrix& b);  ///< a b
 FloatMatrix product(const FloatMatrix& a, const FloatMatrix& b);
-Matrix product_of_transposed(const Matrix& a, const Matrix& b);         ///< a^T b
+Matrix product_of_transposed(const Matrix& a, const Matrix& b);  ///< a^T b
 FloatMatrix product_of_transposed(const FloatMatrix& a, const FloatMatrix& b);
-Matrix product_with_transposed(const Matrix& a, const Matrix& b);       ///< a b^T
+Matrix product_with_transposed(const Matrix& a, const Matrix& b);  ///< a b^T
 FloatMatrix product_with_transposed(const FloatMatrix& a, const FloatMatrix& b);
 
 /// Of a square matrix, in no order.

@@ -22,7 +22,9 @@ AnalysisResult run(const AnalysisInput& input) {
   const std::size_t sequence = input.options.whole("sequence", 0, recording.sequences() - 1);
   const std::vector<Recording::Module> modules = modules_of_text(recording, sequence);
   const std::size_t length = recording.rows_of(sequence).count;
-  if (length > most_tokens) throw Error({recording.path().string(), "at most " + std::to_string(most_tokens) + " tokens in a sequence", std::to_string(length), "see attention_rollout"});
+  if (length > most_tokens)
+    throw Error({recording.path().string(), "at most " + std::to_string(most_tokens) + " tokens in a sequence", std::to_string(length),
+                 "see attention_rollout"});
   const std::size_t row = input.options.is("row", "last") ? length - 1 : input.options.whole("row", 0, length - 1);
   LayeredGraph graph{.width = length, .capacity = {}};
   for (const Recording::Module& module : modules) graph.capacity.push_back(attention_with_residual(recording, module, sequence, input.pool));
@@ -47,9 +49,15 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_attention_flow() {
-  static constexpr AnalysisOption options[] = {{"sequence", "which sequence of the recording", "0"}, {"row", "which row after the last layer, counted from 0, or last", "last"}};
-  static const Analysis analysis{"attention_flow", "how much of each token can reach a row, layers being networks of pipes",
-                                 "Abnar & Zuidema 2020, arXiv:2005.00928", "vitrine analyse attention_flow run.h5", AnalysisOf::recording, options, run};
+  static constexpr AnalysisOption options[] = {{"sequence", "which sequence of the recording", "0"},
+                                               {"row", "which row after the last layer, counted from 0, or last", "last"}};
+  static const Analysis analysis{"attention_flow",
+                                 "how much of each token can reach a row, layers being networks of pipes",
+                                 "Abnar & Zuidema 2020, arXiv:2005.00928",
+                                 "vitrine analyse attention_flow run.h5",
+                                 AnalysisOf::recording,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -19,8 +19,8 @@ namespace {
 
 /// left right^T, [width, width] of rank d_head, with the Gram matrices of both sides.
 struct Thin {
-  Matrix left, right;              // [width, d_head]
-  Matrix left_gram, right_gram;    // [d_head, d_head]
+  Matrix left, right;            // [width, d_head]
+  Matrix left_gram, right_gram;  // [d_head, d_head]
   double norm = 0.0;
 };
 
@@ -101,7 +101,8 @@ AnalysisResult run(const AnalysisInput& input) {
       labels.push_back(head_label(layer, head));
     }
   }
-  if (model.spec.blocks.size() < 2) throw Error({model.path.filename().string(), "heads in at least two layers", "one layer", "a later head reads what an earlier one wrote"});
+  if (model.spec.blocks.size() < 2)
+    throw Error({model.path.filename().string(), "heads in at least two layers", "one layer", "a later head reads what an earlier one wrote"});
   const std::size_t count = places.size();
   std::vector<Thin> readers(count), writers(count);
   input.pool.run(count, [&](std::size_t i, std::size_t) {
@@ -122,25 +123,37 @@ AnalysisResult run(const AnalysisInput& input) {
     if (!std::isnan(scores[i])) order.push_back(i);
   }
   std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return scores[i]; });
-  AnalysisTable table{"largest " + std::string(kind == "q" ? "Q" : kind == "k" ? "K" : "V") + "-composition", {"earlier", "later", "score", "random pairs", "random pairs, deviation"}, {}};
+  AnalysisTable table{"largest " +
+                          std::string(kind == "q"   ? "Q"
+                                      : kind == "k" ? "K"
+                                                    : "V") +
+                          "-composition",
+                      {"earlier", "later", "score", "random pairs", "random pairs, deviation"},
+                      {}};
   for (std::size_t n = 0; n < std::min(top, order.size()); ++n) {
     table.rows.push_back({labels[order[n] / count], labels[order[n] % count], scores[order[n]], chance.mean, chance.deviation});
   }
   AnalysisResult result;
   result.tables = {std::move(table)};
   result.grids = {{kind + "-composition", "earlier head", "later head", "share", labels, labels, std::move(scores)}};
-  result.notes = {"Scores of " + std::to_string(draws) + " pairs of Gaussian matrices of these shapes stand beside; a rank in a long list is no finding.",
-                  "Of weights alone: without rope, biases and the scales of norms."};
+  result.notes = {
+      "Scores of " + std::to_string(draws) + " pairs of Gaussian matrices of these shapes stand beside; a rank in a long list is no finding.",
+      "Of weights alone: without rope, biases and the scales of norms."};
   return result;
 }
 
 }  // namespace
 
 const Analysis& analysis_composition() {
-  static constexpr AnalysisOption options[] = {{"kind", "q, k or v: as what the later head reads", "k"}, {"top", "pairs in the table", "20"}, {"draws", "random pairs", "20"}};
-  static const Analysis analysis{"composition", "how much of what a head writes a later head reads, by weights",
-                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits", "vitrine analyse composition MODEL --set kind=q",
-                                 AnalysisOf::weights, options, run};
+  static constexpr AnalysisOption options[] = {
+      {"kind", "q, k or v: as what the later head reads", "k"}, {"top", "pairs in the table", "20"}, {"draws", "random pairs", "20"}};
+  static const Analysis analysis{"composition",
+                                 "how much of what a head writes a later head reads, by weights",
+                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+                                 "vitrine analyse composition MODEL --set kind=q",
+                                 AnalysisOf::weights,
+                                 options,
+                                 run};
   return analysis;
 }
 

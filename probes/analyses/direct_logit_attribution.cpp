@@ -54,7 +54,8 @@ void require_linear(const Model& model) {
   if (!spec.has_head) throw Error({where, "a language-model head", "none", "parts are measured by what they add to a logit"});
   if (spec.query_stream) throw Error({where, "rows that predict by themselves", "a query stream, which predicts", ""});
   if (spec.head_transform && (spec.head_transform->activation || spec.head_transform->norm_epsilon)) {
-    throw Error({where, "a head that is linear behind the final norm", "a transform with an activation or a norm", "ask the lens or an attribution by gradients"});
+    throw Error({where, "a head that is linear behind the final norm", "a transform with an activation or a norm",
+                 "ask the lens or an attribution by gradients"});
   }
   if (std::ranges::any_of(spec.blocks, [](const BlockSpec& block) { return block.placement == NormPlacement::post; })) {
     throw Error({where, "a residual stream that modules add to", "one that is normed after every module", "ask an attribution by gradients"});
@@ -102,10 +103,22 @@ std::vector<Point> points_of(const ModelSpec& spec) {
   for (const Point& point : all_points(spec)) {
     if (point.stack == Stack::encoder || point.stream == Stream::query) continue;
     switch (point.site) {
-      case Site::attn_out: case Site::mlp_out: case Site::z: case Site::mlp_post: case Site::ln1_post_scale: case Site::ln2_post_scale: points.push_back(point); break;
-      case Site::resid_pre: if (point.block == 0) points.push_back(point); break;
-      case Site::resid_post: if (point.block + 1 == static_cast<int>(spec.blocks.size())) points.push_back(point); break;
-      default: break;
+      case Site::attn_out:
+      case Site::mlp_out:
+      case Site::z:
+      case Site::mlp_post:
+      case Site::ln1_post_scale:
+      case Site::ln2_post_scale:
+        points.push_back(point);
+        break;
+      case Site::resid_pre:
+        if (point.block == 0) points.push_back(point);
+        break;
+      case Site::resid_post:
+        if (point.block + 1 == static_cast<int>(spec.blocks.size())) points.push_back(point);
+        break;
+      default:
+        break;
     }
   }
   return points;
@@ -133,9 +146,11 @@ Attribution attribution_of(const Captured& captured, const Target& target) {
   if (target.against) add_token(model, *target.against, -1.0, attribution);
   const std::vector<double> last = captured.at(Site::resid_post, static_cast<int>(spec.blocks.size()) - 1);
   if (spec.final_norm) {
-    if (const Weight* bias = find(model, Role::final_norm, -1, true)) attribution.constant += dot(vector_or(bias, spec.width, 0.0), attribution.direction);
+    if (const Weight* bias = find(model, Role::final_norm, -1, true))
+      attribution.constant += dot(vector_or(bias, spec.width, 0.0), attribution.direction);
     const BlockSpec& block = spec.blocks.back();
-    attribution.direction = through_norm({find(model, Role::final_norm, -1, false), nullptr, block.norm, scale_of(block, last)}, attribution.direction);
+    attribution.direction =
+        through_norm({find(model, Role::final_norm, -1, false), nullptr, block.norm, scale_of(block, last)}, attribution.direction);
   }
   return attribution;
 }
@@ -146,8 +161,8 @@ struct Module {
   Role post_norm;
   Site input, post_scale;
   AttentionRole of = AttentionRole::self;
-  std::string name;         // "L3H" or "L3N" before a unit's number
-  std::size_t unit = 1;     // numbers of the input that make a unit
+  std::string name;      // "L3H" or "L3N" before a unit's number
+  std::size_t unit = 1;  // numbers of the input that make a unit
 };
 
 /// Parts of a module's units; returns what its biases add.
@@ -161,7 +176,8 @@ double units_of(const Captured& captured, const Module& module, int block, std::
     inner = through_norm({find(model, module.post_norm, block, false), nullptr, spec.norm, captured.at(module.post_scale, block).front()}, inner);
   }
   if (const Weight* bias = find(model, module.role, block, true)) constant += dot(vector_or(bias, inner.size(), 0.0), inner);
-  const std::vector<double> per_input = times_transposed(*find(model, module.role, block, false), inner), x = captured.at(module.input, block, module.of);
+  const std::vector<double> per_input = times_transposed(*find(model, module.role, block, false), inner),
+                            x = captured.at(module.input, block, module.of);
   for (std::size_t u = 0; u < x.size() / module.unit; ++u) {
     double value = 0.0;
     for (std::size_t i = u * module.unit; i < (u + 1) * module.unit; ++i) value += x[i] * per_input[i];
@@ -180,16 +196,23 @@ Parts parts_of(const Captured& captured, const Attribution& attribution) {
     const BlockSpec& described = spec.blocks[static_cast<std::size_t>(block)];
     const std::string number = std::to_string(block);
     parts.layers.push_back({number + "_attn_out", share(captured.at(Site::attn_out, block))});
-    double bias = units_of(captured, {Role::attn_out, Role::attn_post_norm, Site::z, Site::ln1_post_scale, AttentionRole::self, "L" + number + "H", described.attention.head_dim}, block, attribution.direction, parts.heads);
+    double bias = units_of(
+        captured,
+        {Role::attn_out, Role::attn_post_norm, Site::z, Site::ln1_post_scale, AttentionRole::self, "L" + number + "H", described.attention.head_dim},
+        block, attribution.direction, parts.heads);
     parts.heads.push_back({"L" + number + " bias", bias});
     if (described.cross) {
       parts.layers.push_back({number + "_cross_attn_out", share(captured.at(Site::attn_out, block, AttentionRole::cross))});
-      bias = units_of(captured, {Role::cross_out, Role::attn_post_norm, Site::z, Site::ln1_post_scale, AttentionRole::cross, "L" + number + " cross H", described.cross->head_dim}, block, attribution.direction, parts.heads);
+      bias = units_of(captured,
+                      {Role::cross_out, Role::attn_post_norm, Site::z, Site::ln1_post_scale, AttentionRole::cross, "L" + number + " cross H",
+                       described.cross->head_dim},
+                      block, attribution.direction, parts.heads);
       parts.heads.push_back({"L" + number + " cross bias", bias});
     }
     parts.layers.push_back({number + "_mlp_out", share(captured.at(Site::mlp_out, block))});
     if (described.mlp.experts > 0) continue;  // which neurons a row has differs from row to row
-    bias = units_of(captured, {Role::mlp_down, Role::mlp_post_norm, Site::mlp_post, Site::ln2_post_scale, AttentionRole::self, "L" + number + "N", 1}, block, attribution.direction, parts.neurons);
+    bias = units_of(captured, {Role::mlp_down, Role::mlp_post_norm, Site::mlp_post, Site::ln2_post_scale, AttentionRole::self, "L" + number + "N", 1},
+                    block, attribution.direction, parts.neurons);
     parts.neurons.push_back({"L" + number + " bias", bias});
   }
   return parts;
@@ -213,18 +236,23 @@ TextParts attribute(const AnalysisInput& input, const ModelText& text) {
   const std::size_t row = where == "last" ? text.ids.size() - 1 : input.options.whole("position", 0, text.ids.size() - 1);
   CapturedRows rows(model.spec, points_of(model.spec), {&text, 1});
   std::vector<float> logits;
-  const ForwardSinks sinks{.logit_rows = LogitRows::wanted, .wants_logits = [&](const RowRef& at) { return at.position == row; },
-                           .logits = [&](std::span<const RowRef>, TensorView<float, 2> shown) { logits.assign(&shown(0, 0), &shown(0, 0) + shown.extent(1)); }};
+  const ForwardSinks sinks{
+      .logit_rows = LogitRows::wanted,
+      .wants_logits = [&](const RowRef& at) { return at.position == row; },
+      .logits = [&](std::span<const RowRef>, TensorView<float, 2> shown) { logits.assign(&shown(0, 0), &shown(0, 0) + shown.extent(1)); }};
   Observer* observers[] = {&rows};
   run_texts(*input.model, {&text, 1}, observers, sinks);
   const std::string &target = input.options.text("target"), &against = input.options.text("against");
   const Captured captured{rows, model, row};
   Target asked{likeliest(logits), std::nullopt};
   if (target == "next" && (!model.spec.causal() || row + 1 >= text.ids.size())) {
-    throw Error({"--set target=next", "a position before the last of a text that is read from left to right", where, "give --set position=N"}, Fault::usage);
+    throw Error({"--set target=next", "a position before the last of a text that is read from left to right", where, "give --set position=N"},
+                Fault::usage);
   }
-  if (target == "next") asked.token = text.ids[row + 1];
-  else if (target != "top") asked.token = token_of(model, "target", target);
+  if (target == "next")
+    asked.token = text.ids[row + 1];
+  else if (target != "top")
+    asked.token = token_of(model, "target", target);
   if (!against.empty()) asked.against = token_of(model, "against", against);
   Attribution attribution = attribution_of(captured, asked);
   Parts parts = parts_of(captured, attribution);
@@ -284,7 +312,8 @@ AnalysisTable sums_of(const Model& model, std::span<const TextParts> texts) {
     const Attribution& attribution = texts[t].attribution;
     double sum = 0.0;
     for (const Part& part : texts[t].parts.layers) sum += part.value;
-    const std::string target = token_label(model, attribution.target.token) + (attribution.target.against ? " less " + token_label(model, *attribution.target.against) : "");
+    const std::string target =
+        token_label(model, attribution.target.token) + (attribution.target.against ? " less " + token_label(model, *attribution.target.against) : "");
     table.rows.push_back({static_cast<std::uint64_t>(t), target, attribution.logit, sum, attribution.logit - sum});
   }
   return table;
@@ -313,27 +342,36 @@ AnalysisResult run(const AnalysisInput& input) {
   }
   AnalysisResult result;
   const std::string mean = texts.size() > 1 ? ", means over texts" : "";
-  result.tables = {sums_of(model, texts), table_of("by module" + mean, texts, &Parts::layers, 0), table_of("largest heads" + mean, texts, &Parts::heads, top)};
+  result.tables = {sums_of(model, texts), table_of("by module" + mean, texts, &Parts::layers, 0),
+                   table_of("largest heads" + mean, texts, &Parts::heads, top)};
   if (!texts.front().parts.neurons.empty()) result.tables.push_back(table_of("largest neurons" + mean, texts, &Parts::neurons, top));
   result.grids = {grid_of_heads(model.spec, texts)};
   result.notes = {"Direct parts alone, with the scales of norms as they were; parts of a large list that were picked for their size regress."};
   if (model.spec.logit_soft_cap > 0.0f) result.notes.push_back("Logits are those before the soft cap.");
   if (texts.front().parts.neurons.empty()) result.notes.push_back("No neurons: rows of this model choose experts.");
-  result.extra = Json::object().set("modules", list_of(texts, &Parts::layers)).set("heads", list_of(texts, &Parts::heads)).set("neurons", list_of(texts, &Parts::neurons));
+  result.extra = Json::object()
+                     .set("modules", list_of(texts, &Parts::layers))
+                     .set("heads", list_of(texts, &Parts::heads))
+                     .set("neurons", list_of(texts, &Parts::neurons));
   return result;
 }
 
 }  // namespace
 
 const Analysis& analysis_direct_logit_attribution() {
-  static constexpr AnalysisOption options[] = {{"target", "whose logit: a token as text or #id, `top` = the likeliest, `next` = the text's own", "top"},
-                                               {"against", "a token whose logit is taken off; empty: none", ""},
-                                               {"position", "of the row, counted from 0, or last", "last"},
-                                               {"top", "heads and neurons in the tables", "10"}};
-  static const Analysis analysis{"direct_logit_attribution", "what layers, heads and neurons add to a logit, or to the difference of two",
-                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
-                                 "vitrine analyse direct_logit_attribution MODEL --text \"The capital of France is\" --set \"target= Paris\" --set \"against= London\"",
-                                 AnalysisOf::model_and_texts, options, run};
+  static constexpr AnalysisOption options[] = {
+      {"target", "whose logit: a token as text or #id, `top` = the likeliest, `next` = the text's own", "top"},
+      {"against", "a token whose logit is taken off; empty: none", ""},
+      {"position", "of the row, counted from 0, or last", "last"},
+      {"top", "heads and neurons in the tables", "10"}};
+  static const Analysis analysis{
+      "direct_logit_attribution",
+      "what layers, heads and neurons add to a logit, or to the difference of two",
+      "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+      "vitrine analyse direct_logit_attribution MODEL --text \"The capital of France is\" --set \"target= Paris\" --set \"against= London\"",
+      AnalysisOf::model_and_texts,
+      options,
+      run};
   return analysis;
 }
 

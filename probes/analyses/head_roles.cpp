@@ -35,7 +35,8 @@ struct Sums {
 
 class RolesSeen : public Observer {
  public:
-  RolesSeen(const ModelSpec& spec, std::size_t sequences, std::size_t half) : causal_(spec.causal()), half_(half), length_(2 * half), sequences_(sequences) {
+  RolesSeen(const ModelSpec& spec, std::size_t sequences, std::size_t half)
+      : causal_(spec.causal()), half_(half), length_(2 * half), sequences_(sequences) {
     for (const BlockSpec& block : spec.blocks) {
       first_head_.push_back(heads_);
       heads_ += block.attention.heads;
@@ -87,11 +88,16 @@ class RolesSeen : public Observer {
   double score(const Sums& sums, std::size_t role) const {
     const auto rows = static_cast<double>(length_), half = static_cast<double>(half_);
     switch (role) {
-      case 0: return sums.previous / (rows - 1.0);
-      case 1: return sums.duplicate / half;
-      case 2: return sums.induction / (half + 1.0);
-      case 3: return sums.first / rows;
-      default: return explained(sums);
+      case 0:
+        return sums.previous / (rows - 1.0);
+      case 1:
+        return sums.duplicate / half;
+      case 2:
+        return sums.induction / (half + 1.0);
+      case 3:
+        return sums.first / rows;
+      default:
+        return explained(sums);
     }
   }
   static double explained(const Sums& sums) {
@@ -130,7 +136,9 @@ std::vector<ModelText> texts_for(const AnalysisInput& input, std::size_t sequenc
   const std::string where = input.model->model.path.filename().string();
   if (!spec.encoder.empty()) throw Error({where, "a model of one stack", "an encoder-decoder", "record a text and use `vitrine heads`"});
   if (spec.context > 0 && 2 * half > spec.context) {
-    throw Error({"--set half=" + std::to_string(half), "twice as many tokens within the context of " + std::to_string(spec.context), std::to_string(2 * half), "give a smaller half"}, Fault::usage);
+    throw Error({"--set half=" + std::to_string(half), "twice as many tokens within the context of " + std::to_string(spec.context),
+                 std::to_string(2 * half), "give a smaller half"},
+                Fault::usage);
   }
   return repeated_tokens(spec, sequences, half);
 }
@@ -174,7 +182,8 @@ AnalysisResult run(const AnalysisInput& input) {
   std::size_t most = 0, head = 0;
   for (const BlockSpec& block : spec.blocks) most = std::max(most, block.attention.heads);
   std::vector<std::vector<double>> cells(roles.size(), std::vector<double>(spec.blocks.size() * most, std::nan("")));
-  AnalysisTable table{"means over " + std::to_string(sequences) + " sequences of 2 x " + std::to_string(half) + " random tokens", {"head", "roles"}, {}};
+  AnalysisTable table{
+      "means over " + std::to_string(sequences) + " sequences of 2 x " + std::to_string(half) + " random tokens", {"head", "roles"}, {}};
   AnalysisTable bounds{"the same with bounds", {"head"}, {}};
   for (const std::string_view role : roles) {
     table.header.insert(table.header.end() - 1, std::string(role));
@@ -194,7 +203,8 @@ AnalysisResult run(const AnalysisInput& input) {
   }
   AnalysisResult result;
   result.tables = {std::move(table), std::move(bounds)};
-  for (std::size_t role = 0; role < roles.size(); ++role) result.grids.push_back(head_grid(std::string(roles[role]), "share", most, std::move(cells[role])));
+  for (std::size_t role = 0; role < roles.size(); ++role)
+    result.grids.push_back(head_grid(std::string(roles[role]), "share", most, std::move(cells[role])));
   result.notes = {sequences >= fewest_for_bounds ? "Roles are given where the lower bound (95%) is above the threshold."
                                                  : "Fewer than 10 sequences: roles go by the mean, without bounds.",
                   "A role on random tokens; texts may use the head otherwise."};
@@ -204,11 +214,16 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_head_roles() {
-  static constexpr AnalysisOption options[] = {{"sequences", "random sequences (2 as published for GPT-2 small)", "10"}, {"half", "tokens that are said twice", "100"},
+  static constexpr AnalysisOption options[] = {{"sequences", "random sequences (2 as published for GPT-2 small)", "10"},
+                                               {"half", "tokens that are said twice", "100"},
                                                {"threshold", "share above which a head has a role (a sink: 0.3)", "0.4"}};
-  static const Analysis analysis{"head_roles", "previous-token, duplicate, induction, sink and positional heads, on repeated random tokens",
-                                 "Olsson et al. 2022, arXiv:2209.11895; Gu et al. 2024, arXiv:2410.10781", "vitrine analyse head_roles MODEL --set sequences=2 --svg pictures",
-                                 AnalysisOf::weights, options, run};
+  static const Analysis analysis{"head_roles",
+                                 "previous-token, duplicate, induction, sink and positional heads, on repeated random tokens",
+                                 "Olsson et al. 2022, arXiv:2209.11895; Gu et al. 2024, arXiv:2410.10781",
+                                 "vitrine analyse head_roles MODEL --set sequences=2 --svg pictures",
+                                 AnalysisOf::weights,
+                                 options,
+                                 run};
   return analysis;
 }
 

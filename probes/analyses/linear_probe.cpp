@@ -1,5 +1,3 @@
-#include "probes/linear_model.h"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -8,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "probes/analysis.h"
+#include "probes/linear_model.h"
 #include "probes/recorded_layers.h"
 #include "probes/row_labels.h"
 
@@ -39,10 +38,12 @@ std::vector<double> control_labels(const RowLabels& rows) {
   const double share = std::accumulate(rows.labels.begin(), rows.labels.end(), 0.0) / static_cast<double>(rows.labels.size());
   std::vector<double> by_token;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    by_token.push_back(rows.binary ? (std::uniform_real_distribution<double>()(random) < share ? 1.0 : 0.0) : rows.labels[random() % rows.labels.size()]);
+    by_token.push_back(rows.binary ? (std::uniform_real_distribution<double>()(random) < share ? 1.0 : 0.0)
+                                   : rows.labels[random() % rows.labels.size()]);
   }
   std::vector<double> labels;
-  for (const std::int32_t token : rows.tokens) labels.push_back(by_token[static_cast<std::size_t>(std::ranges::lower_bound(tokens, token) - tokens.begin())]);
+  for (const std::int32_t token : rows.tokens)
+    labels.push_back(by_token[static_cast<std::size_t>(std::ranges::lower_bound(tokens, token) - tokens.begin())]);
   return labels;
 }
 
@@ -102,7 +103,8 @@ double loss_of(const Task& task, const LinearModel& model, const Rows& rows) {
 
 double chosen_penalty(const FloatMatrix& values, const Task& task, std::size_t fold) {
   const std::size_t next = (fold + 1) % task.folds;
-  Rows training = rows_where(values, task, [&](std::size_t f) { return f != fold && f != next; }), checked = rows_where(values, task, [&](std::size_t f) { return f == next; });
+  Rows training = rows_where(values, task, [&](std::size_t f) { return f != fold && f != next; }),
+       checked = rows_where(values, task, [&](std::size_t f) { return f == next; });
   if (training.x.rows < 2 || checked.x.rows == 0) return penalties.front();
   const Scale scale = scale_of(training.x);
   standardise(training, scale);
@@ -152,7 +154,9 @@ double floor_of(const RowLabels& rows) {
 
 void require_labels(const Recording& recording, const RowLabels& rows, std::size_t folds) {
   const std::string where = recording.path().string();
-  if (recording.sequences() < folds) throw Error({where, "at least as many texts as folds (" + std::to_string(folds) + ")", std::to_string(recording.sequences()), "record more texts (--lines) or give --set folds=N"});
+  if (recording.sequences() < folds)
+    throw Error({where, "at least as many texts as folds (" + std::to_string(folds) + ")", std::to_string(recording.sequences()),
+                 "record more texts (--lines) or give --set folds=N"});
   if (rows.labels.empty() || std::ranges::all_of(rows.labels, [&](double label) { return label == rows.labels.front(); })) {
     throw Error({where, "rows with different labels", rows.labels.empty() ? "no rows" : "one label everywhere", "choose another --set label"});
   }
@@ -177,22 +181,32 @@ AnalysisResult run(const AnalysisInput& input) {
     input.run.step("linear_probe", begin + count, layers.size());
   }
   const std::string unit = rows.binary ? "accuracy" : "R2";
-  AnalysisTable table{input.options.text("label") + " off " + std::to_string(rows.labels.size()) + " rows of " + std::to_string(recording.sequences()) + " texts",
-                      {"layer", unit, "low", "high", "commoner label", "control task", "selectivity", "selectivity low", "selectivity high"}, {}};
+  AnalysisTable table{
+      input.options.text("label") + " off " + std::to_string(rows.labels.size()) + " rows of " + std::to_string(recording.sequences()) + " texts",
+      {"layer", unit, "low", "high", "commoner label", "control task", "selectivity", "selectivity low", "selectivity high"},
+      {}};
   if (!rows.binary) table.header[4] = "mean";
   std::vector<std::string> labels;
   std::vector<double> cells;
   for (std::size_t l = 0; l < layers.size(); ++l) {
     std::vector<double> selectivity = scores[l];
     for (std::size_t r = 0; r < selectivity.size(); ++r) selectivity[r] -= control_scores[l][r];
-    const Estimate score = described_mean({unit, unit, "text"}, scores[l], rows.rows.sequence), chosen = described_mean({"selectivity", unit, "text"}, selectivity, rows.rows.sequence);
-    table.rows.push_back({layers[l].label, score.value, score.low, score.high, floor_of(rows), score.value - chosen.value, chosen.value, chosen.low, chosen.high});
+    const Estimate score = described_mean({unit, unit, "text"}, scores[l], rows.rows.sequence),
+                   chosen = described_mean({"selectivity", unit, "text"}, selectivity, rows.rows.sequence);
+    table.rows.push_back(
+        {layers[l].label, score.value, score.low, score.high, floor_of(rows), score.value - chosen.value, chosen.value, chosen.low, chosen.high});
     labels.push_back(layers[l].label);
     cells.insert(cells.end(), {score.value, score.value - chosen.value, chosen.value});
   }
   AnalysisResult result;
   result.tables = {std::move(table)};
-  result.grids = {{"probe of " + input.options.text("label"), "layer", "score", unit, std::move(labels), {"probe", "control task", "selectivity"}, std::move(cells)}};
+  result.grids = {{"probe of " + input.options.text("label"),
+                   "layer",
+                   "score",
+                   unit,
+                   std::move(labels),
+                   {"probe", "control task", "selectivity"},
+                   std::move(cells)}};
   result.notes = {"What can be read off a layer need not be what the model uses."};
   return result;
 }
@@ -200,11 +214,18 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_linear_probe() {
-  static constexpr AnalysisOption options[] = {{"label", "capital, digit, punctuation, next_punctuation, word_start, even_position, or a .csv file of sequence,position,label", "capital"},
-                                               {"point", "resid (behind each layer), or a point: attn_out, mlp_out, z, ...", "resid"},
-                                               {"folds", "of the cross-validation, by texts", "4"}, {"rows", "at most so many rows, evenly", "1000"}};
-  static const Analysis analysis{"linear_probe", "whether a property of tokens can be read off each layer, with a control task", "Alain & Bengio 2016, arXiv:1610.01644; Hewitt & Liang 2019, arXiv:1909.03368",
-                                 "vitrine analyse linear_probe run.h5 --set label=next_punctuation", AnalysisOf::recording, options, run};
+  static constexpr AnalysisOption options[] = {
+      {"label", "capital, digit, punctuation, next_punctuation, word_start, even_position, or a .csv file of sequence,position,label", "capital"},
+      {"point", "resid (behind each layer), or a point: attn_out, mlp_out, z, ...", "resid"},
+      {"folds", "of the cross-validation, by texts", "4"},
+      {"rows", "at most so many rows, evenly", "1000"}};
+  static const Analysis analysis{"linear_probe",
+                                 "whether a property of tokens can be read off each layer, with a control task",
+                                 "Alain & Bengio 2016, arXiv:1610.01644; Hewitt & Liang 2019, arXiv:1909.03368",
+                                 "vitrine analyse linear_probe run.h5 --set label=next_punctuation",
+                                 AnalysisOf::recording,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -59,9 +59,13 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_ov_copying() {
-  static const Analysis analysis{"ov_copying", "whether heads write what they read, by eigenvalues of their OV circuits",
-                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits", "vitrine analyse ov_copying MODEL --svg pictures",
-                                 AnalysisOf::weights, {}, run};
+  static const Analysis analysis{"ov_copying",
+                                 "whether heads write what they read, by eigenvalues of their OV circuits",
+                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+                                 "vitrine analyse ov_copying MODEL --svg pictures",
+                                 AnalysisOf::weights,
+                                 {},
+                                 run};
   return analysis;
 }
 

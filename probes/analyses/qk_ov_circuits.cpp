@@ -87,14 +87,16 @@ AnalysisResult run(const AnalysisInput& input) {
   const HeadPlace place = head_of(spec, "head", input.options.text("head"));
   const std::size_t top = input.options.whole("top", 1, spec.vocabulary);
   const HeadWeights weights = head_weights(model, place.layer, place.head);
-  const Weight &head = model.weights.at({Role::head, -1, false, spec.stack}), &embedding = model.weights.at({Role::token_embedding, -1, false, spec.stack});
+  const Weight &head = model.weights.at({Role::head, -1, false, spec.stack}),
+               &embedding = model.weights.at({Role::token_embedding, -1, false, spec.stack});
   AnalysisTable table{"circuits of " + head_label(place.layer, place.head), {"token", "raises most (OV)", "lowers most (OV)", "looks at (QK)"}, {}};
   const std::vector<TokenId> tokens = chosen_tokens(input);
   std::size_t copied = 0;
   for (std::size_t n = 0; n < tokens.size(); ++n) {
     const std::vector<double> embedded = folded_embedding(model, tokens[n]);
     std::vector<float> written = against_rows(input.pool, head, towards_head(model, through(weights.o, through(weights.v, embedded))));
-    const std::vector<float> seen = against_rows(input.pool, embedding, towards_embeddings(model, back_through(weights.k, through(weights.q, embedded))));
+    const std::vector<float> seen =
+        against_rows(input.pool, embedding, towards_embeddings(model, back_through(weights.k, through(weights.q, embedded))));
     std::vector<std::int32_t> raised(top), lowered(top), looked(top);
     std::vector<float> values(top);
     largest_logits(written, raised, values);
@@ -122,11 +124,17 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_qk_ov_circuits() {
-  static constexpr AnalysisOption options[] = {{"head", "which, as L0H0", "L0H0"}, {"token", "one token, as text or #id; empty: some of the vocabulary", ""},
-                                               {"tokens", "how many of the vocabulary", "20"}, {"top", "tokens of a cell", "4"}};
-  static const Analysis analysis{"qk_ov_circuits", "which tokens a head raises where it looks at a token, and at which a token looks",
-                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits", "vitrine analyse qk_ov_circuits MODEL --set head=L5H1 --set tokens=40",
-                                 AnalysisOf::weights, options, run};
+  static constexpr AnalysisOption options[] = {{"head", "which, as L0H0", "L0H0"},
+                                               {"token", "one token, as text or #id; empty: some of the vocabulary", ""},
+                                               {"tokens", "how many of the vocabulary", "20"},
+                                               {"top", "tokens of a cell", "4"}};
+  static const Analysis analysis{"qk_ov_circuits",
+                                 "which tokens a head raises where it looks at a token, and at which a token looks",
+                                 "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+                                 "vitrine analyse qk_ov_circuits MODEL --set head=L5H1 --set tokens=40",
+                                 AnalysisOf::weights,
+                                 options,
+                                 run};
   return analysis;
 }
 

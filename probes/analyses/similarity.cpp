@@ -29,7 +29,7 @@ enum class Measure { cka, cka_debiased, svcca };
 Matrix prepared(Measure measure, Matrix gram) { return measure == Measure::cka ? centered(std::move(gram)) : unbiased(std::move(gram)); }
 
 struct Layer {
-  Matrix gram;      // x x^T; none for svcca
+  Matrix gram;  // x x^T; none for svcca
   Matrix compared;
 };
 
@@ -73,7 +73,8 @@ Interval interval_of(Measure measure, const Layer& a, const Layer& b, const RowC
   std::vector<double> values;
   for (std::size_t d = 0; d < draws && texts > 1 && measure != Measure::svcca; ++d) {
     const std::vector<std::size_t> rows = drawn_rows(choice, texts, random);
-    if (rows.size() > 3) values.push_back(compared(measure, prepared(measure, picked(measure, a.gram, rows)), prepared(measure, picked(measure, b.gram, rows))));
+    if (rows.size() > 3)
+      values.push_back(compared(measure, prepared(measure, picked(measure, a.gram, rows)), prepared(measure, picked(measure, b.gram, rows))));
   }
   std::ranges::sort(values);
   if (values.size() >= 40) {
@@ -96,7 +97,8 @@ std::vector<std::string> labels_of(std::span<const RecordedLayer> layers) {
 }
 
 /// Read by one thread, made by all.
-std::vector<Layer> layers_of(const AnalysisInput& input, Measure measure, const Recording& recording, std::span<const RecordedLayer> recorded, const RowChoice& choice) {
+std::vector<Layer> layers_of(const AnalysisInput& input, Measure measure, const Recording& recording, std::span<const RecordedLayer> recorded,
+                             const RowChoice& choice) {
   std::vector<Matrix> values;
   for (const RecordedLayer& layer : recorded) values.push_back(as_double(values_of(recording, layer, choice)));
   std::vector<Layer> layers(values.size());
@@ -113,10 +115,13 @@ AnalysisResult run(const AnalysisInput& input) {
   const RowChoice choice = choose_rows(first, input.options.whole("rows", 4, 20000), with);
   if (choice.rows.size() < 4) throw Error({first.path().string(), "at least 4 rows", std::to_string(choice.rows.size()), "record longer texts"});
   const std::size_t draws = input.options.whole("draws", 0, 100000);
-  const std::vector<RecordedLayer> rows = recorded_layers(first, input.options.text("point")), columns = recorded_layers(second, input.options.text("point"));
+  const std::vector<RecordedLayer> rows = recorded_layers(first, input.options.text("point")),
+                                   columns = recorded_layers(second, input.options.text("point"));
   const std::vector<Layer> left = layers_of(input, measure, first, rows, choice), right = layers_of(input, measure, second, columns, choice);
   std::vector<double> cells(rows.size() * columns.size());
-  input.pool.run(cells.size(), [&](std::size_t i, std::size_t) { cells[i] = compared(measure, left[i / columns.size()].compared, right[i % columns.size()].compared); });
+  input.pool.run(cells.size(), [&](std::size_t i, std::size_t) {
+    cells[i] = compared(measure, left[i / columns.size()].compared, right[i % columns.size()].compared);
+  });
   std::vector<std::pair<std::size_t, std::size_t>> pairs;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t j = 0; j < columns.size(); ++j) {
@@ -132,14 +137,19 @@ AnalysisResult run(const AnalysisInput& input) {
     });
     input.run.step("similarity", begin + count, pairs.size());
   }
-  AnalysisTable table{word + " of layers of one name, " + std::to_string(choice.rows.size()) + " rows", {"layer", word, "low", "high", "rows shuffled (control)"}, {}};
+  AnalysisTable table{word + " of layers of one name, " + std::to_string(choice.rows.size()) + " rows",
+                      {"layer", word, "low", "high", "rows shuffled (control)"},
+                      {}};
   for (std::size_t p = 0; p < pairs.size(); ++p) {
-    table.rows.push_back({rows[pairs[p].first].label, cells[pairs[p].first * columns.size() + pairs[p].second], intervals[p].low, intervals[p].high, intervals[p].control});
+    table.rows.push_back({rows[pairs[p].first].label, cells[pairs[p].first * columns.size() + pairs[p].second], intervals[p].low, intervals[p].high,
+                          intervals[p].control});
   }
   AnalysisResult result;
   result.tables = {std::move(table)};
-  result.grids = {{word + " of all layers", "layer of the first", "layer of the second", "share", labels_of(rows), labels_of(columns), std::move(cells)}};
-  result.notes = {"Intervals: percentiles (95%) of " + std::to_string(draws) + " bootstrap draws over " + std::to_string(first.sequences()) + " texts; none for a single text, nor for svcca.",
+  result.grids = {
+      {word + " of all layers", "layer of the first", "layer of the second", "share", labels_of(rows), labels_of(columns), std::move(cells)}};
+  result.notes = {"Intervals: percentiles (95%) of " + std::to_string(draws) + " bootstrap draws over " + std::to_string(first.sequences()) +
+                      " texts; none for a single text, nor for svcca.",
                   "A bootstrap repeats rows, which raises similarities of few texts: the interval may lie above the value."};
   return result;
 }
@@ -147,10 +157,18 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_similarity() {
-  static constexpr AnalysisOption options[] = {{"measure", "cka, cka_debiased or svcca", "cka_debiased"}, {"point", "resid (behind each layer), or a point: attn_out, mlp_out, z, ...", "resid"},
-                                               {"rows", "at most so many rows, evenly", "500"}, {"first_rows", "with or without the first row of each text", "without"}, {"draws", "of the bootstrap", "200"}};
-  static const Analysis analysis{"similarity", "CKA or SVCCA between the layers of two recordings of the same texts", "Kornblith et al. 2019, arXiv:1905.00414; Raghu et al. 2017, arXiv:1706.05806",
-                                 "vitrine analyse similarity f32.h5 q4.h5 --svg pictures", AnalysisOf::recordings, options, run};
+  static constexpr AnalysisOption options[] = {{"measure", "cka, cka_debiased or svcca", "cka_debiased"},
+                                               {"point", "resid (behind each layer), or a point: attn_out, mlp_out, z, ...", "resid"},
+                                               {"rows", "at most so many rows, evenly", "500"},
+                                               {"first_rows", "with or without the first row of each text", "without"},
+                                               {"draws", "of the bootstrap", "200"}};
+  static const Analysis analysis{"similarity",
+                                 "CKA or SVCCA between the layers of two recordings of the same texts",
+                                 "Kornblith et al. 2019, arXiv:1905.00414; Raghu et al. 2017, arXiv:1706.05806",
+                                 "vitrine analyse similarity f32.h5 q4.h5 --svg pictures",
+                                 AnalysisOf::recordings,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -15,7 +15,7 @@ namespace vitrine {
 namespace {
 
 struct HeadSinks {
-  std::vector<double> first;  // a_0 by text
+  std::vector<double> first;       // a_0 by text
   std::vector<double> importance;  // [tokens] summed over texts
 };
 
@@ -44,12 +44,14 @@ AnalysisResult run(const AnalysisInput& input) {
   for (std::size_t s = 0; s < recording.sequences(); ++s) {
     if (recording.rows_of(s).count >= tokens) texts.push_back(s);
   }
-  if (texts.empty()) throw Error({recording.path().string(), "a sequence of at least " + std::to_string(tokens) + " tokens", "shorter ones", "give --set tokens=N"});
+  if (texts.empty())
+    throw Error({recording.path().string(), "a sequence of at least " + std::to_string(tokens) + " tokens", "shorter ones", "give --set tokens=N"});
   std::size_t most = 0;
   for (const Recording::Module& module : modules) most = std::max(most, module.heads);
   std::vector<double> grid(modules.size() * most, std::nan("")), rates(texts.size(), 0.0);
   AnalysisTable table{"importance of the first key, means over " + std::to_string(texts.size()) + " texts of " + std::to_string(tokens) + " tokens",
-                      {"head", "first key", "low", "high", "looks at all alike", "sink in texts, share", "largest other key", "its importance"}, {}};
+                      {"head", "first key", "low", "high", "looks at all alike", "sink in texts, share", "largest other key", "its importance"},
+                      {}};
   double heads = 0.0;
   for (std::size_t m = 0; m < modules.size(); ++m) {
     std::vector<HeadSinks> sinks(modules[m].heads, HeadSinks{std::vector<double>(texts.size()), std::vector<double>(tokens, 0.0)});
@@ -84,7 +86,8 @@ AnalysisResult run(const AnalysisInput& input) {
   Estimate rate = described_mean({"sink rate: heads with a sink at the first key", "share", "text"}, rates, {});
   rate.control = uniform_control(tokens) > eps ? 1.0 : 0.0;
   result.estimates = {std::move(rate)};
-  if (texts.size() < recording.sequences()) result.notes.push_back(std::to_string(recording.sequences() - texts.size()) + " shorter texts were left out.");
+  if (texts.size() < recording.sequences())
+    result.notes.push_back(std::to_string(recording.sequences() - texts.size()) + " shorter texts were left out.");
   result.notes.push_back("The first token counts whatever it is: with BOS, its own sink is BOS.");
   return result;
 }
@@ -92,9 +95,15 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_sink_mass() {
-  static constexpr AnalysisOption options[] = {{"tokens", "T, the leading tokens of each text that count", "64"}, {"eps", "importance above which a key is a sink", "0.3"}};
-  static const Analysis analysis{"sink_mass", "attention sinks: importance of the first key, and how many heads have theirs there",
-                                 "Gu et al. 2024, arXiv:2410.10781; sail-sg/Attention-Sink", "vitrine analyse sink_mass run.h5 --set tokens=64", AnalysisOf::recording, options, run};
+  static constexpr AnalysisOption options[] = {{"tokens", "T, the leading tokens of each text that count", "64"},
+                                               {"eps", "importance above which a key is a sink", "0.3"}};
+  static const Analysis analysis{"sink_mass",
+                                 "attention sinks: importance of the first key, and how many heads have theirs there",
+                                 "Gu et al. 2024, arXiv:2410.10781; sail-sg/Attention-Sink",
+                                 "vitrine analyse sink_mass run.h5 --set tokens=64",
+                                 AnalysisOf::recording,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -62,15 +62,19 @@ double dense_share(const FloatMatrix& fitted, const FloatMatrix& tested, std::si
   const double total = std::inner_product(b.numbers.begin(), b.numbers.end(), b.numbers.begin(), 0.0);
   double held = 0.0;
   for (std::size_t r = 0; r < projected.rows; ++r) {
-    for (std::size_t c = projected.columns - std::min(directions, projected.columns); c < projected.columns; ++c) held += projected(r, c) * projected(r, c);
+    for (std::size_t c = projected.columns - std::min(directions, projected.columns); c < projected.columns; ++c)
+      held += projected(r, c) * projected(r, c);
   }
   return total > 0.0 ? held / total : std::nan("");
 }
 
 SparseAutoencoder trained(const AnalysisInput& input, const FloatMatrix& rows, const std::string& hook) {
   const AnalysisOptions& options = input.options;
-  const TrainingChoice choice{.features = options.whole("train", 1, most_features), .steps = options.whole("steps", 4, 1000000), .batch = options.whole("batch", 1, 65536),
-                              .k = options.whole("k", 0, most_features), .l1 = options.number("l1", 0.0, 1e6)};
+  const TrainingChoice choice{.features = options.whole("train", 1, most_features),
+                              .steps = options.whole("steps", 4, 1000000),
+                              .batch = options.whole("batch", 1, 65536),
+                              .k = options.whole("k", 0, most_features),
+                              .l1 = options.number("l1", 0.0, 1e6)};
   SparseAutoencoder autoencoder = train_sparse_autoencoder(rows, choice, [&](std::size_t step) {
     if (step % 10 == 0 || step == choice.steps) input.run.step("sparse_autoencoder", step, choice.steps);
   });
@@ -135,7 +139,8 @@ AnalysisTable feature_table(const Recording& recording, const Rows& rows, const 
   for (std::size_t n = 0; n < std::min(top, order.size()); ++n) {
     const Feature& feature = features[order[n]];
     const Json where = feature.rows > 0 ? Json(label_at(recording, rows.choice, feature.where)) : Json();
-    table.rows.push_back({static_cast<std::uint64_t>(order[n]), static_cast<double>(feature.largest), where, static_cast<double>(feature.rows) / static_cast<double>(rows.values.rows)});
+    table.rows.push_back({static_cast<std::uint64_t>(order[n]), static_cast<double>(feature.largest), where,
+                          static_cast<double>(feature.rows) / static_cast<double>(rows.values.rows)});
   }
   return table;
 }
@@ -161,8 +166,11 @@ AnalysisTable token_table(const Recording& recording, const Rows& rows, const Fi
 void require_choice(const AnalysisInput& input) {
   const bool reads = !input.options.text("file").empty(), trains = !input.options.is("train", "0");
   if (reads == trains) throw Error({"--set", "file=FOLDER of a dictionary, or train=FEATURES", reads ? "both" : "neither", ""}, Fault::usage);
-  if (trains && input.recordings.front()->sequences() < 2) throw Error({input.recordings.front()->path().string(), "two texts or more, half of them to test the dictionary", "one", "record more texts (--lines)"});
-  if (!trains && !input.options.text("out").empty()) throw Error({"--set out", "a dictionary that is trained here (train=FEATURES)", "one that was read", ""}, Fault::usage);
+  if (trains && input.recordings.front()->sequences() < 2)
+    throw Error(
+        {input.recordings.front()->path().string(), "two texts or more, half of them to test the dictionary", "one", "record more texts (--lines)"});
+  if (!trains && !input.options.text("out").empty())
+    throw Error({"--set out", "a dictionary that is trained here (train=FEATURES)", "one that was read", ""}, Fault::usage);
 }
 
 RecordedLayer layer_of(const AnalysisInput& input, const SparseAutoencoder& read) {
@@ -171,7 +179,8 @@ RecordedLayer layer_of(const AnalysisInput& input, const SparseAutoencoder& read
   const std::string word = !asked.empty() ? asked : !read.hook.empty() ? read.hook : "resid";
   const std::vector<RecordedLayer> layers = recorded_layers(recording, word);
   const std::string& label = input.options.text("layer");
-  const auto found = label.empty() ? layers.begin() + static_cast<std::ptrdiff_t>(layers.size() / 2) : std::ranges::find(layers, label, &RecordedLayer::label);
+  const auto found =
+      label.empty() ? layers.begin() + static_cast<std::ptrdiff_t>(layers.size() / 2) : std::ranges::find(layers, label, &RecordedLayer::label);
   if (found != layers.end()) return *found;
   std::string known;
   for (const RecordedLayer& layer : layers) known += (known.empty() ? "" : ", ") + layer.label;
@@ -188,10 +197,12 @@ AnalysisResult run(const AnalysisInput& input) {
   const RecordedLayer layer = layer_of(input, autoencoder);
   const std::string hook = layer.dataset->name.substr(layer.dataset->name.rfind('/') + 1);
   const RowChoice all = choose_rows(recording, input.options.whole("rows", 2, 10000000), FirstRows::without);
-  const Rows fitted = rows_of(recording, layer, trains ? Texts::even : Texts::all, all), tested = trains ? rows_of(recording, layer, Texts::odd, all) : fitted;
+  const Rows fitted = rows_of(recording, layer, trains ? Texts::even : Texts::all, all),
+             tested = trains ? rows_of(recording, layer, Texts::odd, all) : fitted;
   if (fitted.values.rows == 0 || tested.values.rows == 0) throw Error({recording.path().string(), "texts of two tokens or more", "shorter ones", ""});
   if (trains) autoencoder = trained(input, fitted.values, hook);
-  if (autoencoder.width() != layer.width) throw Error({hook, "rows of " + std::to_string(autoencoder.width()) + " numbers, as the dictionary reads", std::to_string(layer.width), ""});
+  if (autoencoder.width() != layer.width)
+    throw Error({hook, "rows of " + std::to_string(autoencoder.width()) + " numbers, as the dictionary reads", std::to_string(layer.width), ""});
   const Fit fit = fit_of(autoencoder, tested.values);
   Estimate sparsity = described_mean({"L0, features of a row", "features", "text"}, fit.active, tested.choice.sequence);
   Estimate explained = described_mean({"variance explained", "share", "text"}, fit.explained_share, tested.choice.sequence);
@@ -203,8 +214,10 @@ AnalysisResult run(const AnalysisInput& input) {
   const auto dead = static_cast<double>(std::ranges::count(features, std::size_t{0}, &Feature::rows)) / static_cast<double>(features.size());
   AnalysisResult result;
   result.tables = {{hook + ", " + std::to_string(autoencoder.features()) + " features, " + std::to_string(tested.values.rows) + " rows",
-                    {"L0", "variance explained", "as many principal directions", "dead features, share"}, {{active, share, dense, dead}}},
-                   feature_table(recording, tested, fit, top), token_table(recording, tested, fit, top)};
+                    {"L0", "variance explained", "as many principal directions", "dead features, share"},
+                    {{active, share, dense, dead}}},
+                   feature_table(recording, tested, fit, top),
+                   token_table(recording, tested, fit, top)};
   result.estimates = {std::move(sparsity), std::move(explained)};
   result.notes = {trains ? "Trained on the even texts, measured on the odd ones." : "The dictionary's own training rows are not known here.",
                   "The first row of each text is left out. A name that a reader gives a feature by its largest tokens is a guess."};
@@ -214,13 +227,24 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_sparse_autoencoder() {
-  static constexpr AnalysisOption options[] = {{"file", "a folder of SAELens (cfg.json, sae_weights.safetensors); empty: none", ""}, {"train", "features of a dictionary to train here; 0: none", "0"},
-                                               {"point", "resid (behind each layer) or a point; empty: the dictionary's own", ""}, {"layer", "which, as embed, 0, 1, ...; empty: the middle", ""},
-                                               {"k", "of training: the k largest activations of a row; 0: relu with l1", "0"}, {"l1", "of training: weight of the sum of activations", "1"},
-                                               {"steps", "of training", "1000"}, {"batch", "rows of a step", "256"}, {"out", "of training: a folder to write; empty: none", ""},
-                                               {"rows", "at most so many rows, evenly", "20000"}, {"top", "features in the table", "20"}};
-  static const Analysis analysis{"sparse_autoencoder", "sparse features of a point's rows: read from a file of SAELens, or trained here", "Bricken et al. 2023, Towards Monosemanticity; Cunningham et al. 2023, arXiv:2309.08600",
-                                 "vitrine analyse sparse_autoencoder run.h5 --set train=1024 --set k=16 --set out=dictionary", AnalysisOf::recording, options, run};
+  static constexpr AnalysisOption options[] = {{"file", "a folder of SAELens (cfg.json, sae_weights.safetensors); empty: none", ""},
+                                               {"train", "features of a dictionary to train here; 0: none", "0"},
+                                               {"point", "resid (behind each layer) or a point; empty: the dictionary's own", ""},
+                                               {"layer", "which, as embed, 0, 1, ...; empty: the middle", ""},
+                                               {"k", "of training: the k largest activations of a row; 0: relu with l1", "0"},
+                                               {"l1", "of training: weight of the sum of activations", "1"},
+                                               {"steps", "of training", "1000"},
+                                               {"batch", "rows of a step", "256"},
+                                               {"out", "of training: a folder to write; empty: none", ""},
+                                               {"rows", "at most so many rows, evenly", "20000"},
+                                               {"top", "features in the table", "20"}};
+  static const Analysis analysis{"sparse_autoencoder",
+                                 "sparse features of a point's rows: read from a file of SAELens, or trained here",
+                                 "Bricken et al. 2023, Towards Monosemanticity; Cunningham et al. 2023, arXiv:2309.08600",
+                                 "vitrine analyse sparse_autoencoder run.h5 --set train=1024 --set k=16 --set out=dictionary",
+                                 AnalysisOf::recording,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -93,26 +93,35 @@ std::size_t held_out_right(const Matrix& a, const Matrix& b, std::span<const dou
 
 void require_sets(const Recording& a, const Recording& b, const std::string& method) {
   for (const Recording* recording : {&a, &b}) {
-    if (recording->sequences() < 4) throw Error({recording->path().string(), "at least 4 texts, half of them to test the direction of the others", std::to_string(recording->sequences()), ""});
+    if (recording->sequences() < 4)
+      throw Error({recording->path().string(), "at least 4 texts, half of them to test the direction of the others",
+                   std::to_string(recording->sequences()), ""});
   }
-  if (method == "pca" && a.sequences() != b.sequences()) throw Error({b.path().string(), std::to_string(a.sequences()) + " texts, pairs with the first recording's", std::to_string(b.sequences()), "use --set method=mean"});
+  if (method == "pca" && a.sequences() != b.sequences())
+    throw Error({b.path().string(), std::to_string(a.sequences()) + " texts, pairs with the first recording's", std::to_string(b.sequences()),
+                 "use --set method=mean"});
 }
 
 AnalysisResult run(const AnalysisInput& input) {
   const Recording &first = *input.recordings[0], &second = *input.recordings[1];
-  const std::string &method = input.options.choice("method", {"mean", "pca"}), &row = input.options.choice("row", {"last", "mean"}), &out = input.options.text("out");
+  const std::string &method = input.options.choice("method", {"mean", "pca"}), &row = input.options.choice("row", {"last", "mean"}),
+                    &out = input.options.text("out");
   require_sets(first, second, method);
   const std::vector<RecordedLayer> layers = recorded_layers(first, "resid"), others = recorded_layers(second, "resid");
   ControlVector vector;
   const Json& architecture = first.provenance()["architecture"];
   if (architecture.is_string()) vector.model_hint = architecture.string();
-  AnalysisTable table{"directions from the texts of the second recording to those of the first", {"behind block", "length", "cosine of halves", "held-out texts right, share", "low", "high"}, {}};
+  AnalysisTable table{"directions from the texts of the second recording to those of the first",
+                      {"behind block", "length", "cosine of halves", "held-out texts right, share", "low", "high"},
+                      {}};
   Json directions;
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const auto other = std::ranges::find(others, layers[l].label, &RecordedLayer::label);
-    if (other == others.end() || other->width != layers[l].width) throw Error({second.path().string(), "the residual stream of the same model", "another", ""});
+    if (other == others.end() || other->width != layers[l].width)
+      throw Error({second.path().string(), "the residual stream of the same model", "another", ""});
     const Matrix a = rows_of(first, layers[l], row), b = rows_of(second, *other, row);
-    const std::vector<double> whole = direction_of(method, a, b, Part::all), even = direction_of(method, a, b, Part::even), odd = direction_of(method, a, b, Part::odd);
+    const std::vector<double> whole = direction_of(method, a, b, Part::all), even = direction_of(method, a, b, Part::even),
+                              odd = direction_of(method, a, b, Part::odd);
     const double scale = length(even) * length(odd);
     const Estimate right = binomial_share("right", held_out_right(a, b, even), a.rows / 2 + b.rows / 2);
     table.rows.push_back({layers[l].label, length(whole), scale > 0.0 ? Json(dot(even, odd) / scale) : Json(), right.value, right.low, right.high});
@@ -136,10 +145,15 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_steering_vector() {
-  static constexpr AnalysisOption options[] = {{"method", "mean or pca", "mean"}, {"row", "of each text: last or mean", "last"}, {"out", "a control vector (GGUF) to write; empty: none", ""}};
-  static const Analysis analysis{"steering_vector", "directions from one set of texts to another, as a control vector of llama.cpp",
-                                 "Turner et al. 2023, arXiv:2308.10248; Zou et al. 2023, arXiv:2310.01405", "vitrine analyse steering_vector glad.h5 sad.h5 --set out=glad.gguf",
-                                 AnalysisOf::recordings, options, run};
+  static constexpr AnalysisOption options[] = {
+      {"method", "mean or pca", "mean"}, {"row", "of each text: last or mean", "last"}, {"out", "a control vector (GGUF) to write; empty: none", ""}};
+  static const Analysis analysis{"steering_vector",
+                                 "directions from one set of texts to another, as a control vector of llama.cpp",
+                                 "Turner et al. 2023, arXiv:2308.10248; Zou et al. 2023, arXiv:2310.01405",
+                                 "vitrine analyse steering_vector glad.h5 sad.h5 --set out=glad.gguf",
+                                 AnalysisOf::recordings,
+                                 options,
+                                 run};
   return analysis;
 }
 

@@ -24,13 +24,17 @@
 namespace vitrine {
 namespace {
 
-constexpr std::array<std::string_view, 9> kinds{"first", "self", "same token", "special", "space", "digits", "punctuation", "word start", "inside word"};
+constexpr std::array<std::string_view, 9> kinds{"first",  "self",        "same token", "special",    "space",
+                                                "digits", "punctuation", "word start", "inside word"};
 enum Kind : std::size_t { first, self, same, special, space, digits, punctuation, word_start, inside };
 using Shares = std::array<double, kinds.size()>;
 
 Kind kind_of(std::string_view text) {
-  const auto all = [](std::string_view part, auto is) { return std::ranges::all_of(part, [&](char c) { return is(static_cast<unsigned char>(c)); }); };
-  if (text.empty() || (text.size() > 2 && ((text.front() == '<' && text.back() == '>') || (text.front() == '[' && text.back() == ']')))) return special;
+  const auto all = [](std::string_view part, auto is) {
+    return std::ranges::all_of(part, [&](char c) { return is(static_cast<unsigned char>(c)); });
+  };
+  if (text.empty() || (text.size() > 2 && ((text.front() == '<' && text.back() == '>') || (text.front() == '[' && text.back() == ']'))))
+    return special;
   const auto is_space = [](unsigned char c) { return std::isspace(c) != 0; };
   if (all(text, is_space)) return space;
   std::string_view bare = text;
@@ -110,7 +114,8 @@ AnalysisResult run(const AnalysisInput& input) {
     std::vector<Shares> means(modules[m].heads);
     for (std::size_t t = 0; t < texts.size(); ++t) {
       std::vector<Shares> shares(modules[m].heads);
-      each_head(recording, modules[m], sequences[t], input.pool, [&](std::size_t h, const Recording::Head& head) { shares[h] = shares_of(head, texts[t]); });
+      each_head(recording, modules[m], sequences[t], input.pool,
+                [&](std::size_t h, const Recording::Head& head) { shares[h] = shares_of(head, texts[t]); });
       const Shares alike = even_shares(*recording.head(modules[m], 0, sequences[t]), texts[t]);
       for (std::size_t k = 0; k < kinds.size(); ++k) {
         even[k] += alike[k] * each / static_cast<double>(modules.size());
@@ -142,8 +147,13 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_token_type_shares() {
-  static const Analysis analysis{"token_type_shares", "weight of each head on the first token, itself, copies, punctuation, digits, ...",
-                                 "this file; Clark et al. 2019, arXiv:1906.04341", "vitrine analyse token_type_shares run.h5", AnalysisOf::recording, {}, run};
+  static const Analysis analysis{"token_type_shares",
+                                 "weight of each head on the first token, itself, copies, punctuation, digits, ...",
+                                 "this file; Clark et al. 2019, arXiv:1906.04341",
+                                 "vitrine analyse token_type_shares run.h5",
+                                 AnalysisOf::recording,
+                                 {},
+                                 run};
   return analysis;
 }
 

@@ -52,8 +52,10 @@ void descend(const Context& context, std::size_t layer, std::span<const std::siz
     if (context.input.run.cancelled()) throw Cancelled();
     std::vector<std::size_t> drawn(batch);
     for (std::size_t& row : drawn) row = rows[random() % rows.size()];
-    const FloatMatrix h = rows_of(context.captured, context.points[layer], drawn), final = logits_of(context, rows_of(context.captured, context.points.back(), drawn));
-    const FloatMatrix back = lens_gradient(*context.input.model, context.head_transposed, lens.translated(layer, h), final), by_weight = product_of_transposed(back, h);
+    const FloatMatrix h = rows_of(context.captured, context.points[layer], drawn),
+                      final = logits_of(context, rows_of(context.captured, context.points.back(), drawn));
+    const FloatMatrix back = lens_gradient(*context.input.model, context.head_transposed, lens.translated(layer, h), final),
+                      by_weight = product_of_transposed(back, h);
     std::vector<float> by_bias(back.columns, 0.0f);
     for (std::size_t i = 0; i < back.numbers.size(); ++i) by_bias[i % back.columns] += back.numbers[i];
     const double left = rate * (1.0 - static_cast<double>(step) / static_cast<double>(steps));
@@ -121,8 +123,10 @@ void require_lens(const AnalysisInput& input, bool reads) {
   const std::string where = input.model->model.path.filename().string();
   if (!spec.has_head) throw Error({where, "a language-model head", "none", "a lens reads layers through it"});
   if (spec.query_stream) throw Error({where, "rows that predict by themselves", "a query stream, which predicts", ""});
-  if (!reads && input.texts.size() < 2) throw Error({"tuned_lens", "two texts or more, half of them to measure the lens", "one", "give --lines"}, Fault::usage);
-  if (reads && !input.options.text("out").empty()) throw Error({"--set out", "a lens that is fitted here", "one that was read (file)", ""}, Fault::usage);
+  if (!reads && input.texts.size() < 2)
+    throw Error({"tuned_lens", "two texts or more, half of them to measure the lens", "one", "give --lines"}, Fault::usage);
+  if (reads && !input.options.text("out").empty())
+    throw Error({"--set out", "a lens that is fitted here", "one that was read (file)", ""}, Fault::usage);
 }
 
 AnalysisResult run(const AnalysisInput& input) {
@@ -140,22 +144,31 @@ AnalysisResult run(const AnalysisInput& input) {
   const TunedLens lens = file.empty() ? fitted(context, fit.rows) : read_tuned_lens(file, points.size() - 1, model.spec.width);
   if (!input.options.text("out").empty()) write_tuned_lens(lens, input.options.text("out"));
   const Measured kl = measured(context, lens, tested.rows);
-  AnalysisTable table{"KL to the final layer, nats, means over " + std::to_string(tested.rows.size()) + " rows" + (file.empty() ? " that were not fitted" : ""),
-                      {"layer", "logit lens", "tuned lens", "low", "high", "change", "change low", "change high"}, {}};
+  AnalysisTable table{
+      "KL to the final layer, nats, means over " + std::to_string(tested.rows.size()) + " rows" + (file.empty() ? " that were not fitted" : ""),
+      {"layer", "logit lens", "tuned lens", "low", "high", "change", "change low", "change high"},
+      {}};
   const std::vector<std::string> labels = residual_labels(model.spec);
   std::vector<double> cells;
   for (std::size_t layer = 0; layer < lens.layers.size(); ++layer) {
     std::vector<double> change = kl.tuned[layer];
     for (std::size_t r = 0; r < change.size(); ++r) change[r] -= kl.plain[layer][r];
-    const auto mean = [](const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()); };
-    const Estimate tuned = described_mean({"KL", "nats", "text"}, kl.tuned[layer], tested.text), changed = described_mean({"change", "nats", "text"}, change, tested.text);
-    table.rows.push_back({labels[layer], mean(kl.plain[layer]), mean(kl.tuned[layer]), tuned.low, tuned.high, mean(change), changed.low, changed.high});
+    const auto mean = [](const std::vector<double>& values) {
+      return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+    };
+    const Estimate tuned = described_mean({"KL", "nats", "text"}, kl.tuned[layer], tested.text),
+                   changed = described_mean({"change", "nats", "text"}, change, tested.text);
+    table.rows.push_back(
+        {labels[layer], mean(kl.plain[layer]), mean(kl.tuned[layer]), tuned.low, tuned.high, mean(change), changed.low, changed.high});
     cells.insert(cells.end(), {mean(kl.plain[layer]), mean(kl.tuned[layer])});
   }
   AnalysisResult result;
   result.tables = {std::move(table)};
-  result.grids = {{"KL to the final layer", "layer", "lens", "nats", {labels.begin(), labels.end() - 1}, {"logit lens", "tuned lens"}, std::move(cells)}};
-  if (file.empty()) result.notes.push_back("Fitted on " + std::to_string(fit.rows.size()) + " rows of the even texts" + (goes_on ? ", then " + std::to_string(steps) + " steps of Adam a layer." : ", in closed form."));
+  result.grids = {
+      {"KL to the final layer", "layer", "lens", "nats", {labels.begin(), labels.end() - 1}, {"logit lens", "tuned lens"}, std::move(cells)}};
+  if (file.empty())
+    result.notes.push_back("Fitted on " + std::to_string(fit.rows.size()) + " rows of the even texts" +
+                           (goes_on ? ", then " + std::to_string(steps) + " steps of Adam a layer." : ", in closed form."));
   if (fit.rows.size() < model.spec.width && file.empty()) result.notes.push_back("Fewer rows than numbers in a row: give more text.");
   return result;
 }
@@ -163,11 +176,19 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_tuned_lens() {
-  static constexpr AnalysisOption options[] = {{"file", "a lens to read; empty: one is fitted", ""}, {"out", "a safetensors file for the lens that is fitted; empty: none", ""},
-                                               {"penalty", "of the closed form, as a share of the mean squared number", "0.1"}, {"steps", "of Adam, a layer; 0: the closed form alone", "50"},
-                                               {"batch", "rows of a step", "64"}, {"rate", "of Adam, falling to 0", "0.0003"}};
-  static const Analysis analysis{"tuned_lens", "a lens whose layers are translated into the last one's language", "Belrose et al. 2023, arXiv:2303.08112",
-                                 "vitrine analyse tuned_lens MODEL --lines texts.txt --set out=lens.safetensors", AnalysisOf::model_and_texts, options, run};
+  static constexpr AnalysisOption options[] = {{"file", "a lens to read; empty: one is fitted", ""},
+                                               {"out", "a safetensors file for the lens that is fitted; empty: none", ""},
+                                               {"penalty", "of the closed form, as a share of the mean squared number", "0.1"},
+                                               {"steps", "of Adam, a layer; 0: the closed form alone", "50"},
+                                               {"batch", "rows of a step", "64"},
+                                               {"rate", "of Adam, falling to 0", "0.0003"}};
+  static const Analysis analysis{"tuned_lens",
+                                 "a lens whose layers are translated into the last one's language",
+                                 "Belrose et al. 2023, arXiv:2303.08112",
+                                 "vitrine analyse tuned_lens MODEL --lines texts.txt --set out=lens.safetensors",
+                                 AnalysisOf::model_and_texts,
+                                 options,
+                                 run};
   return analysis;
 }
 

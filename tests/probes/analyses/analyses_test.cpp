@@ -71,7 +71,8 @@ TEST_P(AgainstTransformers, HeadRolesAreMeansOverDiagonals) {
   ASSERT_EQ(result.tables[0].rows.size(), heads.size());
   for (std::size_t h = 0; h < heads.size(); ++h) {
     const std::vector<double> roles = numbers(heads[h]);
-    for (std::size_t role = 0; role < roles.size(); ++role) EXPECT_NEAR(result.tables[0].rows[h][role + 1].number(), roles[role], 1e-5) << h << " " << role;
+    for (std::size_t role = 0; role < roles.size(); ++role)
+      EXPECT_NEAR(result.tables[0].rows[h][role + 1].number(), roles[role], 1e-5) << h << " " << role;
   }
 }
 
@@ -142,14 +143,17 @@ TEST(DirectLogitAttribution, SumsToTheLogitInEveryFamily) {
       for (std::size_t block = 0; block < tiny.model.spec.blocks.size(); ++block) {
         const std::string number = std::to_string(block);
         const double attention = value_of(modules, number + "_attn_out");
-        EXPECT_NEAR(sum_of(heads, "L" + number + "H") + value_of(heads, "L" + number + " bias"), attention, 1e-4 * (std::abs(attention) + 0.01 * size)) << where << block;
+        EXPECT_NEAR(sum_of(heads, "L" + number + "H") + value_of(heads, "L" + number + " bias"), attention,
+                    1e-4 * (std::abs(attention) + 0.01 * size))
+            << where << block;
         if (tiny.model.spec.blocks[block].cross) {
           const double cross = value_of(modules, number + "_cross_attn_out");
           EXPECT_NEAR(sum_of(heads, "L" + number + " cross"), cross, 1e-4 * (std::abs(cross) + 0.01 * size)) << where << block;
         }
         if (neurons.items().empty()) continue;
         const double mlp = value_of(modules, number + "_mlp_out");
-        EXPECT_NEAR(sum_of(neurons, "L" + number + "N") + value_of(neurons, "L" + number + " bias"), mlp, 1e-4 * (std::abs(mlp) + 0.01 * size)) << where << block;
+        EXPECT_NEAR(sum_of(neurons, "L" + number + "N") + value_of(neurons, "L" + number + " bias"), mlp, 1e-4 * (std::abs(mlp) + 0.01 * size))
+            << where << block;
       }
     }
   }
@@ -216,7 +220,8 @@ TEST(LensGradient, IsTorchs) {
       }
     }
     const FloatMatrix final = lens_logits(runner, other), gradient = lens_gradient(runner, transposed_head(tiny.model), x, final);
-    const std::vector<double> kl = divergences(tiny.pool, final, lens_logits(runner, x)), of_kl = numbers(of["kl"]), of_gradient = numbers(of["gradient"]);
+    const std::vector<double> kl = divergences(tiny.pool, final, lens_logits(runner, x)), of_kl = numbers(of["kl"]),
+                              of_gradient = numbers(of["gradient"]);
     double off = 0.0, size = 0.0;
     for (std::size_t i = 0; i < of_gradient.size(); ++i) {
       off += std::pow(gradient.numbers[i] - of_gradient[i], 2.0);
@@ -255,7 +260,8 @@ TEST(TunedLens, ClosedFormFindsAnAffineMapAndComesBackFromAFile) {
 TEST(TunedLens, StepsLowerTheDivergenceThatTheyFollow) {
   for (const char* name : {"gpt2", "llama"}) {
     TinyModel tiny(name);
-    const std::vector<ModelText> texts(2, ModelText{{5, 6, 7, 11, 9, 3, 1, 40, 2, 8, 30, 31, 12, 13, 44, 4}, {}, {}});  // fitted and measured on one text
+    const std::vector<ModelText> texts(
+        2, ModelText{{5, 6, 7, 11, 9, 3, 1, 40, 2, 8, 30, 31, 12, 13, 44, 4}, {}, {}});  // fitted and measured on one text
     double before = 0.0, after = 0.0;
     for (const char* steps : {"steps=0", "steps=200"}) {
       const std::string settings[] = {steps, "penalty=1", "rate=0.003"};
@@ -308,11 +314,13 @@ TEST(SparseAutoencoder, FindsAPlantedDictionary) {
     }
   }
   for (const std::size_t k : {std::size_t{0}, std::size_t{2}}) {
-    const SparseAutoencoder found = train_sparse_autoencoder(x, {.features = 2 * planted, .steps = 3000, .batch = 128, .k = k, .l1 = 0.5, .rate = 5e-3}, [](std::size_t) {});
+    const SparseAutoencoder found =
+        train_sparse_autoencoder(x, {.features = 2 * planted, .steps = 3000, .batch = 128, .k = k, .l1 = 0.5, .rate = 5e-3}, [](std::size_t) {});
     std::size_t recovered = 0;
     for (std::size_t f = 0; f < planted; ++f) {
       float best = 0.0f;
-      for (std::size_t g = 0; g < found.features(); ++g) best = std::max(best, std::inner_product(&directions(f, 0), &directions(f, 0) + width, &found.decoder(g, 0), 0.0f));
+      for (std::size_t g = 0; g < found.features(); ++g)
+        best = std::max(best, std::inner_product(&directions(f, 0), &directions(f, 0) + width, &found.decoder(g, 0), 0.0f));
       recovered += best > 0.95f ? 1 : 0;
     }
     EXPECT_GE(recovered, planted - 2) << "k " << k;

@@ -26,7 +26,8 @@ inline AnalysisResult analysed(std::string_view name, TinyModel& tiny, std::span
   return analysis.run({&runner, texts, {}, options, tiny.pool, tiny.progress});
 }
 
-inline AnalysisResult analysed(std::string_view name, TinyModel& tiny, std::span<const Recording* const> recordings, std::span<const std::string> settings) {
+inline AnalysisResult analysed(std::string_view name, TinyModel& tiny, std::span<const Recording* const> recordings,
+                               std::span<const std::string> settings) {
   const Analysis& analysis = analysis_named(name);
   const AnalysisOptions options(analysis.options, settings);
   return analysis.run({nullptr, {}, recordings, options, tiny.pool, tiny.progress});

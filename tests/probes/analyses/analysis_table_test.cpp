@@ -10,17 +10,22 @@ namespace {
 
 /// Settings that suit models and texts of a dozen tokens.
 std::vector<std::string> small_settings(const Analysis& analysis) {
-  static const std::map<std::string_view, std::vector<std::string>> settings{
-      {"head_roles", {"half=5", "sequences=2"}}, {"sink_mass", {"tokens=5"}}, {"linear_probe", {"label=even_position", "folds=3"}},
-      {"qk_ov_circuits", {"tokens=3", "top=2"}}, {"composition", {"draws=2"}}, {"similarity", {"draws=40"}},
-      {"tuned_lens", {"steps=2"}}, {"sparse_autoencoder", {"train=8", "steps=20"}}};
+  static const std::map<std::string_view, std::vector<std::string>> settings{{"head_roles", {"half=5", "sequences=2"}},
+                                                                             {"sink_mass", {"tokens=5"}},
+                                                                             {"linear_probe", {"label=even_position", "folds=3"}},
+                                                                             {"qk_ov_circuits", {"tokens=3", "top=2"}},
+                                                                             {"composition", {"draws=2"}},
+                                                                             {"similarity", {"draws=40"}},
+                                                                             {"tuned_lens", {"steps=2"}},
+                                                                             {"sparse_autoencoder", {"train=8", "steps=20"}}};
   const auto found = settings.find(analysis.name);
   return found == settings.end() ? std::vector<std::string>() : found->second;
 }
 
 bool is_of_recordings(const Analysis& analysis) { return analysis.of == AnalysisOf::recording || analysis.of == AnalysisOf::recordings; }
 
-const std::vector<std::vector<TokenId>> five_texts{{3, 17, 42, 5, 5, 9, 17, 42}, {9, 9, 1, 22, 9, 9, 1, 22, 11}, {4, 5, 6, 7, 8, 4, 5}, {30, 31, 3, 30, 31, 3}, {7, 6, 5, 4, 3, 2, 8}};
+const std::vector<std::vector<TokenId>> five_texts{
+    {3, 17, 42, 5, 5, 9, 17, 42}, {9, 9, 1, 22, 9, 9, 1, 22, 11}, {4, 5, 6, 7, 8, 4, 5}, {30, 31, 3, 30, 31, 3}, {7, 6, 5, 4, 3, 2, 8}};
 
 /// A tiny model with its recording, run by whatever analysis.
 struct Specimen {
@@ -41,7 +46,8 @@ struct Specimen {
 
   AnalysisResult run(const Analysis& analysis, std::span<const std::string> settings) {
     const Recording* twice[] = {recording.get(), recording.get()};
-    if (is_of_recordings(analysis)) return analysed(analysis.name, tiny, std::span<const Recording* const>(twice, analysis.of == AnalysisOf::recording ? 1 : 2), settings);
+    if (is_of_recordings(analysis))
+      return analysed(analysis.name, tiny, std::span<const Recording* const>(twice, analysis.of == AnalysisOf::recording ? 1 : 2), settings);
     return analysed(analysis.name, tiny, std::span<const ModelText>(analysis.of == AnalysisOf::weights ? std::vector<ModelText>() : texts), settings);
   }
 
