@@ -201,6 +201,7 @@ AnalysisResult run(const AnalysisInput& input) {
       bounds.rows.push_back(std::move(of.row));
     }
   }
+  std::ranges::stable_partition(table.rows, [](const std::vector<Json>& row) { return !row.back().string().empty(); });
   AnalysisResult result;
   result.tables = {std::move(table), std::move(bounds)};
   for (std::size_t role = 0; role < roles.size(); ++role)
