@@ -4,7 +4,7 @@
 #include "core/base/error.h"
 #include "core/model/probe_point.h"
 #include "probes/analysis.h"
-#include "probes/interventions/control_vector.h"
+#include "probes/steering/control_vector.h"
 #include "probes/recorded_layers.h"
 
 // Directions from one set of texts to another, for `steer` and llama.cpp: of each text one row, its last, or the mean of its rows; of
@@ -14,7 +14,7 @@
 //         its side (Zou et al. 2023, arXiv:2310.01405; vgel/repeng)
 // Beside each direction: its length, the cosine of the directions of even and of odd texts (its reliability), and how many of the odd
 // texts the direction of the even ones puts on the right side of the middle between the means, which a direction of noise does in half of
-// the cases. `out` writes it as a control vector (probes/interventions/control_vector.h), which has none of block 0.
+// the cases. `out` writes it as a control vector (probes/steering/control_vector.h), which has none of block 0.
 
 namespace vitrine {
 namespace {

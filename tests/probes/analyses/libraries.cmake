@@ -1,1 +1,1 @@
-set(test_libraries vitrine_kernels vitrine_probes PkgConfig::HDF5)
+set(test_libraries vitrine_kernels vitrine_patching PkgConfig::HDF5)
