@@ -75,7 +75,7 @@ struct AnalysisResult {
 /// What an analysis looks at, as the command takes it.
 enum class AnalysisOf {
   recording,       ///< RUN
-  recordings,      ///< RUN RUN: two of the same texts
+  recordings,      ///< RUN RUN
   weights,         ///< MODEL, without any text
   model_and_texts  ///< MODEL and --text, --lines, ...
 };

@@ -1,4 +1,6 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -13,6 +15,8 @@
 
 namespace vitrine {
 namespace {
+
+constexpr std::size_t most_rows = 60;  // of a table on a terminal
 
 struct Options {
   const Analysis* analysis = nullptr;
@@ -36,16 +40,25 @@ void print_table(const AnalysisTable& table) {
     for (std::size_t c = 0; c < line.size(); ++c) widths[c] = std::max(widths[c], line[c].size());
   }
   if (!table.title.empty()) std::puts(table.title.c_str());
-  for (const auto& line : cells) {
+  const std::size_t shown = std::min(cells.size(), most_rows + 1);  // the header is one
+  for (std::size_t l = 0; l < shown; ++l) {
+    const std::vector<std::string>& line = cells[l];
     for (std::size_t c = 0; c < line.size(); ++c) std::printf("%s%-*s", c == 0 ? "" : "  ", c + 1 == line.size() ? 0 : static_cast<int>(widths[c]), line[c].c_str());
     std::puts("");
   }
+  if (shown < cells.size()) std::printf("(%zu more rows: --format csv, --json)\n", cells.size() - shown);
   std::puts("");
 }
 
+/// Without a null value nothing was tested and there is no verdict to show.
 void print_estimate(const Estimate& e) {
-  std::printf("%s: %.5g [%.5g, %.5g] %s (%.0f%%, n = %zu %s, %s): %s%s%s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), e.level * 100, e.n,
-              e.resampled_unit.c_str(), e.method.c_str(), std::string(verdict_name(e.verdict)).c_str(), e.reason.empty() ? "" : ", ", e.reason.c_str());
+  const std::string interval = std::isfinite(e.low) && std::isfinite(e.high) ? format(" [%.5g, %.5g]", e.low, e.high) : std::string();
+  std::printf("%s: %s%s %s (%.0f%%, n = %zu %s, %s)", e.name.c_str(), std::isfinite(e.value) ? format("%.5g", e.value).c_str() : "-", interval.c_str(), e.unit.c_str(), e.level * 100,
+              e.n, e.resampled_unit.c_str(), e.method.empty() ? "no interval" : e.method.c_str());
+  if (e.control) std::printf("; control %.5g", *e.control);
+  if (e.null_value) std::printf(": %s%s%s", std::string(verdict_name(e.verdict)).c_str(), e.reason.empty() ? "" : ", ", e.reason.c_str());
+  else if (interval.empty()) std::printf("; no interval: %s", e.verdict == Verdict::not_measurable ? e.reason.c_str() : "so few texts exclude nothing");
+  std::puts("");
 }
 
 void print_csv(const AnalysisResult& result) {
@@ -120,7 +133,7 @@ std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
   const bool of_recordings = analysis.of == AnalysisOf::recording || analysis.of == AnalysisOf::recordings;
   if (of_recordings) {
     const int count = analysis.of == AnalysisOf::recording ? 1 : 2;
-    app.add_option("RUN", options->recordings, count == 1 ? "a recording, made by `vitrine record`" : "two recordings of the same texts")->required()->expected(count);
+    app.add_option("RUN", options->recordings, count == 1 ? "a recording, made by `vitrine record`" : "two recordings")->required()->expected(count);
     options->common.prints_rows = true;
     declare_without_model(app, options->common);
     declare_key_file(app, options->key);

@@ -1,7 +1,6 @@
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "probes/analysis.h"
+#include "probes/head_maps.h"
 #include "probes/token_labels.h"
 
 // How much of each token is in each row after all layers, if attention were all that mixes rows: with B_l = (mean over heads of A_l + I),
@@ -11,35 +10,6 @@
 
 namespace vitrine {
 namespace {
-
-constexpr std::size_t band_rows = 64;
-
-/// B of one layer.  [rows, rows]
-std::vector<double> mixed(const AnalysisInput& input, const Recording::Module& module, std::size_t sequence) {
-  const Recording& recording = *input.recordings.front();
-  const std::size_t length = recording.rows_of(sequence).count;
-  std::vector<std::shared_ptr<const Recording::Head>> heads;
-  for (std::size_t h = 0; h < module.heads; ++h) heads.push_back(recording.head(module, h, sequence));
-  std::vector<double> matrix(length * length, 0.0);
-  const std::size_t bands = (length + band_rows - 1) / band_rows;
-  input.pool.run(bands, [&](std::size_t band, std::size_t) {
-    const std::size_t first = band * band_rows, rows = std::min(band_rows, length - first);
-    std::vector<float> buffer(rows * length);
-    const TensorView<float, 2> tile(buffer.data(), {rows, length});
-    for (const auto& head : heads) {
-      pattern_tile(head->factors, first, 0, tile);
-      for (std::size_t i = 0; i < buffer.size(); ++i) matrix[first * length + i] += buffer[i];
-    }
-    for (std::size_t r = first; r < first + rows; ++r) {
-      double* row = &matrix[r * length];
-      double sum = 1.0;
-      for (std::size_t j = 0; j < length; ++j) sum += row[j] /= static_cast<double>(module.heads);
-      row[r] += 1.0;
-      for (std::size_t j = 0; j < length; ++j) row[j] /= sum;
-    }
-  });
-  return matrix;
-}
 
 /// a b, a's rows shared out.  [rows, rows]
 std::vector<double> product(const AnalysisInput& input, std::span<const double> a, std::span<const double> b, std::size_t n) {
@@ -57,9 +27,7 @@ AnalysisResult run(const AnalysisInput& input) {
   const Recording& recording = *input.recordings.front();
   const std::size_t sequence = input.options.whole("sequence", 0, recording.sequences() - 1);
   const std::size_t length = recording.rows_of(sequence).count;
-  const std::vector<Recording::Module> modules = own_modules(recording);
-  if (modules.empty()) throw Error({recording.path().string(), "attention factors", "none", "record with --attention factors"});
-  if (length == 0) throw Error({recording.path().string(), "tokens in sequence " + std::to_string(sequence), "none", "choose another with --set sequence=N"});
+  const std::vector<Recording::Module> modules = modules_of_text(recording, sequence);
   if (length > 4096) throw Error({recording.path().string(), "at most 4096 tokens in a sequence", std::to_string(length), "the rollout is a whole matrix"});
   std::vector<double> rollout;
   AnalysisTable table{"share of each token in the last row, after each layer", {"token"}, {}};
@@ -67,7 +35,7 @@ AnalysisResult run(const AnalysisInput& input) {
   for (const std::string& label : labels) table.rows.push_back({label});
   for (const Recording::Module& module : modules) {
     if (input.run.cancelled()) throw Cancelled();
-    const std::vector<double> layer = mixed(input, module, sequence);
+    const std::vector<double> layer = attention_with_residual(recording, module, sequence, input.pool);
     rollout = rollout.empty() ? layer : product(input, layer, rollout, length);
     table.header.push_back("layer " + std::to_string(module.block));
     for (std::size_t j = 0; j < length; ++j) table.rows[j].push_back(rollout[(length - 1) * length + j]);

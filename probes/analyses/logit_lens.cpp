@@ -55,7 +55,8 @@ std::optional<TokenId> predicted(const ModelSpec& spec, std::span<const TokenId>
 void read_band(const Lens& lens, const CapturedRows& captured, const ModelText& text, std::size_t first, LensRows& out) {
   const ModelRunner& runner = *lens.input.model;
   const ModelSpec& spec = runner.model.spec;
-  const ForwardContext context = runner.context(TapPlan());
+  const TapPlan taps;
+  const ForwardContext context = runner.context(taps);
   const std::size_t count = std::min(band_rows, out.rows - first), layers = lens.points.size();
   const auto logits_at = [&](std::size_t layer) { return logits_of_residual(context, captured.at(lens.points[layer], 0).slice(first, count)); };
   const TensorView<float, 2> last = logits_at(layers - 1);

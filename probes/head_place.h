@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/model/spec.h"
+
+namespace vitrine {
+
+struct HeadPlace {
+  std::size_t layer = 0, head = 0;
+};
+
+/// "L5H8" or "5.8". @throws Error (usage) where the setting names no head of self attention of this model
+HeadPlace head_of(const ModelSpec& spec, std::string_view setting, const std::string& text);
+
+}  // namespace vitrine
