@@ -49,6 +49,12 @@ PublishedEffects effects_of(const Json& item, std::string_view where) {
   return effects;
 }
 
+/// The published files join a candidate's tokens by spaces: "tried the best ." was "tried the best.". A word of several tokens stays apart.
+std::string candidate_of(std::string text) {
+  if (text.ends_with(" .")) text.erase(text.size() - 2, 1);
+  return text;
+}
+
 MediationSet read_published(std::string_view text, std::string_view where) {
   const Json json = parse_json(text, where);
   if (!json["results"].is_array()) throw Error({std::string(where), "the published form, with \"results\"", "none", ""});
@@ -66,7 +72,7 @@ MediationSet read_published(std::string_view text, std::string_view where) {
   for (const Json& item : json["results"].items()) {
     const std::string at = std::string(where) + ", result " + std::to_string(set.items.size());
     set.items.push_back({std::to_string(set.items.size()), text_of(item, "base_string1", at), text_of(item, "base_string2", at),
-                         text_of(item, "candidate1", at), text_of(item, "candidate2", at), text_of(item, "base_string1", at), effects_of(item, at)});
+                         candidate_of(text_of(item, "candidate1", at)), candidate_of(text_of(item, "candidate2", at)), text_of(item, "base_string1", at), effects_of(item, at)});
   }
   return set;
 }
@@ -107,12 +113,7 @@ std::optional<Sentence> parse_winobias(std::string_view line) {
   return sentence;
 }
 
-/// " did a bad job." as the published file has it: "did a bad job ."
-std::string candidate_of(std::string text) {
-  text.erase(0, text.find_first_not_of(' '));
-  if (!text.empty() && text.back() == '.') text.insert(text.size() - 1, " ");
-  return text;
-}
+std::string without_margin(std::string text) { return text.erase(0, text.find_first_not_of(' ')); }
 
 bool feminine(std::string_view pronoun) { return pronoun == "she" || pronoun == "her"; }
 
@@ -128,7 +129,7 @@ MediationSet read_winobias(std::string_view text) {
     const auto& [a, b] = std::tie(sentences[i], sentences[i + 1]);
     if (!a || !b || a->before != b->before || feminine(a->pronoun) == feminine(b->pronoun) || exchanged().at(a->pronoun) != b->pronoun) continue;
     const Sentence &hers = feminine(a->pronoun) ? *a : *b, &his = feminine(a->pronoun) ? *b : *a;
-    set.items.push_back({std::to_string(i / 2), hers.before + hers.pronoun, his.before + his.pronoun, candidate_of(hers.after), candidate_of(his.after),
+    set.items.push_back({std::to_string(i / 2), hers.before + hers.pronoun, his.before + his.pronoun, without_margin(hers.after), without_margin(his.after),
                          std::to_string(i / 2)});
   }
   return set;

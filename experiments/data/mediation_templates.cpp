@@ -11,21 +11,19 @@ namespace vitrine {
 namespace {
 
 struct Person {
-  std::string_view name, next;  // "nurse", "was on the ward all night."
+  std::string_view name, next;  // "nurse", "treated patients"
 };
 
 constexpr std::array first_kind{
-    Person{"nurse", "had been on the ward all night."}, Person{"librarian", "had to put the books back on the shelves."},
-    Person{"hairdresser", "had another haircut at four."}, Person{"secretary", "still had a letter to type."},
-    Person{"florist", "had roses to cut."}, Person{"babysitter", "had to put the children to bed."},
-    Person{"dressmaker", "had a hem to sew."}, Person{"midwife", "had to help with a birth."},
-    Person{"cashier", "had to count the money in the till."}, Person{"dance teacher", "had a lesson to give in the ballroom."}};
+    Person{"nurse", "treated patients"}, Person{"librarian", "sorted books"}, Person{"hairdresser", "cut hair"},
+    Person{"secretary", "typed letters"}, Person{"florist", "sold flowers"}, Person{"babysitter", "watched children"},
+    Person{"dressmaker", "sewed dresses"}, Person{"midwife", "delivered babies"}, Person{"cashier", "counted money"},
+    Person{"dance teacher", "taught ballet"}};
 constexpr std::array second_kind{
-    Person{"mechanic", "had an engine to repair."}, Person{"plumber", "had a pipe to mend."},
-    Person{"carpenter", "had a roof beam to saw."}, Person{"pilot", "had a plane to land."},
-    Person{"farmer", "had a field to plough."}, Person{"butcher", "had meat to cut."},
-    Person{"bricklayer", "had a wall to build."}, Person{"electrician", "had the wires to connect."},
-    Person{"firefighter", "had a fire to put out."}, Person{"truck driver", "had a load to deliver."}};
+    Person{"mechanic", "repaired engines"}, Person{"plumber", "fixed pipes"}, Person{"carpenter", "built cabinets"},
+    Person{"pilot", "flew planes"}, Person{"farmer", "grew corn"}, Person{"butcher", "sold meat"},
+    Person{"bricklayer", "built walls"}, Person{"electrician", "installed lights"}, Person{"firefighter", "put out fires"},
+    Person{"truck driver", "drove trucks"}};
 constexpr std::array frames{  // {a}, {b}: the two people; the pronoun follows
     std::string_view("The {a} called the {b} because"), std::string_view("The {a} could not meet the {b} because"),
     std::string_view("The {a} left before the {b} came, because"), std::string_view("The {a} told the {b} that"),

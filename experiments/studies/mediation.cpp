@@ -12,7 +12,7 @@
 #include "experiments/scoring.h"
 #include "experiments/study.h"
 #include "probes/analysis.h"
-#include "probes/mediation.h"
+#include "probes/patching/mediation.h"
 #include "probes/statistics/many_hypotheses.h"
 
 // Through which heads' attention does one exchanged word act on what comes next? With Y the log odds of two continuations, x and x' the two

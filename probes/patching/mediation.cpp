@@ -1,83 +1,69 @@
-#include "probes/mediation.h"
+#include "probes/patching/mediation.h"
 
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <map>
 
 #include "core/base/error.h"
+#include "probes/patching/point_values.h"
 #include "probes/statistics/many_hypotheses.h"
 
 namespace vitrine {
 namespace {
 
-/// Rows of every head's pattern of one run: those of x from where the two texts part.
-struct PatternRows {
-  std::size_t first = 0, count = 0;                 // positions
-  std::map<std::size_t, std::vector<float>> blocks;  // [rows, heads, keys], keys = first + count
-};
+ProbePoint at(const ModelSpec& spec, std::size_t block, Site site) { return {.stack = spec.stack, .block = static_cast<int>(block), .site = site}; }
+
+/// What enters every block, and every pattern, of the rows behind the beginning.
+std::vector<ProbePoint> kept_points(const ModelSpec& spec) {
+  std::vector<ProbePoint> points;
+  for (const Site site : {Site::resid_pre, Site::pattern}) {
+    for (std::size_t block = 0; block < spec.blocks.size(); ++block) points.push_back(at(spec, block, site));
+  }
+  return points;
+}
 
 /// One run among those that share a pass.
 struct Job {
   const std::vector<TokenId>* text;
   const std::vector<TokenId>* candidate;
   double* score;
-  const HeadSet* set = nullptr;         // whose patterns are another run's
-  const PatternRows* source = nullptr;  // theirs
-  PatternRows* kept = nullptr;          // where this run's own go
+  const HeadSet* set = nullptr;          // whose patterns are another run's
+  const PointValues* source = nullptr;   // which has them
+  const PointValues* stream = nullptr;   // the same text and candidate without the exchange: nothing changes before first_block
+  std::size_t first_block = 0;
 };
 
-/// Keeps patterns of some runs and writes them into others. Row rules of causal attention: a row's keys are those up to itself.
+/// Writes other runs' patterns into sequences: job i is sequence i.
 class PatternExchange : public Observer {
  public:
-  explicit PatternExchange(std::span<const Job> jobs, std::size_t blocks) : jobs_(jobs), wanted_(blocks, Access::none) {
-    for (const Job& job : jobs) {
-      if (job.kept != nullptr) std::ranges::fill(wanted_, Access::read);
-    }
+  PatternExchange(std::span<const Job> jobs, const ModelSpec& spec, std::size_t beginning) : jobs_(jobs), spec_(spec), beginning_(beginning), written_(spec.blocks.size(), false) {
     for (const Job& job : jobs) {
       if (job.set == nullptr) continue;
-      for (const HeadPlace& place : *job.set) wanted_.at(place.layer) = Access::write;
+      for (const HeadPlace& place : *job.set) written_.at(place.layer) = true;
     }
   }
   Access access(const ProbePoint& point) const override {
-    const bool own = point.site == Site::pattern && point.role == AttentionRole::self && point.stack != Stack::encoder;
-    return own ? wanted_[static_cast<std::size_t>(point.block)] : Access::none;
+    const bool pattern = point.block >= 0 && point == at(spec_, static_cast<std::size_t>(point.block), Site::pattern);
+    return pattern && written_[static_cast<std::size_t>(point.block)] ? Access::write : Access::none;
   }
   void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
     const Job& job = jobs_[rows.front().sequence];
-    const auto block = static_cast<std::size_t>(point.block);
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      if (job.kept != nullptr) keep(*job.kept, block, rows[r].position, values.slice(r, 1));
-      if (job.source != nullptr) put(job, block, rows[r].position, values.slice(r, 1));
-    }
-  }
-
- private:
-  /// @param row  [1, heads, keys]
-  static void keep(PatternRows& kept, std::size_t block, std::size_t position, TensorView<const float, 3> row) {
-    if (position < kept.first || position >= kept.first + kept.count) return;
-    const std::size_t keys = kept.first + kept.count;
-    std::vector<float>& numbers = kept.blocks[block];
-    numbers.resize(kept.count * row.extent(1) * keys);
-    for (std::size_t h = 0; h < row.extent(1); ++h) {
-      for (std::size_t j = 0; j < keys; ++j) numbers[((position - kept.first) * row.extent(1) + h) * keys + j] = row(0, h, j);
-    }
-  }
-  static void put(const Job& job, std::size_t block, std::size_t position, TensorView<float, 3> row) {
-    const PatternRows& source = *job.source;
-    if (position < source.first || position >= source.first + source.count) return;
-    const std::size_t keys = source.first + source.count;
-    const std::vector<float>& numbers = source.blocks.at(block);
-    for (const HeadPlace& place : *job.set) {
-      if (place.layer != block) continue;
-      for (std::size_t j = 0; j <= position; ++j) {
-        row(0, place.head, j) = numbers[((position - source.first) * row.extent(1) + place.head) * keys + j];
+      const std::size_t position = rows[r].position;
+      if (position >= job.text->size()) continue;  // a candidate's rows keep their own
+      for (const HeadPlace& place : *job.set) {
+        if (place.layer != static_cast<std::size_t>(point.block)) continue;
+        const std::span<const float> row = job.source->row(point, position - beginning_, place.head);
+        for (std::size_t j = 0; j <= position; ++j) values(r, place.head, j) = row[j];
       }
     }
   }
 
+ private:
   std::span<const Job> jobs_;
-  std::vector<Access> wanted_;  // [blocks]
+  const ModelSpec& spec_;
+  std::size_t beginning_;
+  std::vector<bool> written_;  // [blocks]
 };
 
 /// Runs jobs of one question behind the tokens that both of its texts begin with.
@@ -90,36 +76,51 @@ class QuestionRunner {
     forward(runner.context(none), {&segment, 1}, {});
   }
 
-  void run(std::span<const Job> jobs) {
+  /// Jobs without an exchange, in one pass. @param observers  of it
+  void run_plain(std::span<const Job> jobs, std::span<Observer* const> observers) { run_pass(jobs, observers); }
+
+  /// Jobs of the same first block share passes.
+  void run(std::span<Job> jobs) {
+    std::ranges::stable_sort(jobs, {}, &Job::first_block);
     for (std::size_t begin = 0, end = 0; begin < jobs.size(); begin = end) {
       std::size_t rows = 0;
-      while (end < jobs.size() && (end == begin || rows + rows_of(jobs[end]) <= max_rows)) rows += rows_of(jobs[end++]);
-      run_pass(jobs.subspan(begin, end - begin));
+      const auto fits = [&](const Job& job) { return job.first_block == jobs[begin].first_block && rows + rows_of(job) <= max_rows; };
+      while (end < jobs.size() && (end == begin || fits(jobs[end]))) rows += rows_of(jobs[end++]);
+      PatternExchange exchange(jobs.subspan(begin, end - begin), runner_.model.spec, shared_);
+      Observer* observers[] = {&exchange};
+      run_pass(jobs.subspan(begin, end - begin), observers);
+      if (runner_.run.cancelled()) throw Cancelled();
     }
   }
 
  private:
-  std::size_t rows_of(const Job& job) const { return job.text->size() - shared_ + job.candidate->size(); }
+  /// The candidate's last token is only predicted.
+  std::size_t rows_of(const Job& job) const { return job.text->size() - shared_ + job.candidate->size() - 1; }
 
-  void run_pass(std::span<const Job> jobs) {
+  KvCache& empty_cache(std::size_t index) {
+    while (caches_.size() <= index) caches_.emplace_back(runner_.model.spec, runner_.kv_format);
+    caches_[index].truncate(0);
+    return caches_[index];
+  }
+
+  void run_pass(std::span<const Job> jobs, std::span<Observer* const> observers) {
     std::vector<std::vector<TokenId>> ids;
-    std::deque<KvCache> caches;  // whose places in memory stay
     std::vector<Segment> segments;
     for (const Job& job : jobs) {
       *job.score = 0.0;
       std::vector<TokenId>& tail = ids.emplace_back(job.text->begin() + static_cast<std::ptrdiff_t>(shared_), job.text->end());
-      tail.insert(tail.end(), job.candidate->begin(), job.candidate->end() - 1);  // the last token is only predicted
+      tail.insert(tail.end(), job.candidate->begin(), job.candidate->end() - 1);
     }
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-      Segment segment{.sequence = static_cast<std::uint32_t>(i), .ids = ids[i], .cache = &caches.emplace_back(runner_.model.spec, runner_.kv_format)};
+      Segment segment{.sequence = static_cast<std::uint32_t>(i), .ids = ids[i], .cache = &empty_cache(i)};
+      segment.first_block = jobs[i].first_block;
+      if (jobs[i].stream != nullptr) segment.residual = jobs[i].stream->matrix(at(runner_.model.spec, segment.first_block, Site::resid_pre));
       if (shared_ > 0) {
         segment.shared_from = &beginning_;
         segment.shared = shared_;
       }
       segments.push_back(segment);
     }
-    PatternExchange exchange(jobs, runner_.model.spec.blocks.size());
-    Observer* observers[] = {&exchange};
     const TapPlan taps(runner_.model.spec, observers);
     ForwardSinks sinks{.logit_rows = LogitRows::wanted};
     sinks.wants_logits = [&](const RowRef& row) { return row.position + 1 >= jobs[row.sequence].text->size(); };
@@ -137,6 +138,7 @@ class QuestionRunner {
 
   const ModelRunner& runner_;
   KvCache beginning_;
+  std::deque<KvCache> caches_;  // whose places in memory stay
   std::size_t shared_;
 };
 
@@ -165,19 +167,22 @@ std::vector<HeadPlace> all_heads(const ModelSpec& spec) {
 MediationRuns run_mediation(const ModelRunner& runner, const MediationTexts& texts, std::span<const HeadSet> sets) {
   const std::size_t beginning = checked_beginning(runner, texts);
   QuestionRunner question(runner, std::span(texts.base).first(beginning));
-  PatternRows of_base{.first = beginning, .count = texts.base.size() - beginning, .blocks = {}}, of_alternative = of_base;
   MediationRuns runs{.base = {}, .alternative = {}, .indirect = std::vector<CandidateScores>(sets.size()), .direct = std::vector<CandidateScores>(sets.size())};
-  std::vector<Job> jobs{{&texts.base, &texts.candidate1, &runs.base.first, nullptr, nullptr, &of_base},
-                        {&texts.alternative, &texts.candidate1, &runs.alternative.first, nullptr, nullptr, &of_alternative},
-                        {&texts.base, &texts.candidate2, &runs.base.second},
-                        {&texts.alternative, &texts.candidate2, &runs.alternative.second}};
-  question.run(jobs);
-  jobs.clear();
+  const Job plain[]{{&texts.base, &texts.candidate1, &runs.base.first}, {&texts.base, &texts.candidate2, &runs.base.second},
+                    {&texts.alternative, &texts.candidate1, &runs.alternative.first}, {&texts.alternative, &texts.candidate2, &runs.alternative.second}};
+  std::vector<PointValues> kept;
+  for (std::uint32_t i = 0; i < std::size(plain); ++i) kept.emplace_back(kept_points(runner.model.spec), i);
+  Observer* observers[] = {&kept[0], &kept[1], &kept[2], &kept[3]};
+  question.run_plain(plain, observers);
+  std::vector<Job> jobs;
   for (std::size_t s = 0; s < sets.size(); ++s) {
-    jobs.push_back({&texts.base, &texts.candidate1, &runs.indirect[s].first, &sets[s], &of_alternative});
-    jobs.push_back({&texts.base, &texts.candidate2, &runs.indirect[s].second, &sets[s], &of_alternative});
-    jobs.push_back({&texts.alternative, &texts.candidate1, &runs.direct[s].first, &sets[s], &of_base});
-    jobs.push_back({&texts.alternative, &texts.candidate2, &runs.direct[s].second, &sets[s], &of_base});
+    VITRINE_CHECK(!sets[s].empty());
+    CandidateScores &indirect = runs.indirect[s], &direct = runs.direct[s];
+    double* scores[] = {&indirect.first, &indirect.second, &direct.first, &direct.second};
+    for (std::size_t i = 0; i < std::size(plain); ++i) {
+      const PointValues& other = kept[i < 2 ? 2 : 0];  // patterns over the text do not depend on the candidate behind it
+      jobs.push_back({plain[i].text, plain[i].candidate, scores[i], &sets[s], &other, &kept[i], std::ranges::min(sets[s]).layer});
+    }
   }
   question.run(jobs);
   return runs;
