@@ -1,6 +1,8 @@
 #include "experiments/data/mediation_items.h"
 
+#include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/base/json.h"
@@ -88,8 +90,9 @@ const std::map<std::string, std::string, std::less<>>& exchanged() {  // she -> 
   return table;
 }
 
-/// None where the sentence has no pronoun in brackets, or several.
+/// None where the sentence has more in brackets than a person and a pronoun ("[himself]"), or no pronoun.
 std::optional<Sentence> parse_winobias(std::string_view line) {
+  if (std::ranges::count(line, '[') != 2) return std::nullopt;
   Sentence sentence;
   bool found = false;
   line.remove_prefix(std::min(line.size(), line.find(' ') + 1));

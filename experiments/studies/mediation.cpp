@@ -68,10 +68,10 @@ class Mediation {
   Mediation(const Options& options, Session& session, MediationSet set, std::string hash)
       : options_(options), session_(session), set_(std::move(set)), hash_(std::move(hash)), heads_(all_heads(session.model().spec)),
         chosen_(parse_heads(options.heads, session.model().spec)) {
-    for (const HeadPlace& place : heads_) sets_.push_back({place});
+    for (const HeadIndex& place : heads_) sets_.push_back({place});
     for (std::size_t layer = 0; layer < session.model().spec.blocks.size(); ++layer) {
       HeadSet& whole = sets_.emplace_back();
-      for (const HeadPlace& place : heads_) {
+      for (const HeadIndex& place : heads_) {
         if (place.layer == layer) whole.push_back(place);
       }
     }
@@ -364,7 +364,7 @@ class Mediation {
   Session& session_;
   MediationSet set_;
   std::string hash_;
-  std::vector<HeadPlace> heads_;
+  std::vector<HeadIndex> heads_;
   HeadSet chosen_;
   std::vector<HeadSet> sets_;  // every head, every layer, everything, the chosen
   std::size_t everything_ = 0, unaligned_ = 0;

@@ -39,7 +39,7 @@ class PatternExchange : public Observer {
   PatternExchange(std::span<const Job> jobs, const ModelSpec& spec, std::size_t beginning) : jobs_(jobs), spec_(spec), beginning_(beginning), written_(spec.blocks.size(), false) {
     for (const Job& job : jobs) {
       if (job.set == nullptr) continue;
-      for (const HeadPlace& place : *job.set) written_.at(place.layer) = true;
+      for (const HeadIndex& place : *job.set) written_.at(place.layer) = true;
     }
   }
   Access access(const ProbePoint& point) const override {
@@ -51,7 +51,7 @@ class PatternExchange : public Observer {
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const std::size_t position = rows[r].position;
       if (position >= job.text->size()) continue;  // a candidate's rows keep their own
-      for (const HeadPlace& place : *job.set) {
+      for (const HeadIndex& place : *job.set) {
         if (place.layer != static_cast<std::size_t>(point.block)) continue;
         const std::span<const float> row = job.source->row(point, position - beginning_, place.head);
         for (std::size_t j = 0; j <= position; ++j) values(r, place.head, j) = row[j];
@@ -156,8 +156,8 @@ std::size_t checked_beginning(const ModelRunner& runner, const MediationTexts& t
 
 }  // namespace
 
-std::vector<HeadPlace> all_heads(const ModelSpec& spec) {
-  std::vector<HeadPlace> heads;
+std::vector<HeadIndex> all_heads(const ModelSpec& spec) {
+  std::vector<HeadIndex> heads;
   for (std::size_t layer = 0; layer < spec.blocks.size(); ++layer) {
     for (std::size_t head = 0; head < spec.blocks[layer].attention.heads; ++head) heads.push_back({layer, head});
   }

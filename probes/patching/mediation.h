@@ -10,13 +10,13 @@
 namespace vitrine {
 
 /// A head of the only stack or the decoder.
-struct HeadPlace {
+struct HeadIndex {
   std::size_t layer = 0;
   std::size_t head = 0;
-  auto operator<=>(const HeadPlace&) const = default;
+  auto operator<=>(const HeadIndex&) const = default;
 };
 /// Every head of a model, by layer and head.
-std::vector<HeadPlace> all_heads(const ModelSpec& spec);
+std::vector<HeadIndex> all_heads(const ModelSpec& spec);
 
 /// One question of causal mediation by attention: a text x, another x' of as many tokens, and two continuations.
 struct MediationTexts {
@@ -37,7 +37,7 @@ struct MediationRuns {
   std::vector<CandidateScores> indirect, direct;  ///< [sets]
 };
 
-using HeadSet = std::vector<HeadPlace>;
+using HeadSet = std::vector<HeadIndex>;
 
 /// Runs one question. The tokens that both texts begin with are run once; runs of several sets share a pass.
 /// @param sets  joint sets or single heads

@@ -37,7 +37,7 @@ struct Constructed {
     for (const Json& head : truth["heads"].items()) set.push_back({static_cast<std::size_t>(head.items()[0].integer()), static_cast<std::size_t>(head.items()[1].integer())});
     return set;
   }
-  double of_head(std::string_view table, const HeadPlace& place) const { return truth[table].items()[place.layer].items()[place.head].number(); }
+  double of_head(std::string_view table, const HeadIndex& place) const { return truth[table].items()[place.layer].items()[place.head].number(); }
 
   ThreadPool pool;
   std::unique_ptr<Ops> ops;
@@ -55,7 +55,7 @@ class SilentHeads : public Observer {
   explicit SilentHeads(HeadSet heads) : heads_(std::move(heads)) {}
   Access access(const ProbePoint& point) const override { return point.site == Site::z ? Access::write : Access::none; }
   void see(const ProbePoint& point, std::span<const RowRef>, TensorView<float, 3> values) override {
-    for (const HeadPlace& place : heads_) {
+    for (const HeadIndex& place : heads_) {
       for (std::size_t r = 0; static_cast<int>(place.layer) == point.block && r < values.extent(0); ++r) std::fill_n(&values(r, place.head, 0), values.extent(2), 0.0f);
     }
   }
@@ -100,7 +100,7 @@ TEST_F(ConstructedModels, AblationShowsHeadsAndTheirStandIns) {
     const std::string name = of->truth["name"].string();
     const double clean = difference(*of, {});
     EXPECT_NEAR(clean, of->truth["logit_difference"]["clean"].number(), tolerance) << name;
-    for (const HeadPlace& place : all_heads(of->model.spec)) {
+    for (const HeadIndex& place : all_heads(of->model.spec)) {
       EXPECT_NEAR(difference(*of, {place}) - clean, of->of_head("zero_ablation", place), tolerance) << name << " " << place.layer << "." << place.head;
     }
     EXPECT_NEAR(difference(*of, of->circuit()) - clean, of->truth["joint_zero_ablation"].number(), tolerance) << name;
@@ -115,7 +115,7 @@ TEST_F(ConstructedModels, PatchingBringsBackWhatHeadsCarry) {
     const PatchSweep sweep = run_sweep(of->runner(), corrupt, run_source(of->runner(), clean, point), point, first_difference(clean.text, corrupt.text));
     EXPECT_NEAR(sweep.base, of->truth["logit_difference"]["corrupt"].number(), tolerance) << name;
     EXPECT_NEAR(sweep.source, of->truth["logit_difference"]["clean"].number(), tolerance) << name;
-    for (const HeadPlace& place : all_heads(of->model.spec)) {
+    for (const HeadIndex& place : all_heads(of->model.spec)) {
       const double patched = sweep.patched[place.layer * sweep.columns + place.head];
       EXPECT_NEAR((patched - sweep.base) / (sweep.source - sweep.base), of->of_head("patch", place), tolerance) << name << " " << place.layer << "." << place.head;
     }
@@ -127,12 +127,12 @@ TEST_F(ConstructedModels, MediationSplitsHeadAndDirectPath) {
     const Json& truth = of->truth["mediation"];
     if (truth.is_null()) continue;
     std::vector<HeadSet> sets;
-    for (const HeadPlace& place : all_heads(of->model.spec)) sets.push_back({place});
+    for (const HeadIndex& place : all_heads(of->model.spec)) sets.push_back({place});
     sets.push_back(all_heads(of->model.spec));
     const MediationTexts texts{of->ids(truth["base"]), of->ids(truth["alternative"]), of->ids(truth["candidate1"]), of->ids(truth["candidate2"])};
     const MediationEffects effects = effects_of(EffectScale::log_odds, run_mediation(of->runner(), texts, sets), {});
     EXPECT_NEAR(effects.total, truth["total"].number(), tolerance);
-    const HeadPlace mediator{static_cast<std::size_t>(truth["head"].items()[0].integer()), static_cast<std::size_t>(truth["head"].items()[1].integer())};
+    const HeadIndex mediator{static_cast<std::size_t>(truth["head"].items()[0].integer()), static_cast<std::size_t>(truth["head"].items()[1].integer())};
     for (std::size_t s = 0; s < sets.size(); ++s) {
       const bool carries = std::ranges::find(sets[s], mediator) != sets[s].end();
       EXPECT_NEAR(effects.indirect[s], carries ? truth["indirect"].number() : 0.0, tolerance) << "set " << s;
