@@ -240,41 +240,67 @@ class Mediation {
                        finished(clustered_mean(title + "one by one, summed", alone, clusters), "exploratory")};
   }
 
-  /// Means over items of each set from `first` on, with max-T over the family.
-  StudyTable table_of(const std::string& title, std::size_t first, std::size_t count, const std::function<std::string(std::size_t)>& name) const {
-    std::vector<double> values;
+  /// Sets [first, first + count) of the study.
+  struct Family {
+    std::string title;
+    std::size_t first, count;
+    std::function<std::string(std::size_t)> name;
+  };
+
+  std::vector<std::size_t> clusters_of_items() const {
     std::vector<std::size_t> clusters;
+    for (const Measured& item : items_) clusters.push_back(item.cluster);
+    return clusters;
+  }
+
+  /// Indirect effects of a family.  [items, sets]
+  std::vector<double> indirect_of(const Family& family) const {
+    std::vector<double> values;
     for (const Measured& item : items_) {
-      values.insert(values.end(), item.effects.indirect.begin() + static_cast<std::ptrdiff_t>(first), item.effects.indirect.begin() + static_cast<std::ptrdiff_t>(first + count));
-      clusters.push_back(item.cluster);
+      const auto begin = item.effects.indirect.begin() + static_cast<std::ptrdiff_t>(family.first);
+      values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(family.count));
     }
-    const HypothesisValues of{{values.data(), {items_.size(), count}}, clusters};
-    const StepDown tests = step_down_max_t(of, options_.flips, options_.common.seed);
-    const std::string p = "p, step-down max-T over " + std::to_string(count) + " (" + (tests.all_flips ? "all " : "") + std::to_string(tests.flips) + " sign flips of clusters)";
-    StudyTable table{title, {"set", "indirect", "direct", "remainder", p}, {}};
-    std::vector<std::size_t> order(count);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto mean = [&](const std::vector<double> MediationEffects::* part, std::size_t s) {
-      double sum = 0.0;
-      for (const Measured& item : items_) sum += (item.effects.*part)[first + s];
-      return sum / static_cast<double>(items_.size());
-    };
-    std::ranges::stable_sort(order, {}, [&](std::size_t s) { return -std::abs(mean(&MediationEffects::indirect, s)); });
-    for (const std::size_t s : order) {
-      table.rows.push_back({name(s), format("%.6g", mean(&MediationEffects::indirect, s)), format("%.6g", mean(&MediationEffects::direct, s)),
-                            format("%.6g", mean(&MediationEffects::remainder, s)), format("%.4g", tests.p[s])});
+    return values;
+  }
+
+  /// Means over items, the largest indirect effect first, each with the interval of that set alone.
+  StudyTable means_of(const Family& family) const {
+    StudyTable table{family.title, {"set", "indirect", "low", "high", "direct", "remainder"}, {}};
+    std::vector<std::pair<double, std::vector<std::string>>> rows;
+    for (std::size_t s = family.first; s < family.first + family.count; ++s) {
+      std::vector<double> indirect;
+      double direct = 0.0, remainder = 0.0;
+      for (const Measured& item : items_) {
+        indirect.push_back(item.effects.indirect[s]);
+        direct += item.effects.direct[s] / static_cast<double>(items_.size());
+        remainder += item.effects.remainder[s] / static_cast<double>(items_.size());
+      }
+      const Estimate mean = clustered_mean("", indirect, clusters_of_items());
+      rows.push_back({-std::abs(mean.value), {family.name(s - family.first), format("%.6g", mean.value), format("%.6g", mean.low), format("%.6g", mean.high), format("%.6g", direct), format("%.6g", remainder)}});
     }
+    std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.first; });
+    for (auto& row : rows) table.rows.push_back(std::move(row.second));
     return table;
   }
 
-  StudyTable reliability() const {
-    std::vector<double> values;
-    std::vector<std::size_t> clusters;
-    for (const Measured& item : items_) {
-      values.insert(values.end(), item.effects.indirect.begin(), item.effects.indirect.begin() + static_cast<std::ptrdiff_t>(heads_.size()));
-      clusters.push_back(item.cluster);
-    }
-    const SplitHalf halves = split_half({{values.data(), {items_.size(), heads_.size()}}, clusters}, 200, options_.common.seed);
+  /// Step-down max-T of a family's indirect effects, the smallest p first.
+  StudyTable tests_of(const Family& family) const {
+    const std::vector<double> values = indirect_of(family);
+    const std::vector<std::size_t> clusters = clusters_of_items();
+    const StepDown tests = step_down_max_t({{values.data(), {items_.size(), family.count}}, clusters}, options_.flips, options_.common.seed);
+    StudyTable table{"Step-down max-T, family of " + std::to_string(family.count) + ": " + (tests.all_flips ? "all " : "") + std::to_string(tests.flips) + " sign flips of clusters",
+                     {"set", "statistic", "adjusted p"}, {}};
+    std::vector<std::size_t> order(family.count);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, {}, [&](std::size_t s) { return -tests.statistic[s]; });
+    for (const std::size_t s : order) table.rows.push_back({family.name(s), format("%.4g", tests.statistic[s]), format("%.4g", tests.p[s])});
+    return table;
+  }
+
+  StudyTable reliability(const Family& family) const {
+    const std::vector<double> values = indirect_of(family);
+    const std::vector<std::size_t> clusters = clusters_of_items();
+    const SplitHalf halves = split_half({{values.data(), {items_.size(), family.count}}, clusters}, 200, options_.common.seed);
     return {"Split-half reliability of the heads' indirect effects (random halves of the clusters)",
             {"correlation of halves", "of the whole set (Spearman-Brown)", "splits"},
             {{format("%.4f", halves.correlation), format("%.4f", halves.corrected), std::to_string(halves.splits)}}};
@@ -324,7 +350,7 @@ class Mediation {
                                    "Direct: the second text with the first's patterns in the set. Remainder: total - direct - indirect.",
                                    "Patterns are exchanged over the text, not over the candidates. A positive effect raises candidate 2.",
                                    "An effect of one head is what its pattern alone changes; heads that stand in for each other show less alone than together.",
-                                   "Exploratory rows carry no p; the p of the tables are adjusted over their family."};
+                                   "Exploratory rows and intervals of single sets carry no p; the tables of tests are adjusted over their family."};
     if (!strongest_.empty()) notes.push_back("Heads chosen on one half: " + strongest_ + ".");
     if (unaligned_ > 0) notes.push_back(std::to_string(unaligned_) + " items left out: their two texts do not have as many tokens each.");
     if (filter_) {
@@ -343,9 +369,13 @@ class Mediation {
     const ModelSpec& spec = session_.model().spec;
     if (competence_.low > 0.5) {
       if (auto table = beside_published()) result.tables.push_back(std::move(*table));
-      result.tables.push_back(table_of("By layer, all its heads", heads_.size(), spec.blocks.size(), [](std::size_t s) { return "layer " + std::to_string(s); }));
-      result.tables.push_back(table_of("By head", 0, heads_.size(), [&](std::size_t s) { return head_label(heads_[s].layer, heads_[s].head); }));
-      result.tables.push_back(reliability());
+      const Family layers{"By layer, all its heads: intervals of each layer alone", heads_.size(), spec.blocks.size(), [](std::size_t s) { return "layer " + std::to_string(s); }};
+      const Family heads{"By head: intervals of each head alone", 0, heads_.size(), [this](std::size_t s) { return head_label(heads_[s].layer, heads_[s].head); }};
+      for (const Family* family : {&layers, &heads}) {
+        result.tables.push_back(means_of(*family));
+        result.tables.push_back(tests_of(*family));
+      }
+      result.tables.push_back(reliability(heads));
       result.items = items();
     } else {
       for (Estimate& estimate : result.estimates) {

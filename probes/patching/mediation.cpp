@@ -79,13 +79,12 @@ class QuestionRunner {
   /// Jobs without an exchange, in one pass. @param observers  of it
   void run_plain(std::span<const Job> jobs, std::span<Observer* const> observers) { run_pass(jobs, observers); }
 
-  /// Jobs of the same first block share passes.
+  /// Jobs enter at their blocks, those of earlier blocks first.
   void run(std::span<Job> jobs) {
     std::ranges::stable_sort(jobs, {}, &Job::first_block);
     for (std::size_t begin = 0, end = 0; begin < jobs.size(); begin = end) {
       std::size_t rows = 0;
-      const auto fits = [&](const Job& job) { return job.first_block == jobs[begin].first_block && rows + rows_of(job) <= max_rows; };
-      while (end < jobs.size() && (end == begin || fits(jobs[end]))) rows += rows_of(jobs[end++]);
+      while (end < jobs.size() && (end == begin || rows + rows_of(jobs[end]) <= max_rows)) rows += rows_of(jobs[end++]);
       PatternExchange exchange(jobs.subspan(begin, end - begin), runner_.model.spec, shared_);
       Observer* observers[] = {&exchange};
       run_pass(jobs.subspan(begin, end - begin), observers);
