@@ -55,7 +55,7 @@ struct Method {
   std::vector<double> (*score)(Built& built);
 };
 
-/// Sets one head's z to 0, and sees one row's weights on one key.
+/// Sets one head's numbers at a point to 0.
 class OneHead : public Observer {
  public:
   OneHead(Site site, HeadIndex head) : site_(site), head_(head) {}
@@ -124,6 +124,15 @@ std::vector<double> attention(Built& built) {
 constexpr Method methods[] = {{"zero ablation of z", "zero_ablation", zero_ablation}, {"patching of z, clean into corrupted", "patch", patching},
                               {"direct logit attribution", "attribution", attribution}, {"attention to the changed token (baseline)", nullptr, attention}};
 
+/// All heads of the circuit silent at once: the change of the clean difference.
+double joint_ablation(Built& built, std::span<const HeadIndex> circuit) {
+  std::vector<OneHead> silent;
+  std::vector<Observer*> observers;
+  for (const HeadIndex& head : circuit) silent.emplace_back(Site::z, head);
+  for (OneHead& head : silent) observers.push_back(&head);
+  return difference(built, observers) - difference(built, {});
+}
+
 /// The largest distance to the construction's own numbers.
 std::optional<double> farthest(const Json& truth, std::span<const double> scores) {
   double apart = 0.0;
@@ -138,10 +147,13 @@ void score(Built& built, StudyTable& table, StudyTable& items) {
   const std::vector<HeadIndex> heads = all_heads(built.session.model().spec);
   const std::string name = built.session.model().path.filename().string();
   std::vector<bool> chosen(heads.size(), false);
+  std::vector<HeadIndex> circuit;
   for (const Json& place : built.truth["heads"].items()) {
     for (std::size_t h = 0; h < heads.size(); ++h) {
       const bool is = place.is_array() && place.items().size() >= 2 && heads[h] == HeadIndex{static_cast<std::size_t>(place.items()[0].integer()), static_cast<std::size_t>(place.items()[1].integer())};
-      if (is) chosen[h] = true;
+      if (!is) continue;
+      chosen[h] = true;
+      circuit.push_back(heads[h]);
     }
   }
   for (const Method& method : methods) {
@@ -156,6 +168,9 @@ void score(Built& built, StudyTable& table, StudyTable& items) {
     const auto apart = method.truth == nullptr ? std::nullopt : farthest(built.truth[method.truth], scores);
     table.rows.push_back({name, method.name, format("%.3f", area_under_curve(sizes, chosen)), found, apart ? format("%.2g", *apart) : "-"});
   }
+  const double joint = joint_ablation(built, circuit);
+  const Json& built_in = built.truth["joint_zero_ablation"];
+  table.rows.push_back({name, "zero ablation of the whole circuit", "-", format("together %.4f", joint), built_in.is_number() ? format("%.2g", std::abs(joint - built_in.number())) : "-"});
 }
 
 void run(const Options& options) {
