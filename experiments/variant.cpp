@@ -31,6 +31,22 @@ Tensor rounded(const Weight& weight, DType type, const std::string& name) {
   return result;
 }
 
+/// The numbers with Gaussian noise as large as the distance to others.
+Tensor with_noise(const Tensor& truth, const Tensor& other, std::mt19937_64& random) {
+  std::normal_distribution<float> normal;
+  Tensor noisy(DType::f32, truth.shape());
+  double error = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < truth.floats().size(); ++i) {
+    const double difference = other.floats()[i] - truth.floats()[i];
+    error += difference * difference;
+    noisy.floats()[i] = normal(random);
+    size += static_cast<double>(noisy.floats()[i]) * noisy.floats()[i];
+  }
+  const auto scale = static_cast<float>(std::sqrt(error / std::max(size, 1e-300)));
+  for (std::size_t i = 0; i < truth.floats().size(); ++i) noisy.floats()[i] = truth.floats()[i] + scale * noisy.floats()[i];
+  return noisy;
+}
+
 }  // namespace
 
 Access AttentionCapture::access(const ProbePoint& point) const {
@@ -82,11 +98,12 @@ Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
     : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)),
       kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_format.type, spec_.precision}, pool.threads()).choice) {}
 
-Variant::Output Variant::run(std::span<const TokenId> ids) {
+Variant::Output Variant::run(std::span<const TokenId> ids, std::span<Observer* const> more) {
   Output output;
   output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_format : KvFormat{}, *ops_,
                                                         kernel_.kernel->rule(kernel_.options));
-  Observer* observers[] = {output.attention.get()};
+  std::vector<Observer*> observers(more.begin(), more.end());
+  observers.push_back(output.attention.get());
   const TapPlan taps(model_.spec, observers);
   ForwardSinks sinks;
   sinks.logit_rows = model_.spec.has_head ? LogitRows::all : LogitRows::none;
@@ -158,21 +175,24 @@ Model with_weights(const Model& model, DType type) {
 Model with_matched_noise(const Model& model, DType type, std::uint64_t seed) {
   Model result = model;
   std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
   for (const WeightKey& key : block_matrices(model)) {
     const Weight& weight = model.weights.at(key);
-    const Tensor truth = expand(weight), other = expand(make_weight(rounded(weight, type, matrix_name(key))));
-    Tensor noisy(DType::f32, {weight.rows, weight.cols});
-    double error = 0.0, size = 0.0;
-    for (std::size_t i = 0; i < truth.floats().size(); ++i) {
-      const double difference = other.floats()[i] - truth.floats()[i];
-      error += difference * difference;
-      noisy.floats()[i] = normal(random);
-      size += static_cast<double>(noisy.floats()[i]) * noisy.floats()[i];
-    }
-    const auto scale = static_cast<float>(std::sqrt(error / std::max(size, 1e-300)));
-    for (std::size_t i = 0; i < truth.floats().size(); ++i) noisy.floats()[i] = truth.floats()[i] + scale * noisy.floats()[i];
-    result.weights.replace(key, std::move(noisy));
+    result.weights.replace(key, with_noise(expand(weight), expand(make_weight(rounded(weight, type, matrix_name(key)))), random));
+  }
+  return result;
+}
+
+Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed) {
+  Model result = model;
+  std::mt19937_64 random(seed);
+  const WeightKey embedding{Role::token_embedding, -1, false, model.spec.stack}, head{Role::head, -1, false, model.spec.stack};
+  const Weight* table = model.weights.find(embedding);
+  for (const auto& [key, weight] : model.weights.all()) {
+    const Weight* of_other = other.weights.find(key);
+    if (key.bias || weight.rows < 2 || of_other == nullptr || of_other->type == weight.type) continue;
+    // A head that is tied to the embedding has its noise.
+    const bool tied = key == head && table != nullptr && weight.data == table->data;
+    result.weights.replace(key, tied ? expand(result.weights.at(embedding)) : with_noise(expand(weight), expand(*of_other), random));
   }
   return result;
 }

@@ -53,7 +53,8 @@ class Variant {
     std::vector<double> embedding;  ///< mean of the rows after the final norm
     std::unique_ptr<AttentionCapture> attention;
   };
-  Output run(std::span<const TokenId> ids);
+  /// @param more  observers besides the own
+  Output run(std::span<const TokenId> ids, std::span<Observer* const> more = {});
 
   struct Timing {
     double prefill_seconds = 0.0;
@@ -81,5 +82,7 @@ std::vector<WeightKey> block_matrices(const Model& model);
 Model with_weights(const Model& model, DType type);
 /// The model with Gaussian noise on its block matrices that is as large, matrix by matrix, as rounding to `type` makes it.
 Model with_matched_noise(const Model& model, DType type, std::uint64_t seed);
+/// The model with Gaussian noise on every matrix that another file of it holds otherwise, as far from its own as the other's.
+Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed);
 
 }  // namespace vitrine
