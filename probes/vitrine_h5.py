@@ -43,10 +43,8 @@ def _blocks(rule, rows, length):  # which keys the rows see under a rule of bloc
 
 class Run:
     def __init__(self, path):
-        try:
-            self.file = h5py.File(path, "r", locking=False)
-        except OSError:  # still being written, or its writer was killed
-            self.file = h5py.File(path, "r", swmr=True, locking=False)
+        try: self.file = h5py.File(path, "r", locking=False)
+        except OSError: self.file = h5py.File(path, "r", swmr=True, locking=False)  # still being written, or its writer was killed
         root = self.file.attrs
         if root.get("format") != "vitrine-recording" or root["format_version"] not in (1, 2, 3):
             raise ValueError(f"{path}: expected an open vitrine recording of version 1 to 3, found {root.get('format', 'another file')} {root.get('format_version', '')}")
@@ -138,7 +136,7 @@ class Run:
 
     def squares(self, layer, head, sequence=0):  # (cell, largest, mean) of a long text's map in squares of `cell` queries and keys; None where there are none
         module, cells = self._tile(layer, sequence, None, None)[0].name[len("/attention/") :], self.file["mips/cell"][:].astype(int) if "mips" in self.file else [0] * (sequence + 1)
-        lengths = [[end - begin for begin, end in self._spans(module, s)] for s in range(sequence + 1)]
+        lengths = [[end - begin for begin, end in self._spans(module, s)] for s in range(sequence + 1)]  # queries, keys
         counts = [-(-queries // cell) if cell else 0 for (queries, _), cell in zip(lengths, cells)]
         part = (slice(sum(counts[:-1]), sum(counts)), head, slice(-(-lengths[-1][1] // cells[sequence]) if cells[sequence] else 0))
         return (cells[sequence], *(self.file[f"mips/{module}/{what}"][part].astype(np.float32) for what in ("max", "mean"))) if cells[sequence] else None

@@ -69,7 +69,8 @@ void print_rewritten(const Rewritten& result, const Options& options, const std:
                       .set("file", part.file)
                       .set("finished", part.finished)
                       .set("sequences", number(part.sequences))
-                      .set("rows", number(part.rows));
+                      .set("rows", number(part.rows))
+                      .set("pyramids_left_out", part.squares_left_out);
       if (part.cut_sequence)
         json.set("cut_sequence", number(*part.cut_sequence))
             .set("cut_rows", number(part.cut_rows))
@@ -92,6 +93,7 @@ void print_rewritten(const Rewritten& result, const Options& options, const std:
     if (part.cut_sequence)
       std::printf("sequence %zu of %s holds %zu of the %zu rows that were announced\n", *part.cut_sequence, part.file.c_str(),
                   part.cut_rows, part.announced_rows);
+    if (part.squares_left_out) std::printf("the pyramids of %s are left out: maps are rebuilt from their factors\n", part.file.c_str());
   }
 }
 

@@ -22,14 +22,16 @@ std::string types_of(std::string name) {
                                                         {"/tokens/bytes_offset", "u64"},
                                                         {"/tokens/log_probability", "f32"},
                                                         {"/tokens/segment", "i32"},
-      {"/tokens/scrubbed", "i32"},
+                                                        {"/tokens/scrubbed", "i32"},
                                                         {"/tokens/allowed", "u64"},
                                                         {"/top_logits/id", "i32"},
                                                         {"/top_logits/value", "f32"},
-                                                        {"/top_logits/log_sum_exp", "f32"}};
+                                                        {"/top_logits/log_sum_exp", "f32"},
+                                                        {"/mips/cell", "u64"}};
   if (const auto found = fixed.find(name); found != fixed.end()) return found->second;
   if (name.starts_with("/summary/")) return "f64";
   if (name == "/logits" || name.starts_with("/activations/")) return "f32, f16, bf16, int8";
+  if (name.starts_with("/mips/")) return "bf16";
   if (!name.starts_with("/attention/")) return {};
   const std::string last = name.substr(name.rfind('/') + 1);
   if (last == "q" || last == "k") return "f32, f16, bf16, int8";

@@ -40,9 +40,13 @@ void require_same_attributes(const StoredRecording& first, const StoredRecording
   }
 }
 
+/// Squares of maps stand for whole sequences of one run: a file that is put together has none, and its maps are pooled when somebody looks.
+bool is_left_out(const std::string& name) { return name == "/mips" || name.starts_with("/mips/"); }
+
 bool is_float(const std::string& type) { return type == "f32" || type == "f16" || type == "bf16"; }
 
 void require_same_dataset(const StoredRecording& first, const StoredRecording& other, const StoredDataset& mine) {
+  if (is_left_out(mine.name)) return;
   const StoredDataset* theirs = other.find(mine.name);
   if (!theirs) refuse(first, other, mine.name);
   const bool same_axes =
@@ -66,7 +70,7 @@ void require_alike(const StoredRecording& first, const StoredRecording& other) {
   if (model_of(*first.recording) != model_of(*other.recording)) refuse(first, other, "the same model");
   for (const StoredDataset& dataset : first.datasets) require_same_dataset(first, other, dataset);
   for (const StoredDataset& dataset : other.datasets) {
-    if (!first.find(dataset.name)) refuse(first, other, "no " + dataset.name);
+    if (!first.find(dataset.name) && !is_left_out(dataset.name)) refuse(first, other, "no " + dataset.name);
   }
   for (const Recording::Module& module : first.recording->modules()) require_same_attributes(first, other, "/attention/" + module.name);
 }
@@ -125,7 +129,7 @@ void Writer::copy_groups() {
   };
   copy("/");
   for (const CheckedFile::Object& object : template_source().objects) {
-    if (!object.is_group) continue;
+    if (!object.is_group || is_left_out(object.name)) continue;
     h5::make_group(file_, object.name, where_);
     copy(object.name);
   }
@@ -261,6 +265,7 @@ void Writer::write(const Json& provenance) {
   std::size_t done = 0;
   for (const StoredDataset& dataset : template_source().datasets) {
     progress_.step("datasets", ++done, template_source().datasets.size());
+    if (is_left_out(dataset.name)) continue;
     if (!dataset.same_as.empty()) {
       h5::require(H5Lcreate_hard(file_, dataset.same_as.c_str(), file_, dataset.name.c_str(), H5P_DEFAULT, H5P_DEFAULT), where_,
                   "link " + dataset.name);
@@ -280,6 +285,7 @@ Rewritten::Part part_of(const StoredRecording& source) {
   const Recording& recording = *source.recording;
   Rewritten::Part part{.file = source.file.path(),
                        .finished = recording.finished(),
+                       .squares_left_out = source.find("/mips/cell") != nullptr,
                        .sequences = recording.sequences(),
                        .rows = source.rows(Side::text),
                        .cut_sequence = {}};

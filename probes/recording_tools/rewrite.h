@@ -15,6 +15,7 @@ struct Rewritten {
   struct Part {
     std::string file;
     bool finished = false;  ///< whether its writer ended well
+    bool squares_left_out = false;  ///< it held squares of maps, which the new file does not
     std::size_t sequences = 0, rows = 0;
     /// A sequence whose writer was stopped in its midst: its place, and how many rows were announced.
     std::optional<std::size_t> cut_sequence;
