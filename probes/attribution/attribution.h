@@ -94,7 +94,7 @@ class EmbeddedText {
   ProbePoint point() const;
   Objective objective(std::vector<double>& values) const;
 
-  const AttributionInput& input_;
+  AttributionInput input_;
   Numbers embeddings_;
 };
 
