@@ -29,7 +29,7 @@ Matrix centered(Matrix gram) {
   return gram;
 }
 
-Matrix unbiased(Matrix gram) {
+Matrix corrected(Matrix gram) {
   VITRINE_CHECK(gram.rows > 3);
   gram = centered(std::move(gram));  // changes no result, but large means would drown it in rounding
   for (std::size_t i = 0; i < gram.rows; ++i) gram(i, i) = 0.0;

@@ -11,7 +11,7 @@
 
 // How alike the layers of two recordings of the same texts are, whatever their widths:
 //   cka           linear CKA (Kornblith et al. 2019, arXiv:1905.00414, eq. 2): <K, L> / (|K| |L|) of centred Gram matrices of rows
-//   cka_debiased  the same with Gram matrices free of bias (Székely & Rizzo 2014), which few rows of wide layers do not raise
+//   cka_corrected  the same with Gram matrices free of bias (Székely & Rizzo 2014), which few rows of wide layers do not raise
 //   svcca         mean canonical correlation of the directions that hold 99% of the variance (Raghu et al. 2017, arXiv:1706.05806)
 // A grid of all pairs of layers; on the diagonal, layers of one name, an interval by the bootstrap over texts (percentiles of 200) and the
 // control of a similarity that rows in another order would give (mean of 10 shuffles), without which 0.9 says nothing: wide layers and few
@@ -23,10 +23,10 @@ namespace {
 constexpr std::size_t shuffles = 10;
 constexpr double kept_variance = 0.99;
 
-enum class Measure { cka, cka_debiased, svcca };
+enum class Measure { cka, cka_corrected, svcca };
 
 /// What is compared of a layer: a Gram matrix, or directions.  [rows, rows] or [rows, kept]
-Matrix prepared(Measure measure, Matrix gram) { return measure == Measure::cka ? centered(std::move(gram)) : unbiased(std::move(gram)); }
+Matrix prepared(Measure measure, Matrix gram) { return measure == Measure::cka ? centered(std::move(gram)) : corrected(std::move(gram)); }
 
 struct Layer {
   Matrix gram;  // x x^T; none for svcca
@@ -109,8 +109,8 @@ std::vector<Layer> layers_of(const AnalysisInput& input, Measure measure, const 
 AnalysisResult run(const AnalysisInput& input) {
   const Recording &first = *input.recordings[0], &second = *input.recordings[1];
   require_same_texts(first, second);
-  const std::string& word = input.options.choice("measure", {"cka", "cka_debiased", "svcca"});
-  const Measure measure = word == "cka" ? Measure::cka : word == "svcca" ? Measure::svcca : Measure::cka_debiased;
+  const std::string& word = input.options.choice("measure", {"cka", "cka_corrected", "svcca"});
+  const Measure measure = word == "cka" ? Measure::cka : word == "svcca" ? Measure::svcca : Measure::cka_corrected;
   const FirstRows with = input.options.choice("first_rows", {"without", "with"}) == "with" ? FirstRows::with : FirstRows::without;
   const RowChoice choice = choose_rows(first, input.options.whole("rows", 4, 20000), with);
   if (choice.rows.size() < 4) throw Error({first.path().string(), "at least 4 rows", std::to_string(choice.rows.size()), "record longer texts"});
@@ -157,7 +157,7 @@ AnalysisResult run(const AnalysisInput& input) {
 }  // namespace
 
 const Analysis& analysis_similarity() {
-  static constexpr AnalysisOption options[] = {{"measure", "cka, cka_debiased or svcca", "cka_debiased"},
+  static constexpr AnalysisOption options[] = {{"measure", "cka, cka_corrected or svcca", "cka_corrected"},
                                                {"point", "resid (behind each layer), or a point: attn_out, mlp_out, z, ...", "resid"},
                                                {"rows", "at most so many rows, evenly", "500"},
                                                {"first_rows", "with or without the first row of each text", "without"},

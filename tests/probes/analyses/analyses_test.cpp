@@ -182,7 +182,7 @@ TEST(Similarity, IsNumpys) {
   const auto rows = static_cast<std::size_t>(of["rows"].integer());
   const Matrix x = matrix(of["x"], rows), y = matrix(of["y"], rows), k = product_with_transposed(x, x), l = product_with_transposed(y, y);
   EXPECT_NEAR(alignment(centered(k), centered(l)), of["cka"].number(), 1e-10);
-  EXPECT_NEAR(alignment(unbiased(k), unbiased(l)), of["debiased"].number(), 1e-10);
+  EXPECT_NEAR(alignment(corrected(k), corrected(l)), of["debiased"].number(), 1e-10);
   EXPECT_NEAR(mean_correlation(leading_directions(x, 0.99), leading_directions(y, 0.99)), of["svcca"].number(), 1e-8);
   EXPECT_NEAR(alignment(centered(k), centered(k)), 1.0, 1e-12);
 }
