@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <random>
 
 #include "core/base/error.h"
 #include "experiments/hook_errors.h"
@@ -42,7 +44,41 @@ struct Row {
   std::string name, file;  // file: the one that noise is matched to, or that it is
   enum class Kind { floor, file, noise } kind = Kind::file;
   std::vector<Compared> texts;
+  std::string complaint{};  // why the reference is none for this file
 };
+
+double relative_distance(const Tensor& a, const Tensor& reference) {
+  HookError error;
+  for (std::size_t i = 0; i < reference.floats().size(); ++i) {
+    const double x = a.floats()[i], y = reference.floats()[i];
+    error += {(x - y) * (x - y), y * y, x * x, x * y};
+  }
+  return error.relative();
+}
+
+/// How far rounding to a type moves Gaussian numbers; none where this program does not round to it.
+std::optional<double> rounding_distance(DType type) {
+  constexpr std::size_t count = 4096;
+  if (dtype_info(type).compress == nullptr) return std::nullopt;
+  std::mt19937_64 random(0);
+  std::normal_distribution<float> normal;
+  Tensor numbers(DType::f32, {1, count}), rounded(type, {1, count});
+  for (float& number : numbers.floats()) number = normal(random);
+  dtype_info(type).compress(numbers.floats().data(), rounded.bytes().data(), count);
+  return relative_distance(expand(make_weight(std::move(rounded))), numbers);
+}
+
+/// A reference that was itself made of such a file holds its numbers: against it the type looks free of error. Empty where nothing says so.
+std::string complaint_of(const Model& reference, const Model& other) {
+  const WeightKey key = block_matrices(reference).front();
+  const Weight &of_reference = reference.weights.at(key), &of_other = other.weights.at(key);
+  const auto expected = rounding_distance(of_other.type);
+  if (!expected || of_other.type == of_reference.type) return "";
+  const double distance = relative_distance(expand(of_other), expand(of_reference));
+  if (distance > *expected / 10.0) return "";
+  return "the reference is " + format("%.2g", distance) + " from this file where " + std::string(dtype_info(of_other.type).name) + " rounds by " + format("%.2g", *expected) +
+         ": it was made of such a file, and is no reference for the type";
+}
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
@@ -59,15 +95,15 @@ class Hooks {
 
   StudyResult study() {
     const std::size_t total = 1 + options_.others.size() * (1 + options_.draws);
-    add({"numeric floor: the reference by kernel flash", "", Row::Kind::floor, {}}, session_.model(), "flash");
+    add({"numeric floor: the reference by kernel flash", "", Row::Kind::floor, {}, {}}, session_.model(), "flash");
     for (const std::string& path : options_.others) {
       const Model other = load_model(path);
       check(other, path);
       session_.run().step("files", rows_.size(), total);
-      add({file_name(path), path, Row::Kind::file, {}}, other, "reference");
+      add({file_name(path), path, Row::Kind::file, {}, complaint_of(session_.model(), other)}, other, "reference");
       for (std::uint64_t draw = 0; draw < options_.draws; ++draw) {
         session_.run().step("files", rows_.size(), total);
-        add({"noise as large as " + file_name(path) + ", draw " + std::to_string(draw + 1), path, Row::Kind::noise, {}},
+        add({"noise as large as " + file_name(path) + ", draw " + std::to_string(draw + 1), path, Row::Kind::noise, {}, {}},
             with_noise_as_far_as(session_.model(), other, options_.common.seed + draw), "reference");
       }
     }
@@ -238,9 +274,9 @@ class Hooks {
     Estimate estimate = clustered_mean("relative error of " + point_name(point) + ": " + row.name, values, {}), judged = clustered_mean("", differences, {});
     judge(judged, 0.0, options_.margin);
     estimate.control = control;
-    estimate.verdict = judged.verdict;
+    estimate.verdict = row.complaint.empty() ? judged.verdict : Verdict::not_comparable;
     estimate.margin = options_.margin;
-    estimate.reason = "difference to noise as large " + format("%.3g [%.3g, %.3g]", judged.value, judged.low, judged.high);
+    estimate.reason = !row.complaint.empty() ? row.complaint : format("difference to noise as large %.3g [%.3g, %.3g]", judged.value, judged.low, judged.high);
     estimate.unit = "relative error";
     estimate.direction = Direction::lower;
     estimate.resampled_unit = "text";
@@ -283,6 +319,9 @@ class Hooks {
     result.notes = {"Relative error: ||a - b|| / ||b||, b the reference, over all numbers of a hook; -inf and what faces it are left out. Noise: mean of the draws, in brackets the smallest and the largest.",
                     "All files run exactly by the same kernel: weights alone differ. The floor is the same file by another kernel.",
                     "Errors add up from block to block: a late block's is mostly inherited.", "The reference must have the higher precision: rows of a file that is nearer to the original than the reference say nothing."};
+    for (const Row& row : rows_) {
+      if (!row.complaint.empty()) result.notes.push_back(row.name + ": " + row.complaint + ".");
+    }
     result.signature = session_.signature();
     result.signature.set("data_sha256", data_sha256(inputs_)).set("texts", static_cast<std::uint64_t>(ids_.size())).set("margin", options_.margin);
     result.signature.set("noise_draws", static_cast<std::uint64_t>(options_.draws)).set("precision", "exact").set("kernel", "reference").set("kv", "F32");
@@ -308,12 +347,13 @@ void print(const StudyResult& result, const std::string& output) {
       if (!row.front().starts_with("L")) lines.push_back(row);  // heads are in the report
     }
     for (const auto& line : lines) {
-      for (std::size_t c = 0; c < line.size(); ++c) std::printf(c == 0 ? "%-36s" : "%-32s", line[c].c_str());
+      for (std::size_t c = 0; c < line.size(); ++c) std::printf(c == 0 ? "%-36s" : " %-32s", line[c].c_str());
       std::puts("");
     }
     std::puts("");
   }
   for (const Estimate& e : result.estimates) std::printf("%s: %.4g [%.4g, %.4g], %s: %s\n", e.name.c_str(), e.value, e.low, e.high, e.reason.c_str(), std::string(verdict_name(e.verdict)).c_str());
+  for (std::size_t n = 4; n < result.notes.size(); ++n) std::printf("%s\n", result.notes[n].c_str());
   std::printf("report: %s/report.html\n", output.c_str());
 }
 
