@@ -23,13 +23,10 @@ void record_finished(const Recorded& what, const std::filesystem::path& path) {
   TinyModel tiny(what.model);
   tiny.kernel = choose_attention_kernel(what.kernel);
   if (what.decoder) tiny.sources = {{3, 17, 4, 5, 9, 2}, {4, 5}};
-  RecorderOptions options{.path = path,
-                          .points = select_points(tiny.model.spec, what.points),
-                          .attention = what.attention,
-                          .store = what.store,
-                          .kv_format = DType::f32,
-                          .longest_sequence = 15,
-                          .provenance = Json::object()};
+  RecorderOptions options = options_for(tiny, path, what.points);
+  options.attention = what.attention;
+  options.store = what.store;
+  options.longest_sequence = 15;
   if (what.attention == AttentionStorage::dense) {
     for (const ProbePoint& point : all_points(tiny.model.spec)) {
       if (is_square(point.site)) options.points.push_back(point);

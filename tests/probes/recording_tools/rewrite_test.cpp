@@ -16,13 +16,12 @@ namespace {
 const std::vector<std::vector<TokenId>> texts{{3, 17, 4, 5, 5, 6, 9, 17, 4, 30, 2, 8, 5, 1, 3}, {}, {9, 9, 1, 22, 6, 9, 9, 1, 22, 6, 11}};
 const std::vector<std::vector<TokenId>> sources{{3, 17, 4, 5, 9, 2}, {7}, {4, 5}};
 
-RecorderOptions options_for(const TinyModel& tiny, const std::filesystem::path& path, StoreType store = StoreType::automatic) {
-  return {.path = path,
-          .points = select_points(tiny.model.spec, std::vector<std::string>{"all"}),
-          .store = store,
-          .kv_format = DType::f32,
-          .longest_sequence = 15,
-          .provenance = Json::object().set("model_sha256", "abc")};
+RecorderOptions options_stored_as(const TinyModel& tiny, const std::filesystem::path& path, StoreType store = StoreType::automatic) {
+  RecorderOptions options = options_for(tiny, path);
+  options.store = store;
+  options.longest_sequence = 15;
+  options.provenance = Json::object().set("model_sha256", "abc");
+  return options;
 }
 
 /// Some of the texts, recorded alone.
@@ -63,9 +62,9 @@ TEST(MergeRecordings, IsTheRecordingOfAllTexts) {
     SCOPED_TRACE(model);
     const ScratchFile whole("whole"), first("first"), second("second"), merged("merged");
     const TinyModel tiny(model);
-    record_some(model, 0, 3, options_for(tiny, whole.path));
-    record_some(model, 0, 2, options_for(tiny, first.path));
-    record_some(model, 2, 1, options_for(tiny, second.path));
+    record_some(model, 0, 3, options_stored_as(tiny, whole.path));
+    record_some(model, 0, 2, options_stored_as(tiny, first.path));
+    record_some(model, 2, 1, options_stored_as(tiny, second.path));
     vitrine::Run progress;
     const std::vector<std::filesystem::path> runs{first.path, second.path};
     const Rewritten result = merge_recordings(runs, merged.path, progress);
@@ -83,17 +82,17 @@ TEST(MergeRecordings, IsTheRecordingOfAllTexts) {
 TEST(MergeRecordings, NamesTheFirstDifference) {
   const ScratchFile first("one"), other("other"), merged("merged");
   const TinyModel llama("llama"), gpt2("gpt2");
-  record_some("llama", 0, 1, options_for(llama, first.path));
+  record_some("llama", 0, 1, options_stored_as(llama, first.path));
   const std::vector<std::filesystem::path> runs{first.path, other.path};
-  record_some("gpt2", 2, 1, options_for(gpt2, other.path));
+  record_some("gpt2", 2, 1, options_stored_as(gpt2, other.path));
   EXPECT_NE(refusal_of_merge(runs, merged.path).find("the same architecture"), std::string::npos);
-  record_some("llama", 2, 1, options_for(llama, other.path), "sliding_window:window=3");
+  record_some("llama", 2, 1, options_stored_as(llama, other.path), "sliding_window:window=3");
   EXPECT_NE(refusal_of_merge(runs, merged.path).find("the same kernel"), std::string::npos);
-  RecorderOptions fewer = options_for(llama, other.path);
+  RecorderOptions fewer = options_stored_as(llama, other.path);
   fewer.points.pop_back();
   record_some("llama", 2, 1, fewer);
   EXPECT_NE(refusal_of_merge(runs, merged.path).find("/"), std::string::npos);
-  RecorderOptions changed = options_for(llama, other.path);
+  RecorderOptions changed = options_stored_as(llama, other.path);
   changed.provenance.set("model_sha256", "def");
   record_some("llama", 2, 1, changed);
   EXPECT_NE(refusal_of_merge(runs, merged.path).find("the same model"), std::string::npos);
@@ -104,8 +103,8 @@ TEST(MergeRecordings, NamesTheFirstDifference) {
 TEST(MergeRecordings, WidensWhereTypesDiffer) {
   const ScratchFile first("one"), other("other"), merged("merged");
   const TinyModel llama("llama");
-  record_some("llama", 0, 1, options_for(llama, first.path, StoreType::f16));
-  record_some("llama", 2, 1, options_for(llama, other.path, StoreType::f32));
+  record_some("llama", 0, 1, options_stored_as(llama, first.path, StoreType::f16));
+  record_some("llama", 2, 1, options_stored_as(llama, other.path, StoreType::f32));
   vitrine::Run progress;
   const std::vector<std::filesystem::path> runs{first.path, other.path};
   merge_recordings(runs, merged.path, progress);
@@ -123,9 +122,9 @@ TEST(RepairRecording, OfAStoppedWriterIsTheRecordingOfWhatItHad) {
     SCOPED_TRACE(model);
     const ScratchFile whole("whole"), stopped("stopped");
     TinyModel tiny(model);
-    record_some(model, 0, 3, options_for(tiny, whole.path));
+    record_some(model, 0, 3, options_stored_as(tiny, whole.path));
     if (!tiny.model.spec.encoder.empty()) tiny.sources = sources;
-    record(tiny, texts, options_for(tiny, stopped.path));  // never finished
+    record(tiny, texts, options_stored_as(tiny, stopped.path));  // never finished
     EXPECT_FALSE(Recording::open(stopped.path)->finished());
     vitrine::Run progress;
     const Rewritten result = repair_recording(stopped.path, stopped.path, progress);
@@ -140,9 +139,9 @@ TEST(RepairRecording, OfAStoppedWriterIsTheRecordingOfWhatItHad) {
 TEST(RepairRecording, CutsTheSequenceThatWasStopped) {
   const ScratchFile whole("whole"), stopped("stopped");
   TinyModel tiny("llama");
-  record_some("llama", 0, 1, options_for(tiny, whole.path));
+  record_some("llama", 0, 1, options_stored_as(tiny, whole.path));
   {
-    const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_for(tiny, stopped.path));
+    const auto recorder = Recorder::create({tiny.model, tiny.kernel, *tiny.ops}, options_stored_as(tiny, stopped.path));
     std::vector<TokenId> longer = texts[0];
     longer.insert(longer.end(), 5, 7);
     recorder->begin_sequence(tokens_of(longer));
@@ -163,7 +162,7 @@ TEST(RepairRecording, CutsTheSequenceThatWasStopped) {
 TEST(RepairRecording, IsNotForAFileThatIsBeingWritten) {
   const ScratchFile file("live"), other("other");
   TinyModel tiny("llama");
-  auto recorder = record(tiny, texts, options_for(tiny, file.path));
+  auto recorder = record(tiny, texts, options_stored_as(tiny, file.path));
   while (!std::filesystem::exists(file.path)) std::this_thread::yield();
   vitrine::Run progress;
   try {
@@ -181,7 +180,7 @@ TEST(RepairRecording, IsNotForAFileThatIsBeingWritten) {
 TEST(RepairRecording, LeavesTheOldFileWhereItFails) {
   const ScratchFile file("kept");
   const TinyModel tiny("llama");
-  record_some("llama", 0, 1, options_for(tiny, file.path));
+  record_some("llama", 0, 1, options_stored_as(tiny, file.path));
   vitrine::Run progress;
   EXPECT_THROW(repair_recording(file.path, "/nowhere/out.h5", progress), Error);
   EXPECT_EQ(findings(file.path), 0u);
@@ -196,7 +195,7 @@ TEST(CompareRecordings, IsWhatItsDefinitionsSay) {
   const ScratchFile a("a"), b("b");
   const TinyModel tiny("llama");
   const std::string name = "/activations/blocks.1.hook_resid_mid";
-  record_some("llama", 0, 1, options_for(tiny, a.path));
+  record_some("llama", 0, 1, options_stored_as(tiny, a.path));
   std::filesystem::copy_file(a.path, b.path);
   EXPECT_TRUE(compare(a.path, b.path).same_bytes());
   change_number(b.path, name, {2, 3}, 5.0);
@@ -229,8 +228,8 @@ TEST(CompareRecordings, IsWhatItsDefinitionsSay) {
 TEST(CompareRecordings, MapsAreComparedInBits) {
   const ScratchFile a("a"), b("b");
   const TinyModel tiny("llama");
-  record_some("llama", 0, 1, options_for(tiny, a.path));
-  record_some("llama", 0, 1, options_for(tiny, b.path), "sliding_window:window=2");
+  record_some("llama", 0, 1, options_stored_as(tiny, a.path));
+  record_some("llama", 0, 1, options_stored_as(tiny, b.path), "sliding_window:window=2");
   ThreadPool pool(2, initialize_worker);
   vitrine::Run progress;
   const RecordingDifference result = compare_recordings(a.path, b.path, CompareMaps::yes, pool, progress);
@@ -257,8 +256,8 @@ TEST(CompareRecordings, MapsAreComparedInBits) {
 TEST(CompareRecordings, OtherTokensAreRefused) {
   const ScratchFile a("a"), b("b");
   const TinyModel tiny("llama");
-  record_some("llama", 0, 1, options_for(tiny, a.path));
-  record_some("llama", 2, 1, options_for(tiny, b.path));
+  record_some("llama", 0, 1, options_stored_as(tiny, a.path));
+  record_some("llama", 2, 1, options_stored_as(tiny, b.path));
   try {
     compare(a.path, b.path);
     FAIL();
