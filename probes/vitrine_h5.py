@@ -7,8 +7,7 @@
     run.sequence(("pattern", 3), 1), run.sequence("logits", 1)     # of sequence 1 alone; positions are axis 0, one sequence behind the other
     run.pattern(3, 8, rows=(100, 164), keys=(0, 64))               # a tile of one head's
     run.tokens(0), run.head_table(), run.head_table(pandas=True)   # one dict a token; one a head, or a data frame"""
-import json, re
-import h5py, numpy as np
+import h5py, json, numpy as np, re
 
 def hook_name(name, layer=None, part=None):
     """("q", 3) is blocks.3.attn.hook_q, ("post", 3) blocks.3.mlp.hook_post, ("scale", 3, "ln1") blocks.3.ln1.hook_scale; whole names stay."""

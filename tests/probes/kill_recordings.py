@@ -52,7 +52,7 @@ def row_datasets(file):
     """Names of datasets with one row a token."""
     names = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.maxshape[0] is None
-                    and not name.endswith(("sequences/offset", "tokens/bytes", "tokens/bytes_offset")) else None)
+                    and not name.endswith(("sequences/offset", "tokens/bytes", "tokens/bytes_offset")) and not name.startswith("mips/") else None)
     return sorted(names)
 
 

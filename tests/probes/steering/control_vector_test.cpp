@@ -11,7 +11,7 @@
 namespace vitrine {
 namespace {
 
-const std::filesystem::path made_by_python = std::filesystem::path(VITRINE_TEST_DATA) / "probes" / "interventions" / "python.gguf";  // make_control_vector.py
+const std::filesystem::path made_by_python = std::filesystem::path(VITRINE_TEST_DATA) / "probes" / "steering" / "python.gguf";  // make_control_vector.py
 
 class ControlVectorFile : public testing::Test {
  protected:
