@@ -34,10 +34,10 @@ class Terminal {
 
   /// What is typed up to the end of the line. @throws Cancelled at Ctrl-C
   SecretBytes ask(const std::string& question) const {
-    say(question);
     termios silent = before_;
     silent.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);  // Ctrl-C must not leave the terminal without echo
-    tcsetattr(file_, TCSAFLUSH, &silent);
+    tcsetattr(file_, TCSAFLUSH, &silent);                   // which forgets what was typed so far: only then is the question asked
+    say(question);
     SecretBytes typed(longest_passphrase);
     std::size_t size = 0;
     char byte = 0;
