@@ -32,6 +32,7 @@ std::size_t position_of(const Session& session, const ModelText& text, const Pat
   if (session.model().spec.causal()) return text.ids.size() - 1;
   const std::optional<TokenId> mask = session.model().tokenizer->special().mask;
   const auto found = mask ? std::ranges::find(text.ids, *mask) : text.ids.end();
+  if (mask && std::ranges::count(text.ids, *mask) > 1) throw Error({"--clean", "one mask token, or --position", std::to_string(std::ranges::count(text.ids, *mask)) + " mask tokens", ""}, Fault::usage);
   if (found == text.ids.end()) throw Error({"--clean", "a mask token, whose place the answers are for", "none", "put the model's mask token in the text, or name a place with --position"}, Fault::usage);
   return static_cast<std::size_t>(found - text.ids.begin());
 }
@@ -57,8 +58,15 @@ std::vector<PatchPair> read_patch_pairs(const std::filesystem::path& path) {
   std::vector<PatchPair> pairs;
   std::array<std::string PatchPair::*, 4> members{&PatchPair::clean, &PatchPair::corrupt, &PatchPair::answer, &PatchPair::wrong};
   const bool is_csv = path.extension() == ".csv";
+  const Csv csv = is_csv ? parse_csv(content, where) : Csv{};
   for (std::size_t m = 0; m < names.size(); ++m) {
-    std::vector<std::string> texts = is_csv ? csv_texts(content, names[m], where) : jsonl_texts(content, names[m], where);
+    std::vector<std::string> texts;
+    if (is_csv) {
+      const std::size_t column = csv.column(names[m], where);
+      for (const std::vector<std::string>& row : csv.rows) texts.push_back(row[column]);
+    } else {
+      texts = jsonl_texts(content, names[m], where);
+    }
     pairs.resize(texts.size());
     for (std::size_t i = 0; i < texts.size(); ++i) pairs[i].*members[m] = std::move(texts[i]);
   }

@@ -14,6 +14,7 @@ std::string number(double value) { return std::isnan(value) ? "-" : format("%.4g
 
 std::string interval(const Estimate& estimate) {
   if (std::isnan(estimate.value)) return "-";
+  if (!std::isfinite(estimate.low) || !std::isfinite(estimate.high)) return "none: n is too small";
   return "[" + number(estimate.low) + ", " + number(estimate.high) + "]";
 }
 

@@ -146,6 +146,17 @@ InputText Session::read(const TextOptions& options) const {
   return std::move(read_all(options).front());
 }
 
+/// A position that no text has would change nothing, and nobody would know.
+void Session::require_positions(std::span<const InputText> inputs) const {
+  std::size_t longest = 0;
+  for (const InputText& input : inputs) longest = std::max(longest, input.tokens.size());
+  for (const std::string& word : options_.interventions) {
+    const std::optional<std::size_t> furthest = furthest_position(model_.spec, word);
+    if (!furthest || has_encoder() || *furthest < longest + options_.more_positions) continue;
+    throw Error({"--intervene " + word, "positions that the text has, 0 to " + std::to_string(longest + options_.more_positions) + " less one", std::to_string(*furthest), ""}, Fault::usage);
+  }
+}
+
 std::vector<InputText> Session::read_all(const TextOptions& options) const {
   require_one_source(options);
   if (!has_encoder() && !options.decoder_ids.empty()) throw Error({"--decoder-ids", "an encoder-decoder", model_.spec.architecture, ""}, Fault::usage);
@@ -154,6 +165,7 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
     InputText input;
     for (const int id : options.ids) input.tokens.push_back({id, 0, 0});
     input.bos_rule = bos_of_ids;
+    require_positions({&input, 1});
     return {std::move(input)};
   }
   if (!model_.tokenizer) {
@@ -169,6 +181,7 @@ std::vector<InputText> Session::read_all(const TextOptions& options) const {
       throw Error({"text " + std::to_string(inputs.size()) + " (counted from 0)", "a text that can be encoded", error.what(), ""}, error.fault());
     }
   }
+  require_positions(inputs);
   return inputs;
 }
 

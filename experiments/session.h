@@ -32,6 +32,7 @@ struct CommonOptions {
   bool json = false;
   bool csv = false;         ///< asked for with --format csv
   std::vector<std::string> interventions;  ///< words of --intervene
+  std::size_t more_positions = 0;          ///< behind the text, that the command makes
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
@@ -110,6 +111,8 @@ class Session {
   Json signature() const;
 
  private:
+  void require_positions(std::span<const InputText> inputs) const;
+
   CommonOptions options_;
   Precision precision_;
   std::unique_ptr<ThreadPool> pool_;

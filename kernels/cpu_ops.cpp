@@ -141,7 +141,7 @@ class CpuOps : public Ops {
       const auto weight = [&](std::size_t k) { return weights(r, static_cast<std::size_t>(places(r, k))); };
       float sum = 0.0f;
       for (std::size_t k = 0; k < places.extent(1); ++k) sum += weight(k);
-      for (std::size_t k = 0; k < places.extent(1); ++k) shares(r, k) = weight(k) / sum;
+      for (std::size_t k = 0; k < places.extent(1); ++k) shares(r, k) = sum > 0.0f ? weight(k) / sum : 0.0f;  // 0: somebody took all weight away
     }
   }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -74,7 +76,7 @@ const std::string& InterventionCall::text(std::string_view key) const {
 double InterventionCall::number(std::string_view key, double fallback) const {
   if (!values.contains(key)) return fallback;
   double value = 0.0;
-  if (!parse(text(key), value)) throw Error({"--intervene " + name + ", " + std::string(key), "a number", quoted(text(key)), ""}, Fault::usage);
+  if (!parse(text(key), value) || !std::isfinite(value) || std::abs(value) > 1e9) throw Error({"--intervene " + name + ", " + std::string(key), "a number up to 1e9", quoted(text(key)), ""}, Fault::usage);
   return value;
 }
 
@@ -87,7 +89,14 @@ std::vector<std::size_t> InterventionCall::list(std::string_view key) const {
   return numbers;
 }
 
-std::unique_ptr<Observer> make_intervention(const ModelSpec& spec, std::string_view word, std::uint64_t seed) {
+namespace {
+
+struct ReadWord {
+  const Intervention& intervention;
+  InterventionCall call;
+};
+
+ReadWord read_word(const ModelSpec& spec, std::string_view word, std::uint64_t seed) {
   const std::size_t first = word.find(':');
   const Intervention& intervention = find(word.substr(0, first));
   std::string_view rest = first == std::string_view::npos ? std::string_view() : word.substr(first + 1);
@@ -99,9 +108,11 @@ std::unique_ptr<Observer> make_intervention(const ModelSpec& spec, std::string_v
   for (const std::string_view point : split(points.empty() ? intervention.points : points, '+')) words.emplace_back(point);
   if (words.front().empty()) throw Error({"--intervene " + call.name, "points to change: " + std::string(intervention.example), "none", ""}, Fault::usage);
   call.place.points = select_points(spec, words);
+  std::set<std::string> seen;
   for (const std::string_view setting : settings.empty() ? std::vector<std::string_view>() : split(settings, ',')) {
     const std::size_t equals = std::min(setting.find('='), setting.size());
     const std::string_view key = setting.substr(0, equals), value = setting.substr(std::min(equals + 1, setting.size()));
+    if (!seen.insert(std::string(key)).second) throw Error({"--intervene " + call.name, "each key once: lists have a '+' between their numbers", quoted(key) + " twice", ""}, Fault::usage);
     if (key == "position") {
       call.place.positions = ranges_of(value);
     } else if (key != "head" && std::ranges::find(intervention.keys, key) == intervention.keys.end()) {
@@ -112,7 +123,22 @@ std::unique_ptr<Observer> make_intervention(const ModelSpec& spec, std::string_v
   }
   call.place.heads = call.list("head");
   check_heads(call);
-  return intervention.make(call);
+  return {intervention, std::move(call)};
+}
+
+}  // namespace
+
+std::optional<std::size_t> furthest_position(const ModelSpec& spec, std::string_view word) {
+  const InterventionCall call = read_word(spec, word, 0).call;
+  std::optional<std::size_t> furthest;
+  for (const auto& [first, last] : call.place.positions) furthest = std::max(furthest.value_or(0), last == static_cast<std::size_t>(-1) ? first : last);
+  for (const std::size_t key : call.list("key")) furthest = std::max(furthest.value_or(0), key);
+  return furthest;
+}
+
+std::unique_ptr<Observer> make_intervention(const ModelSpec& spec, std::string_view word, std::uint64_t seed) {
+  const ReadWord read = read_word(spec, word, seed);
+  return read.intervention.make(read.call);
 }
 
 Access PlacedChange::access(const ProbePoint& point) const {

@@ -52,6 +52,10 @@ struct Intervention {
 
 std::span<const Intervention* const> all_interventions();
 
+/// The furthest position that a word names, of a row or a key; none where it names none to be there (ranges without an end).
+/// @throws Error (usage) as make_intervention
+std::optional<std::size_t> furthest_position(const ModelSpec& spec, std::string_view word);
+
 /// Reads a word. @throws Error (usage) naming the interventions, points or keys that there are
 std::unique_ptr<Observer> make_intervention(const ModelSpec& spec, std::string_view word, std::uint64_t seed);
 

@@ -117,7 +117,13 @@ void create_protection(hid_t file, const FileKeys& keys, std::span<const Reader>
   h5::write_attribute(group, id_name, std::string_view(hex_of(keys.id())));
   create_table(file, readers_name, most_readers, FileKeys::wrapped_bytes, where);
   create_table(file, commits_name, record_places, record_bytes, where);
-  for (std::size_t i = 0; i < readers.size(); ++i) write_reader(file, i, keys.wrap(readers[i]), where);
+  std::vector<FileKeys::Wrapped> written;
+  for (const Reader& reader : readers) {
+    const auto is_theirs = [&](const FileKeys::Wrapped& each) { return FileKeys::unwrap(keys.id(), each, *reader.secret).has_value(); };
+    if (std::ranges::any_of(written, is_theirs)) throw Error({std::string(where), "each key once: it reads by one role", "a key twice", "give the role that reaches furthest"}, Fault::usage);
+    written.push_back(keys.wrap(reader));
+    write_reader(file, written.size() - 1, written.back(), where);
+  }
 }
 
 bool is_protected(hid_t file) { return H5Lexists(file, protection_group, H5P_DEFAULT) > 0; }

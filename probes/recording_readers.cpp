@@ -65,7 +65,12 @@ FileKeys keys_of(const std::filesystem::path& recording, const SharedSecret& sec
 void grant_reader(const std::filesystem::path& recording, const SharedSecret& secret, const Reader& reader) {
   OpenReaders open(recording, secret, H5F_ACC_RDWR);
   const FileKeys::Wrapped wrapped = open.keys().wrap(reader);
-  const auto free = std::ranges::find_if_not(open.places(), [](const auto& each) { return FileKeys::is_reader(each); });
+  const auto is_theirs = [&](const auto& each) { return FileKeys::is_reader(each) && FileKeys::unwrap(open.id(), each, *reader.secret); };
+  auto free = std::ranges::find_if(open.places(), is_theirs);  // whose role changes
+  if (free != open.places().end() && FileKeys::unwrap(open.id(), *free, *reader.secret)->role() == reader.role) {
+    throw Error({recording.string(), "a key that does not read it as " + std::string(reader_role_name(reader.role)) + " yet", "one that does", ""});
+  }
+  if (free == open.places().end()) free = std::ranges::find_if_not(open.places(), [](const auto& each) { return FileKeys::is_reader(each); });
   if (free == open.places().end()) throw Error({recording.string(), "at most " + std::to_string(most_readers) + " readers", "one more", "revoke one"});
   append_audit(recording, open.keys(), {.action = "grant", .detail = std::string(reader_role_name(reader.role))});
   open.write(static_cast<std::size_t>(free - open.places().begin()), wrapped);

@@ -40,6 +40,7 @@ TokenId likeliest(const ModelRunner& runner, const ModelText& text, std::size_t 
 
 /// A word as a token of the model, or an id as it is.
 std::optional<TokenId> token_of(const Session& session, const Options& options, const std::string& word, const std::optional<int>& id) {
+  if (id && !word.empty()) throw Error({"--target, --against", "a word or an id of each", "both", ""}, Fault::usage);
   if (id) return *id;
   if (word.empty()) return {};
   if (!session.model().tokenizer || !options.text.ids.empty()) throw Error({"--target", "an id (--target-id, --against-id) where the text is given as ids", quoted(word), ""}, Fault::usage);
@@ -51,6 +52,7 @@ AttributionQuestion question_of(Session& session, const Options& options, const 
   question.text = std::move(session.model_texts({&input, 1}, options.text).front());
   if (question.text.ids.empty()) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
   question.position = options.position.value_or(question.text.ids.size() - 1);
+  if (!session.model().spec.has_head) throw Error({session.model().path.string(), "a model with token logits", "none", "choose another model"});
   if (!options.position && !session.model().spec.causal()) {
     throw Error({"--position", "the row whose logits are read, of a model that sees both sides", "none", "name the mask's place"}, Fault::usage);
   }
@@ -59,6 +61,7 @@ AttributionQuestion question_of(Session& session, const Options& options, const 
     question.target = target ? *target : likeliest(session.runner(), question.text, question.position);
   }
   question.against = token_of(session, options, options.against, options.against_id).value_or(-1);
+  if (question.against == question.target) throw Error({"--against", "another token than --target", std::to_string(question.against), ""}, Fault::usage);
   question.number = options.log_probability ? AttributedNumber::log_probability : AttributedNumber::logit;
   return question;
 }
@@ -87,6 +90,10 @@ const std::vector<TokenId>& scored(const Session& session, const AttributionQues
   return session.has_encoder() ? question.text.source : question.text.ids;
 }
 
+constexpr const char* incomplete_note = "more than 5% are left over: the scores do not explain the difference; take more --steps, another --baseline, or --method deeplift, which adds up";
+
+bool is_incomplete(const AttributionResult& result) { return result.rest && std::abs(*result.rest) > 0.05 * std::abs(result.value - *result.baseline); }
+
 Json to_json(const Session& session, const Attribution& method, const AttributionQuestion& question, const AttributionResult& result) {
   const auto token = [&](TokenId id) {
     return Json::object().set("id", id).set("text", session.model().tokenizer ? Json(session.model().tokenizer->piece(id)) : Json());
@@ -99,6 +106,7 @@ Json to_json(const Session& session, const Attribution& method, const Attributio
   json.set("against", question.against < 0 ? Json() : token(question.against));
   json.set("number", question.number == AttributedNumber::logit ? "logit" : "log_probability").set("value", result.value);
   json.set("baseline", result.baseline ? Json(*result.baseline) : Json()).set("rest", result.rest ? Json(*result.rest) : Json());
+  if (is_incomplete(result)) json.set("note", incomplete_note);
   return json.set("tokens", tokens).set("signature", session.signature());
 }
 
@@ -119,9 +127,7 @@ void print(const Session& session, const Attribution& method, const AttributionQ
   std::printf("scores in %s", std::string(method.unit).c_str());
   if (result.baseline && result.rest) std::printf("; %.4f with the baseline, %.2g of the difference left over", *result.baseline, *result.rest);
   std::puts("");
-  if (result.rest && std::abs(*result.rest) > 0.05 * std::abs(result.value - *result.baseline)) {
-    std::puts("more than 5% are left over: the scores do not explain the difference; take more --steps or another --baseline");
-  }
+  if (is_incomplete(result)) std::puts(incomplete_note);
 }
 
 void run(const Options& options) {

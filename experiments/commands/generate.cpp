@@ -139,7 +139,9 @@ class Recorded {
 };
 
 void run(const Options& options) {
-  Session session(options.common);
+  CommonOptions common = options.common;
+  common.more_positions = options.max_tokens;
+  Session session(common);
   const Tokenizer* tokenizer = session.model().tokenizer.get();
   require_next_token_model(session.model());
   const Prompt prompt = prompt_of(session, options);

@@ -63,7 +63,7 @@ std::function<void()> declare(CLI::App& app) {
     return sub;
   };
   of_recording(add("show", "how many readers a recording has, and the role of your key", show));
-  of_recording(add("grant", "let one more key read a finished recording", grant))
+  of_recording(add("grant", "let one more key read a finished recording, or change a key's role", grant))
       ->add_option("--reader", options->reader, "ROLE=KEYFILE; ROLE is summaries, text or everything, up to your own")->required();
   of_recording(add("revoke", "take a key out of a finished recording", revoke))->add_option("--reader", options->whose, "the key's file")->required();
   return [action] { (*action)(); };

@@ -7,6 +7,7 @@
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
 #include "experiments/grid_svg.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/patch_pairs.h"
 #include "experiments/report_text.h"
 #include "probes/patching/attribution_patching.h"
@@ -143,13 +144,14 @@ Json to_json(const Effects& effects, const Direction& direction) {
   return json.set("columns", labels).set("column_axis", effects.effect.column_axis);
 }
 
-std::vector<std::string> notes_of(const Sweeps& sweeps, const Options& options) {
+std::vector<std::string> notes_of(const Sweeps& sweeps, const Options& options, double first_high) {
   std::vector<std::string> notes;
   std::size_t close = 0;
   for (std::size_t i = 0; i < sweeps.sweeps.size(); ++i) close += std::abs(sweeps.clean(i) - sweeps.corrupt(i)) < 1.0 ? 1 : 0;
   if (close > 0) notes.push_back(std::to_string(close) + " of " + std::to_string(sweeps.sweeps.size()) + " pairs have less than 1 logit between clean and corrupt: shares of so little are loose");
   if (sweeps.sweeps.size() == 1) notes.push_back("one pair is a picture, not a finding: --pairs takes a file of many and gives intervals");
   if (options.method == "attribution") notes.push_back("effects to first order, by derivatives (f32): a cell where a softmax or norm saturates is off; check it with --method patching");
+  if (sweeps.sweeps.size() > 1 && !std::isfinite(first_high)) notes.push_back("so few pairs have no interval: low and high are null, or exclude nothing");
   if (!options.from.empty()) notes.push_back("values are those of " + options.from + ": clean is its own logit difference, corrupt that of the model itself");
   return notes;
 }
@@ -162,7 +164,7 @@ void print(const Session& session, const Options& options, const SweepPoint& poi
     grids.push_back(effects.back().effect);
   }
   if (!options.svg.empty()) write_grids(grids, options.svg, "patch-" + options.sweep);
-  const std::vector<std::string> notes = notes_of(all.front(), options);
+  const std::vector<std::string> notes = notes_of(all.front(), options, effects.front().estimates.empty() ? 0.0 : effects.front().estimates.front().high);
   if (options.common.json) {
     Json json = to_json(effects.front(), *all.front().direction), words = Json::array();
     if (effects.size() > 1) json.set("reverse", to_json(effects.back(), *all.back().direction));
@@ -254,6 +256,7 @@ void run(Options options) {
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
+  options->common.precision = "exact";  // what an untouched row shows is then 0, not rounding
   declare_common(app, options->common);
   app.add_option("--clean", options->pair.clean, "a text that the model answers");
   app.add_option("--corrupt", options->pair.corrupt, "a text of as many tokens with another answer");
@@ -266,7 +269,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--method", options->method, "patching (default), or attribution: all cells to first order from one pass and one back, in f32");
   app.add_option("--to", options->to, "path patching: only what heads hand directly to these: logits, or inputs of heads as L9H9.q+L9H6.q");
   app.add_option("--direction", options->direction, "both (default), denoise (clean values into the corrupt run) or noise");
-  app.add_option("--position", options->position, "the row whose logits are compared (default: the last, or the mask's)");
+  app.add_option("--position", options->position, "the row whose logits are compared (default: the last, or the mask's)")->check(whole_number(0));
   app.add_option("--bos", options->text.bos, "auto (what the tokenizer declares), yes or no");
   declare_decoder_ids(app, options->text);
   app.add_option("--svg", options->svg, "a folder for the pictures");

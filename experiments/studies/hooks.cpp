@@ -352,7 +352,7 @@ void print(const StudyResult& result, const std::string& output) {
     }
     std::puts("");
   }
-  for (const Estimate& e : result.estimates) std::printf("%s: %.4g [%.4g, %.4g], %s: %s\n", e.name.c_str(), e.value, e.low, e.high, e.reason.c_str(), std::string(verdict_name(e.verdict)).c_str());
+  for (const Estimate& e : result.estimates) std::printf("%s: %.4g %s, %s: %s\n", e.name.c_str(), e.value, std::isfinite(e.low) && std::isfinite(e.high) ? format("[%.4g, %.4g]", e.low, e.high).c_str() : "(too few texts for an interval)", e.reason.c_str(), std::string(verdict_name(e.verdict)).c_str());
   for (std::size_t n = 4; n < result.notes.size(); ++n) std::printf("%s\n", result.notes[n].c_str());
   std::printf("report: %s/report.html\n", output.c_str());
 }

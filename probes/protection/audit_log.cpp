@@ -138,7 +138,8 @@ AuditCheck check_audit(const std::filesystem::path& recording, const FileKeys* k
   };
   for (const std::string& line : lines_of_log(audit_path(recording).string())) {
     const Json& entry = check.entries.emplace_back(entry_of(line));
-    const std::string reason = complaint(entry, check.entries.size() - 1, check.head);
+    std::string reason = complaint(entry, check.entries.size() - 1, check.head);
+    if (reason.empty() && check.entries.size() == 1 && text_of(entry["action"]) != "record") reason = "a log begins where the recording is made: what stood before this entry is gone";
     if (!reason.empty()) broken(reason);
     check.head = hash_of_line(line);
     if (keys == nullptr || text_of(entry["recording"]) != hex_of(keys->id())) {

@@ -29,13 +29,20 @@ fs::path golden(const char* name) { return fs::path(VITRINE_TEST_DATA) / "golden
 
 /// A folder of this process, in memory where the system has such a place.
 const fs::path& scratch() {
-  static const fs::path folder = [] {
+  struct Folder {
+    fs::path path;
+    ~Folder() {
+      std::error_code ignored;
+      fs::remove_all(path, ignored);
+    }
+  };
+  static const Folder folder{[] {
     const fs::path memory("/dev/shm");
     const fs::path made = (fs::is_directory(memory) ? memory : fs::temp_directory_path()) / ("vitrine_fuzz" + std::to_string(getpid()));
     fs::create_directories(made);
     return made;
-  }();
-  return folder;
+  }()};
+  return folder.path;
 }
 
 fs::path write(const char* name, std::string_view bytes) {
