@@ -107,7 +107,13 @@ ReadWord read_word(const ModelSpec& spec, std::string_view word, std::uint64_t s
   std::vector<std::string> words;
   for (const std::string_view point : split(points.empty() ? intervention.points : points, '+')) words.emplace_back(point);
   if (words.front().empty()) throw Error({"--intervene " + call.name, "points to change: " + std::string(intervention.example), "none", ""}, Fault::usage);
-  call.place.points = select_points(spec, words);
+  try {
+    call.place.points = select_points(spec, words);
+  } catch (const Error&) {  // which lists every point there is, under another flag's name
+    std::string asked;
+    for (const std::string& point : words) asked += (asked.empty() ? "" : "+") + point;
+    throw Error({"--intervene " + call.name, "points of this model, which has " + std::to_string(spec.blocks.size()) + " blocks, with '+' between them", quoted(asked), "see `vitrine list points`"}, Fault::usage);
+  }
   std::set<std::string> seen;
   for (const std::string_view setting : settings.empty() ? std::vector<std::string_view>() : split(settings, ',')) {
     const std::size_t equals = std::min(setting.find('='), setting.size());

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <memory>
 
@@ -250,6 +251,9 @@ void declare_verb(CLI::App& app, const Verb& verb, Options& options) {
       ->expected(static_cast<int>(verb.least_runs), static_cast<int>(verb.most_runs));
   app.add_flag("--json", options.json, "the result as JSON");
   app.add_flag("--quiet", options.quiet, "no progress");
+  // Each file that a tool opens asks for the key where all programs find it; the name of a key's file is no secret.
+  app.add_option_function<std::string>("--key-file", [](const std::string& path) { setenv("VITRINE_KEY_FILE", path.c_str(), 1); },
+                                       "the key that opens a protected recording (default: VITRINE_KEY_FILE)");
   if (name == "repair") app.add_option("-o,--output", options.output, "the new file (default: RUN itself, in one step)");
   if (name == "merge" || name == "export")
     app.add_option("-o,--output", options.output,
@@ -269,7 +273,7 @@ void declare_verb(CLI::App& app, const Verb& verb, Options& options) {
       ->allow_extra_args(false);
   app.add_option("--sequence", options.sequence, "one sequence, counted from 0 (default: all, one behind the other)")
       ->check(whole_number(0));
-  app.add_option("--head", options.heads, "a head whose map is written, as L5H8 (with --map; several are allowed)")
+  app.add_option("--head", options.heads, "a head whose map is written, as L5H8 (with --map; --head L5H8 --head L5H9 for several)")
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_flag("--map", options.maps, "the maps of the heads, [query, key], rebuilt from the factors");
