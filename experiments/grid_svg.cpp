@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
+#include <ostream>
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/part_file.h"
 #include "experiments/report_text.h"
 
 namespace vitrine {
@@ -117,9 +118,7 @@ void write_grids(std::span<const AnalysisGrid> grids, const std::filesystem::pat
   std::filesystem::create_directories(folder, failed);
   for (std::size_t i = 0; i < grids.size(); ++i) {
     const std::filesystem::path path = folder / (std::string(prefix) + "-" + std::to_string(i + 1) + ".svg");
-    std::ofstream file(path, std::ios::binary);
-    file << grid_svg(grids[i]);
-    if (!file.flush()) throw Error({path.string(), "a file that can be written", "none", ""});
+    write_in_one_step(path, [&](std::ostream& file) { file << grid_svg(grids[i]); });
   }
 }
 

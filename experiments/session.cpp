@@ -100,6 +100,12 @@ void declare_common(CLI::App& app, CommonOptions& options) {
   declare_without_model(app, options);
 }
 
+void declare_exact_common(CLI::App& app, CommonOptions& options) {
+  options.precision = "exact";
+  declare_common(app, options);
+  app.get_option("--precision")->description("exact (default here), fast or int8");
+}
+
 void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
   options.prints_rows = true;
   declare_common(app, options);

@@ -38,6 +38,8 @@ struct CommonOptions {
 void declare_common(CLI::App& app, CommonOptions& options);
 /// Those of a command that runs no model: threads, progress and output.
 void declare_without_model(CLI::App& app, CommonOptions& options);
+/// declare_common of a command that computes exactly unless asked otherwise.
+void declare_exact_common(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 

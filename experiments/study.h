@@ -16,6 +16,8 @@ class App;
 
 namespace vitrine {
 
+struct CommonOptions;
+
 /// An experiment with a question, controls and a report. Extension point: experiments/studies/<name>.cpp;
 /// `vitrine study <name>`.
 struct Study {
@@ -54,6 +56,9 @@ Json to_json(const StudyResult& result);
 /// figures/*.svg and LICENSES.txt. The folder appears in one step; an older study of the same name is replaced.
 /// @throws Error where the folder is something else
 void write_study(const StudyResult& result, const std::filesystem::path& folder);
+
+/// The end of a study: writes it, then prints its JSON where that is asked for, else what `print` shows of it and where the report is.
+void deliver_study(const StudyResult& result, const std::string& folder, const CommonOptions& common, void (*print)(const StudyResult& result));
 
 /// Refuses a folder that write_study would refuse, before any work is done.
 void check_study_folder(const std::filesystem::path& folder);

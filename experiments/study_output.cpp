@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "experiments/data/csv.h"
+#include "experiments/session.h"
 #include "experiments/study.h"
 #include "probes/table_file.h"
 
@@ -125,6 +126,16 @@ void write_study(const StudyResult& result, const fs::path& folder) {
     fs::remove_all(part, ignored);
     throw;
   }
+}
+
+void deliver_study(const StudyResult& result, const std::string& folder, const CommonOptions& common, void (*print)(const StudyResult& result)) {
+  write_study(result, folder);
+  if (common.json) {
+    std::puts(to_json(result).dump(2).c_str());
+    return;
+  }
+  print(result);
+  std::printf("report: %s/report.html\n", folder.c_str());
 }
 
 }  // namespace vitrine

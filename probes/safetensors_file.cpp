@@ -1,9 +1,10 @@
 #include "probes/safetensors_file.h"
 
 #include <cstdint>
-#include <fstream>
+#include <ostream>
 
 #include "core/base/error.h"
+#include "core/base/part_file.h"
 #include "core/base/json.h"
 
 namespace vitrine {
@@ -32,20 +33,12 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // numbers begin at a multiple of 8
   const std::uint64_t length = text.size();
-  const std::filesystem::path begun = path.string() + ".part";
-  std::ofstream file(begun, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&length), sizeof length);
-  file << text;
-  for (const auto& [name, tensor] : tensors)
-    file.write(reinterpret_cast<const char*>(tensor.numbers.data()), static_cast<std::streamsize>(tensor.numbers.size_bytes()));
-  file.close();
-  std::error_code failed;
-  if (file) std::filesystem::rename(begun, path, failed);
-  if (!file || failed) {
-    std::error_code ignored;
-    std::filesystem::remove(begun, ignored);
-    throw Error({path.string(), "a file that can be written", "none", ""});
-  }
+  write_in_one_step(path, [&](std::ostream& file) {
+    file.write(reinterpret_cast<const char*>(&length), sizeof length);
+    file << text;
+    for (const auto& [name, tensor] : tensors)
+      file.write(reinterpret_cast<const char*>(tensor.numbers.data()), static_cast<std::streamsize>(tensor.numbers.size_bytes()));
+  });
 }
 
 }  // namespace vitrine

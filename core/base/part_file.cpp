@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,15 @@ void PartFile::commit() {
   std::filesystem::rename(part_, target_, error);
   if (error) throw Error({target_.string(), "to put the file in its place", error.message(), ""});
   part_.clear();
+}
+
+void write_in_one_step(const std::filesystem::path& path, const std::function<void(std::ostream& file)>& write) {
+  PartFile part(path);
+  std::ofstream file(part.path(), std::ios::binary);
+  write(file);
+  file.close();
+  if (!file) throw Error({path.string(), "a file that can be written", "none", ""});
+  part.commit();
 }
 
 }  // namespace vitrine

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <iosfwd>
 
 namespace vitrine {
 
@@ -21,5 +23,8 @@ class PartFile {
  private:
   std::filesystem::path target_, part_;
 };
+
+/// A small file that appears in one step. @throws Error where it cannot be written
+void write_in_one_step(const std::filesystem::path& path, const std::function<void(std::ostream& file)>& write);
 
 }  // namespace vitrine

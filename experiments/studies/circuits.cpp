@@ -173,6 +173,10 @@ void score(Built& built, StudyTable& table, StudyTable& items) {
   table.rows.push_back({name, "zero ablation of the whole circuit", "-", format("together %.4f", joint), built_in.is_number() ? format("%.2g", std::abs(joint - built_in.number())) : "-"});
 }
 
+void print(const StudyResult& result) {
+  for (const auto& row : result.tables.front().rows) std::printf("%-12s %-44s area %-6s %-36s off by %s\n", row[0].c_str(), row[1].c_str(), row[2].c_str(), row[3].c_str(), row[4].c_str());
+}
+
 void run(const Options& options) {
   check_study_folder(options.output);
   std::vector<std::filesystem::path> folders;
@@ -199,20 +203,12 @@ void run(const Options& options) {
                   "Single ablation of redundant heads shows 0 by construction; so does direct attribution of heads that act through an MLP or through another head.",
                   "This is evidence about the methods on these circuits, not about any trained model."};
   result.licenses = "The models are the project's own.";
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-    return;
-  }
-  for (const auto& row : result.tables.front().rows) std::printf("%-12s %-44s area %-6s %-36s off by %s\n", row[0].c_str(), row[1].c_str(), row[2].c_str(), row[3].c_str(), row[4].c_str());
-  std::printf("report: %s/report.html\n", options.output.c_str());
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  options->common.precision = "exact";
-  declare_common(app, options->common);
-  app.get_option("--precision")->description("exact (default here), fast or int8");
+  declare_exact_common(app, options->common);
   app.get_option("MODEL")->description("a folder of models with constructed weights (scripts/make-constructed-models)");
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };

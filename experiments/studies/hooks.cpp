@@ -338,7 +338,7 @@ class Hooks {
   std::vector<Row> rows_;
 };
 
-void print(const StudyResult& result, const std::string& output) {
+void print(const StudyResult& result) {
   for (std::size_t t = 0; t < 3; ++t) {
     const StudyTable& table = result.tables[t];
     std::printf("%s\n", table.title.c_str());
@@ -354,7 +354,6 @@ void print(const StudyResult& result, const std::string& output) {
   }
   for (const Estimate& e : result.estimates) std::printf("%s: %.4g %s, %s: %s\n", e.name.c_str(), e.value, std::isfinite(e.low) && std::isfinite(e.high) ? format("[%.4g, %.4g]", e.low, e.high).c_str() : "(too few texts for an interval)", e.reason.c_str(), std::string(verdict_name(e.verdict)).c_str());
   for (std::size_t n = 4; n < result.notes.size(); ++n) std::printf("%s\n", result.notes[n].c_str());
-  std::printf("report: %s/report.html\n", output.c_str());
 }
 
 void run(const Options& options) {
@@ -363,18 +362,12 @@ void run(const Options& options) {
   Session session(options.common);
   if (session.has_encoder()) throw Error({options.common.model, "a model of one stack", "an encoder-decoder", ""}, Fault::usage);
   const StudyResult result = Hooks(options, session).study();
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-  } else {
-    print(result, options.output);
-  }
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  options->common.precision = "exact";
-  declare_common(app, options->common);
+  declare_exact_common(app, options->common);
   app.remove_option(app.get_option("--precision"));
   app.remove_option(app.get_option("--kernel"));
   app.remove_option(app.get_option("--kv"));

@@ -193,7 +193,7 @@ StudyResult result_of(Session& session, const Options& options, std::span<const 
   return result;
 }
 
-void print(const StudyResult& result, const std::string& output) {
+void print(const StudyResult& result) {
   const Estimate& mean = result.estimates.front();
   std::printf("%s: %.6f (%zu prompts)\n", mean.name.c_str(), mean.value, mean.n);
   for (const StudyTable& table : result.tables) {
@@ -205,7 +205,6 @@ void print(const StudyResult& result, const std::string& output) {
     }
   }
   for (const std::string& note : result.notes) std::printf("%s\n", note.c_str());
-  std::printf("report: %s/report.html\n", output.c_str());
 }
 
 void run(const Options& options) {
@@ -215,20 +214,13 @@ void run(const Options& options) {
   for (const std::string& point : options.points) parse_sweep(session.model().spec, point, "");  // refused before anything runs
   const IoiNumbers numbers = measure_ioi(session, prompts, options.points);
   const StudyResult result = result_of(session, options, prompts, numbers);
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-  } else {
-    print(result, options.output);
-  }
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  options->common.precision = "exact";
   options->points = {"resid_pre", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern"};
-  declare_common(app, options->common);
-  app.get_option("--precision")->description("exact (default here), fast or int8");
+  declare_exact_common(app, options->common);
   app.add_option("--sweep", options->points, "points to patch, all of them by default: resid_pre,attn_out,mlp_out,z,q,k,v,pattern")->delimiter(',')->allow_extra_args(false);
   app.add_option("--published", options->published, "the notebook's whole matrices (tl_ioi_gpt2small.json); default: in the folder that VITRINE_DATA names");
   app.add_option("-o,--output", options->output, "folder of the study")->required();

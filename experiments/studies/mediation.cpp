@@ -426,7 +426,7 @@ MediationSet load(const Options& options, std::string& hash) {
   return set;
 }
 
-void print(const StudyResult& result, const std::string& output) {
+void print(const StudyResult& result) {
   for (const Estimate& e : result.estimates) {
     std::printf("%-84s %9.4f  [%8.4f, %8.4f] %-16s %s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), std::string(verdict_name(e.verdict)).c_str());
   }
@@ -440,7 +440,7 @@ void print(const StudyResult& result, const std::string& output) {
     }
     if (table.rows.size() > 10) std::printf("(%zu more in the report)\n", table.rows.size() - 10);
   }
-  std::printf("\nreport: %s/report.html\n", output.c_str());
+  std::puts("");
 }
 
 void run(Options options) {
@@ -454,19 +454,12 @@ void run(Options options) {
   require_next_token_model(session.model());
   if (!session.model().tokenizer) throw Error({options.common.model, "a tokenizer", "none", ""});
   const StudyResult result = Mediation(options, session, std::move(set), std::move(hash)).study();
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-  } else {
-    print(result, options.output);
-  }
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  options->common.precision = "exact";
-  declare_common(app, options->common);
-  app.get_option("--precision")->description("exact (default here), fast or int8");
+  declare_exact_common(app, options->common);
   app.add_option("--data", options->data, "WinoBias sentences, the published JSON, or CSV with base, alternative, candidate1, candidate2[, cluster]; or templates (the project's own)");
   app.add_option("--protocol", options->protocol, "log-odds (default: no filter) or vig-2020 (odds, filtered as published)");
   app.add_option("--heads", options->heads, "a joint set besides: L5H8,L5H10");

@@ -338,6 +338,12 @@ PairSet load(const Options& options, std::string& hash) {
   return set;
 }
 
+void print(const StudyResult& result) {
+  for (const Estimate& e : result.estimates) {
+    std::printf("%-52s %9.4f  [%8.4f, %8.4f] %-6s %s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), std::string(verdict_name(e.verdict)).c_str());
+  }
+}
+
 void run(const Options& options) {
   const std::set<std::string> protocols{"sum-bos", "sum-nobos", "mean"};
   if (!protocols.contains(options.protocol)) throw Error({"--protocol", "sum-bos, sum-nobos or mean", quoted(options.protocol), ""}, Fault::usage);
@@ -369,15 +375,7 @@ void run(const Options& options) {
                   "The set samples some sentences of some authors: the numbers speak of this checkpoint on these items, not of every use.",
                   "Exploratory rows carry no p."};
   result.licenses = set.license;
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-    return;
-  }
-  for (const Estimate& e : result.estimates) {
-    std::printf("%-52s %9.4f  [%8.4f, %8.4f] %-6s %s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), std::string(verdict_name(e.verdict)).c_str());
-  }
-  std::printf("report: %s/report.html\n", options.output.c_str());
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {

@@ -366,15 +366,7 @@ class Tradeoff {
   std::vector<std::string> notes_;
 };
 
-void run(const Options& options) {
-  check_study_folder(options.output);
-  Session session(options.common);
-  const StudyResult result = Tradeoff(options, session).study();
-  write_study(result, options.output);
-  if (options.common.json) {
-    std::puts(to_json(result).dump(2).c_str());
-    return;
-  }
+void print(const StudyResult& result) {
   const StudyTable& table = result.tables.front();
   for (const auto& row : table.rows) {
     std::printf("%s\n  ", row[0].c_str());
@@ -384,7 +376,13 @@ void run(const Options& options) {
   for (const Estimate& e : result.estimates) {
     std::printf("%-72s %10.3g  [%.3g, %.3g] %s %s\n", e.name.c_str(), e.value, e.low, e.high, e.unit.c_str(), std::string(verdict_name(e.verdict)).c_str());
   }
-  std::printf("report: %s/report.html\n", options.output.c_str());
+}
+
+void run(const Options& options) {
+  check_study_folder(options.output);
+  Session session(options.common);
+  const StudyResult result = Tradeoff(options, session).study();
+  deliver_study(result, options.output, options.common, print);
 }
 
 std::function<void()> declare(CLI::App& app) {

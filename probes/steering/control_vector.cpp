@@ -4,9 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
+#include <ostream>
 
 #include "core/base/error.h"
+#include "core/base/part_file.h"
 #include "core/checkpoint/checkpoint.h"
 
 namespace vitrine {
@@ -114,17 +115,7 @@ ControlVector read_control_vector(const std::filesystem::path& path) {
 void write_control_vector(const ControlVector& vector, const std::filesystem::path& path) {
   if (vector.directions.empty()) throw Error({path.string(), "at least one direction", "none", ""});
   if (vector.directions.contains(0)) throw Error({path.string(), "directions of blocks from 1 on, as llama.cpp reads them", "one of block 0", ""});
-  const std::filesystem::path begun = path.string() + ".part";
-  std::ofstream file(begun, std::ios::binary);
-  file << encoded(vector);
-  file.close();
-  std::error_code failed;
-  if (file) std::filesystem::rename(begun, path, failed);
-  if (!file || failed) {
-    std::error_code ignored;
-    std::filesystem::remove(begun, ignored);
-    throw Error({path.string(), "a file that can be written", "none", ""});
-  }
+  write_in_one_step(path, [bytes = encoded(vector)](std::ostream& file) { file << bytes; });
 }
 
 }  // namespace vitrine

@@ -34,16 +34,21 @@ def randomise(model, generator):
             value.data = noise * (0.5 if table else 1.4 / value.shape[-1] ** 0.5)
 
 
-def make(case, seed, target):
+def build(case, seed, tapped="tapped"):
+    """A model and ids of a case; `tapped` names the attention that is looked into where transformers takes one by name."""
     generator = torch.Generator().manual_seed(seed)
     config = case.config
-    config._attn_implementation = "tapped" if not case.layout.scoring else "eager" if case.layout.reports else "sdpa"
+    config._attn_implementation = tapped if not case.layout.scoring else "eager" if case.layout.reports else "sdpa"
     model = case.model(config).eval()
     randomise(model, generator)
     model.tie_weights()
     for layer, band in case.bands.items():
         model.transformer.h[layer].attn.band = band
-    ids = torch.randint(0, config.vocab_size, (1, case.positions or POSITIONS), generator=generator)
+    return model, torch.randint(0, config.vocab_size, (1, case.positions or POSITIONS), generator=generator)
+
+
+def make(case, seed, target):
+    model, ids = build(case, seed)
     target.mkdir(parents=True, exist_ok=True)
     (case.save or type(model).save_pretrained)(model, target / "model")
     (target / "model" / "generation_config.json").unlink(missing_ok=True)  # nothing of it is read

@@ -19,21 +19,13 @@ from decoder_cases import CASES
 from decoder_gradients import decoder_gradients
 from encoder_gradients import gradients
 from gradient_taps import write
-from make_decoders import POSITIONS, randomise
+from make_decoders import build
 
 HERE = pathlib.Path(__file__).resolve().parent
 
 
 def decoder(case, seed, folder):
-    generator = torch.Generator().manual_seed(seed)
-    config = case.config
-    config._attn_implementation = "tapped_gradients" if not case.layout.scoring else "eager" if case.layout.reports else "sdpa"
-    model = case.model(config).eval()
-    randomise(model, generator)
-    model.tie_weights()
-    for layer, band in case.bands.items():
-        model.transformer.h[layer].attn.band = band
-    ids = torch.randint(0, config.vocab_size, (1, case.positions or POSITIONS), generator=generator)
+    model, ids = build(case, seed, "tapped_gradients")
     gradients, logits = decoder_gradients(model, case.layout, ids)
     expected = load_file(folder / "expected.safetensors")
     assert torch.equal(expected["input_ids"].long(), ids[0]), folder
