@@ -99,6 +99,8 @@ class CheckedFile {
   /// Of codes of 8 bits; how many numbers a row has.
   std::size_t width_of_codes(const std::string& dataset, std::size_t blocks) const;
   void read_codes(const std::string& dataset, const Box& box, float* values) const;
+  /// Of 16 bits as they are stored.
+  void read_halves(const std::string& dataset, const Box& box, DType type, float* values) const;
   void read_box(const std::string& dataset, const Box& box, hid_t type, void* values) const;
   void add_objects(const std::string& group, std::size_t depth, std::vector<Object>& objects) const;
   h5::Handle open_dataset(const std::string& name) const;
