@@ -1,7 +1,11 @@
 #include "probes/head_maps.h"
 
 #include <algorithm>
-#include <string>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <numeric>
 
 #include "core/base/error.h"
 
@@ -9,15 +13,42 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t band_rows = 64;  // of a map that exist at once
+constexpr std::size_t sampled_rows = 8;  // of each head, where a note says how far maps are off
+
+/// The longest text of a module's queries.
+std::size_t longest_sequence(const Recording& recording, const Recording::Module& module) {
+  std::size_t longest = 0;
+  for (std::size_t s = 1; s < recording.sequences(); ++s) {
+    if (recording.rows_of(s, module.queries).count > recording.rows_of(longest, module.queries).count) longest = s;
+  }
+  return longest;
+}
+
+/// How far sums of some rows are from 1; rows that see nothing do not count.
+double worst_row_sum(const Recording::Head& head) {
+  const std::size_t rows = head.factors.q.extent(0), keys = head.factors.k.extent(0);
+  std::vector<float> weights(keys);
+  double worst = 0.0;
+  for (std::size_t sample = 1; sample <= std::min(sampled_rows, rows) && keys > 0; ++sample) {
+    const std::size_t row = rows * sample / std::min(sampled_rows, rows) - 1;
+    if (std::isinf(head.normalizer[row])) continue;
+    pattern_tile(head.factors, row, 0, {weights.data(), {1, keys}});
+    worst = std::max(worst, std::abs(std::accumulate(weights.begin(), weights.end(), -1.0)));
+  }
+  return worst;
+}
 
 }  // namespace
 
 void each_map_row(const Recording::Head& head, std::size_t rows, const std::function<void(std::size_t row, std::span<const float> weights)>& see) {
-  const std::size_t keys = head.factors.k.extent(0);
+  const PatternFactors& factors = head.factors;
+  const std::size_t keys = factors.k.extent(0);
   std::vector<float> buffer(std::min(band_rows, rows) * keys);
   for (std::size_t first = 0; first < rows && keys > 0; first += band_rows) {
     const std::size_t count = std::min(band_rows, rows - first);
-    pattern_tile(head.factors, first, 0, TensorView<float, 2>(buffer.data(), {count, keys}));
+    // What is behind the last query stays 0 in the buffer.
+    const std::size_t seen = factors.score.mask == Mask::causal ? std::min(keys, factors.q_start + first + count) : keys;
+    pattern_tile(factors, first, 0, TensorView<float, 2>(buffer.data(), {count, seen}, {static_cast<std::ptrdiff_t>(keys), 1}));
     for (std::size_t r = 0; r < count; ++r) see(first + r, {&buffer[r * keys], keys});
   }
 }
@@ -52,6 +83,23 @@ std::vector<double> attention_with_residual(const Recording& recording, const Re
     }
   });
   return matrix;
+}
+
+std::optional<std::string> note_on_maps(const Recording& recording, ThreadPool& pool) {
+  double worst = 0.0;
+  bool any = false;
+  for (const Recording::Module& module : recording.modules()) {
+    if (!module.codes || recording.sequences() == 0 || !recording.may_read(DataClass::values)) continue;
+    any = true;
+    std::vector<double> of_head(module.heads);
+    each_head(recording, module, longest_sequence(recording, module), pool, [&](std::size_t h, const Recording::Head& head) { of_head[h] = worst_row_sum(head); });
+    worst = std::max(worst, *std::ranges::max_element(of_head));
+  }
+  if (!any) return {};
+  std::array<char, 16> off{};
+  std::snprintf(off.data(), off.size(), "%.2g", worst);
+  return "weights of maps are made from queries and keys stored in 8 bits, each off by up to a 254th of the largest in its block of 32: sums of " +
+         std::to_string(sampled_rows) + " sampled rows a head are off by up to " + off.data() + "; record with --store auto for exact maps";
 }
 
 std::vector<Recording::Module> modules_of_text(const Recording& recording, std::size_t sequence) {

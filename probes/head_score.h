@@ -26,23 +26,29 @@ struct HeadScoreSum {
   double count = 0.0;
 };
 
-/// Adds, for each row whose token stood in the text before, the weight on the key `offset` behind its latest copy.
-void add_weights_at_copies(const PatternBand& band, std::size_t offset, HeadScoreSum& sum);
-
-/// A per-head score: sums over rows, divided at the end. Extension point: probes/head_scores/<name>.cpp; the comment at the
-/// head of the file defines it and names its source.
+/// A per-head score: the mean over the rows that count. Extension point: probes/head_scores/<name>.cpp; the comment at the
+/// head of the file defines it and names its source. How a row is scored is said by what its map's row holds (`accumulate`), or
+/// by one key of it (`key`), whose weight alone is then made.
 struct HeadScore {
   std::string_view name;  ///< column of `vitrine heads`
   std::string_view summary;
   std::string_view source;
   std::string_view unit;  ///< "nats", "tokens", "share"
   using Sum = HeadScoreSum;
-  void (*accumulate)(const PatternBand& band, Sum& sum);
+  void (*accumulate)(const PatternBand& band, Sum& sum) = nullptr;  ///< null where there is a key
+  /// The key whose weight is the number of a row; none where the row does not count. @param earlier  as PatternBand's
+  using Key = std::optional<std::size_t> (*)(std::size_t row, std::span<const std::optional<std::size_t>> earlier);
+  Key key = nullptr;
   bool within_text = true;  ///< undefined where the keys are another text's, in cross attention
-  std::string_view row_statistic{};  ///< of the recorder, whose mean is the same; empty: none
+  /// The same number of each row from inside the kernel, as the recorder stored it; empty: there is none.
+  std::string_view row_statistic{};
+  std::size_t first_row = 0;  ///< of a text, from which on the statistic counts
 };
 
 std::span<const HeadScore* const> all_head_scores();
+
+/// Adds the rows of a band by the score's own definition.
+void add_rows(const HeadScore& score, const PatternBand& band, HeadScoreSum& sum);
 
 struct HeadRow {
   std::string module;  ///< "blocks.3.attn"
@@ -51,7 +57,8 @@ struct HeadRow {
   std::vector<std::optional<double>> scores;  ///< in the order of all_head_scores(); empty = undefined on this text
 };
 
-/// Every head of a recording, all sequences pooled by rows. One row a head, by layer and head.
+/// Every head of a recording, all sequences pooled by rows. One row a head, by layer and head. Scores that the recorder stored row by
+/// row are read; of the others only the cells of the map are made that they ask for.
 std::vector<HeadRow> head_table(const Recording& recording, ThreadPool& pool, Run& run);
 
 }  // namespace vitrine

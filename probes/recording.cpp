@@ -260,8 +260,9 @@ Recording::Module FileRecording::read_module(const std::string& name) const {
     file_.fail(group, "rule_features that can be made", std::to_string(module.rule.features));
   }
   const TokenTable& queries = table_of(module.queries);
-  rows_dataset(queries, group + "/q", {module.heads, module.head_dim});
-  rows_dataset(table_of(module.keys), group + "/k", {module.kv_heads, module.head_dim});
+  const CheckedFile::Info q = rows_dataset(queries, group + "/q", {module.heads, module.head_dim});
+  const CheckedFile::Info k = rows_dataset(table_of(module.keys), group + "/k", {module.kv_heads, module.head_dim});
+  module.codes = q.type == "int8" || k.type == "int8";
   rows_dataset(queries, group + "/normalizer", {module.heads});
   if (module.rule.kind == PatternKind::softmax_top_k) rows_dataset(queries, group + "/threshold", {module.heads});
   for (const std::string_view statistic : row_statistics) rows_dataset(queries, group + "/" + std::string(statistic), {module.heads});

@@ -65,6 +65,7 @@ class Recording {
     std::size_t distances = 0;  ///< of a table of biases; 0: none
     std::size_t positions = 0;  ///< of those that queries meet; 0: none
     bool slopes = false, segments = false, allowed = false;
+    bool codes = false;  ///< queries or keys are stored in 8 bits: a map made of them is not to its last digits
   };
   virtual std::span<const Module> modules() const = 0;  ///< in the order of the forward pass
 

@@ -8,6 +8,7 @@
 #include "experiments/number_range_internal.h"
 #include "experiments/secrets.h"
 #include "experiments/session.h"
+#include "probes/head_maps.h"
 #include "probes/head_score.h"
 
 namespace vitrine {
@@ -20,7 +21,8 @@ struct Options {
   bool json = false, quiet = false;
 };
 
-void print_json(std::span<const HeadRow> table) {
+/// @param note  on the maps that scores were made from
+void print_json(std::span<const HeadRow> table, const std::optional<std::string>& note) {
   Json rows = Json::array();
   const auto scores = all_head_scores();
   for (const HeadRow& row : table) {
@@ -30,6 +32,7 @@ void print_json(std::span<const HeadRow> table) {
       json.set(scores[s]->name, row.scores[s] ? Json(*row.scores[s]) : Json());
       if (!row.scores[s]) json.set(std::string(scores[s]->name) + "_reason", "no row of this text defines it, or numbers of the recording are not finite");
     }
+    if (note) json.set("note", *note);
     rows.push(json);
   }
   std::puts(rows.dump(2).c_str());
@@ -67,6 +70,15 @@ void print_table(std::span<const HeadRow> table) {
   }
 }
 
+/// Names of the scores that no map is made for.
+std::string exact_scores() {
+  std::string names;
+  for (const HeadScore* score : all_head_scores()) {
+    if (!score->row_statistic.empty()) names += (names.empty() ? "" : ", ") + std::string(score->name);
+  }
+  return names;
+}
+
 void run(const Options& options) {
   const std::string format = options.json ? "json" : options.format;
   if (format != "table" && format != "csv" && format != "json") {
@@ -83,7 +95,12 @@ void run(const Options& options) {
   ThreadPool pool(checked_threads(options.threads));
   Run progress(progress_bar(options.quiet));
   const std::vector<HeadRow> table = head_table(*recording, pool, progress);
-  if (format == "json") return print_json(table);
+  std::optional<std::string> note = note_on_maps(*recording, pool);
+  if (note) {
+    note = exact_scores() + " are what the kernel computed; of the others: " + *note;
+    std::fprintf(stderr, "vitrine: %s\n", note->c_str());
+  }
+  if (format == "json") return print_json(table, note);
   if (format == "csv") return print_csv(table);
   print_table(table);
 }

@@ -43,6 +43,7 @@ AnalysisResult run(const AnalysisInput& input) {
   result.tables = {std::move(table)};
   result.grids = {{"attention flow", "row", "token", "flow", {labels[row]}, labels, std::move(flows)}};
   result.notes = {"Attention alone: values, output projections and MLPs are left out."};
+  if (const auto note = note_on_maps(recording, input.pool)) result.notes.push_back(*note);
   return result;
 }
 

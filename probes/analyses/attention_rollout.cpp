@@ -42,7 +42,12 @@ AnalysisResult run(const AnalysisInput& input) {
     input.run.step("attention_rollout", table.header.size() - 1, modules.size());
   }
   AnalysisGrid grid{"rollout of all layers", "query", "key", "share", labels, labels, std::move(rollout)};
-  return {.tables = {std::move(table)}, .grids = {std::move(grid)}, .estimates = {}, .notes = {"Attention alone: values, output projections and MLPs are left out."}, .extra = {}};
+  AnalysisResult result;
+  result.tables = {std::move(table)};
+  result.grids = {std::move(grid)};
+  result.notes = {"Attention alone: values, output projections and MLPs are left out."};
+  if (const auto note = note_on_maps(recording, input.pool)) result.notes.push_back(*note);
+  return result;
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ AnalysisResult run(const AnalysisInput& input) {
   result.estimates = {std::move(rate)};
   if (texts.size() < recording.sequences())
     result.notes.push_back(std::to_string(recording.sequences() - texts.size()) + " shorter texts were left out.");
+  if (const auto note = note_on_maps(recording, input.pool)) result.notes.push_back(*note);
   result.notes.push_back("The first token counts whatever it is: with BOS, its own sink is BOS.");
   return result;
 }

@@ -141,6 +141,7 @@ AnalysisResult run(const AnalysisInput& input) {
     result.estimates.push_back(std::move(mean));
   }
   result.notes = {"Kinds go by a token's bytes: without a tokenizer all are special."};
+  if (const auto note = note_on_maps(recording, input.pool)) result.notes.push_back(*note);
   return result;
 }
 

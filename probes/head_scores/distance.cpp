@@ -18,8 +18,11 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
 }  // namespace
 
 const HeadScore& head_score_distance() {
-  static const HeadScore score{"distance", "mean attention distance",
-                               "Vig & Belinkov 2019, arXiv:1906.04284", "tokens", accumulate, true, "distance"};
+  static const HeadScore score{.name = "distance",
+                               .summary = "mean attention distance",
+                               .source = "Vig & Belinkov 2019, arXiv:1906.04284",
+                               .unit = "tokens",
+                               .accumulate = accumulate, .row_statistic = "distance"};
   return score;
 }
 

@@ -6,13 +6,16 @@
 namespace vitrine {
 namespace {
 
-void accumulate(const PatternBand& band, HeadScore::Sum& sum) { add_weights_at_copies(band, 0, sum); }
+std::optional<std::size_t> key(std::size_t row, std::span<const std::optional<std::size_t>> earlier) { return earlier[row]; }
 
 }  // namespace
 
 const HeadScore& head_score_duplicate_token() {
-  static const HeadScore score{"duplicate_token", "mean weight on the latest earlier copy of the token",
-                               "Wang et al. 2022, arXiv:2211.00593", "share", accumulate};
+  static const HeadScore score{.name = "duplicate_token",
+                               .summary = "mean weight on the latest earlier copy of the token",
+                               .source = "Wang et al. 2022, arXiv:2211.00593",
+                               .unit = "share",
+                               .key = key};
   return score;
 }
 

@@ -23,8 +23,11 @@ void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
 }  // namespace
 
 const HeadScore& head_score_entropy() {
-  static const HeadScore score{"entropy", "mean entropy of the rows",
-                               "Shannon 1948; per head in Clark et al. 2019, arXiv:1906.04341", "nats", accumulate, false, "entropy"};
+  static const HeadScore score{.name = "entropy",
+                               .summary = "mean entropy of the rows",
+                               .source = "Shannon 1948; per head in Clark et al. 2019, arXiv:1906.04341",
+                               .unit = "nats",
+                               .accumulate = accumulate, .within_text = false, .row_statistic = "entropy"};
   return score;
 }
 

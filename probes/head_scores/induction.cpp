@@ -7,13 +7,18 @@
 namespace vitrine {
 namespace {
 
-void accumulate(const PatternBand& band, HeadScore::Sum& sum) { add_weights_at_copies(band, 1, sum); }
+std::optional<std::size_t> key(std::size_t row, std::span<const std::optional<std::size_t>> earlier) {
+  return earlier[row] ? std::optional(*earlier[row] + 1) : std::nullopt;
+}
 
 }  // namespace
 
 const HeadScore& head_score_induction() {
-  static const HeadScore score{"induction", "mean weight on what followed the latest earlier copy",
-                               "Olsson et al. 2022, arXiv:2209.11895", "share", accumulate};
+  static const HeadScore score{.name = "induction",
+                               .summary = "mean weight on what followed the latest earlier copy",
+                               .source = "Olsson et al. 2022, arXiv:2209.11895",
+                               .unit = "share",
+                               .key = key};
   return score;
 }
 

@@ -5,20 +5,18 @@
 namespace vitrine {
 namespace {
 
-void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
-  for (std::size_t r = 0; r < band.weights.extent(0); ++r) {
-    const std::size_t i = band.first_row + r;
-    if (i == 0) continue;
-    sum.total += band.weights(r, i - 1);
-    sum.count += 1.0;
-  }
+std::optional<std::size_t> key(std::size_t row, std::span<const std::optional<std::size_t>>) {
+  return row == 0 ? std::nullopt : std::optional(row - 1);
 }
 
 }  // namespace
 
 const HeadScore& head_score_previous_token() {
-  static const HeadScore score{"previous_token", "mean weight on the previous token",
-                               "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits", "share", accumulate};
+  static const HeadScore score{.name = "previous_token",
+                               .summary = "mean weight on the previous token",
+                               .source = "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+                               .unit = "share",
+                               .key = key};
   return score;
 }
 

@@ -5,19 +5,18 @@
 namespace vitrine {
 namespace {
 
-void accumulate(const PatternBand& band, HeadScore::Sum& sum) {
-  for (std::size_t r = 0; r < band.weights.extent(0); ++r) {
-    if (band.first_row + r == 0) continue;
-    sum.total += band.weights(r, 0);
-    sum.count += 1.0;
-  }
+std::optional<std::size_t> key(std::size_t row, std::span<const std::optional<std::size_t>>) {
+  return row == 0 ? std::nullopt : std::optional<std::size_t>(0);
 }
 
 }  // namespace
 
 const HeadScore& head_score_sink() {
-  static const HeadScore score{"sink", "mean weight on the first token (attention sink)",
-                               "Xiao et al. 2023, arXiv:2309.17453", "share", accumulate, false};
+  static const HeadScore score{.name = "sink",
+                               .summary = "mean weight on the first token (attention sink)",
+                               .source = "Xiao et al. 2023, arXiv:2309.17453",
+                               .unit = "share",
+                               .key = key, .within_text = false, .row_statistic = "first_key", .first_row = 1};
   return score;
 }
 

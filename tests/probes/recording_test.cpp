@@ -416,7 +416,7 @@ TEST(HeadScores, AreWhatTheirDefinitionsSay) {
                    (0.5 * std::log(2.0) + 0.125 * std::log(8.0) - 0.375 * std::log(0.375))) / 5}};
   for (const HeadScore* score : all_head_scores()) {
     HeadScore::Sum sum;
-    score->accumulate(band, sum);
+    add_rows(*score, band, sum);
     ASSERT_TRUE(expected.contains(score->name)) << score->name << " has no hand-made case here";
     EXPECT_NEAR(sum.total / sum.count, expected.at(score->name), 1e-6) << score->name;
   }
