@@ -20,10 +20,11 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::string method = "integrated_gradients", target, against, baseline = "mean", svg;
+  std::string method = "integrated_gradients", target, against, svg;
+  std::optional<std::string> baseline;
   std::optional<int> target_id, against_id;
   std::optional<std::size_t> position;
-  std::size_t steps = 50;
+  std::optional<std::size_t> steps;
   bool log_probability = false;
 };
 
@@ -67,20 +68,40 @@ AttributionQuestion question_of(Session& session, const Options& options, const 
 }
 
 AttributionOptions settings_of(const Options& options) {
-  AttributionOptions settings{.steps = options.steps};
-  if (options.baseline == "zero") {
+  AttributionOptions settings;
+  if (options.steps) settings.steps = *options.steps;
+  const std::string word = options.baseline.value_or("mean");
+  if (word == "zero") {
     settings.baseline = BaselineKind::zero;
-  } else if (options.baseline != "mean") {
+  } else if (word != "mean") {
     settings.baseline = BaselineKind::token;
     std::size_t end = 0;
     try {
-      settings.baseline_token = std::stoi(options.baseline, &end);
+      settings.baseline_token = std::stoi(word, &end);
     } catch (const std::exception&) {
       end = 0;
     }
-    if (end != options.baseline.size()) throw Error({"--baseline", "mean, zero or a token id", quoted(options.baseline), ""}, Fault::usage);
+    if (end != word.size()) throw Error({"--baseline", "mean, zero or a token id", quoted(word), ""}, Fault::usage);
   }
   return settings;
+}
+
+/// What a method would not look at must not seem to have been followed.
+void refuse_ignored(const Options& options) {
+  struct Ignored {
+    const char* flag;
+    bool given;
+    std::vector<std::string_view> by;
+  };
+  const Ignored all[] = {{"--steps", options.steps.has_value(), {"gradient", "gradient_input", "deeplift", "occlusion", "value_zeroing"}},
+                         {"--baseline", options.baseline.has_value(), {"gradient", "value_zeroing"}},
+                         {"--against, --against-id", !options.against.empty() || options.against_id.has_value(), {"value_zeroing"}},
+                         {"--target, --target-id", !options.target.empty() || options.target_id.has_value(), {"value_zeroing"}},
+                         {"--log-probability", options.log_probability, {"value_zeroing"}}};
+  for (const Ignored& option : all) {
+    if (!option.given || std::ranges::find(option.by, options.method) == option.by.end()) continue;
+    throw Error({option.flag, "a method that follows it", "--method " + options.method + ", which does not", "leave it out"}, Fault::usage);
+  }
 }
 
 std::string piece(const Session& session, TokenId id) { return session.model().tokenizer ? printable(session.model().tokenizer->piece(id)) : std::to_string(id); }
@@ -106,6 +127,8 @@ Json to_json(const Session& session, const Attribution& method, const Attributio
   json.set("against", question.against < 0 ? Json() : token(question.against));
   json.set("number", question.number == AttributedNumber::logit ? "logit" : "log_probability").set("value", result.value);
   json.set("baseline", result.baseline ? Json(*result.baseline) : Json()).set("rest", result.rest ? Json(*result.rest) : Json());
+  if (!result.baseline) json.set("baseline_reason", "this method's scores do not add up to a difference");
+  if (!result.rest) json.set("rest_reason", "this method's scores do not add up to a difference");
   if (is_incomplete(result)) json.set("note", incomplete_note);
   return json.set("tokens", tokens).set("signature", session.signature());
 }
@@ -133,6 +156,7 @@ void print(const Session& session, const Attribution& method, const AttributionQ
 void run(const Options& options) {
   const Attribution& method = find_attribution(options.method);
   if (options.text.many()) throw Error({"--lines", "one text", "a file of many", "use --text, --file or --ids"}, Fault::usage);
+  refuse_ignored(options);
   const AttributionOptions settings = settings_of(options);
   Session session(options.common);
   const AttributionQuestion question = question_of(session, options, session.read(options.text));

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -132,13 +133,20 @@ Json to_json(const Effects& effects, const Direction& direction) {
   const std::size_t columns = effects.effect.column_labels.size(), cells = effects.effect.values.size();
   Json json;
   json.set("effect", matrix_of(columns, cells, [&](std::size_t c) { return effects.effect.values[c]; }));
+  const auto none = [](std::span<const double> values) { return !std::ranges::all_of(values, [](double value) { return std::isfinite(value); }); };
+  if (none(effects.effect.values)) json.set("effect_reason", "clean and corrupt have the same logit difference, or numbers of a run are not finite: a share of nothing is undefined");
+  if (none(effects.raw.values)) json.set("raw_reason", "numbers of a run are not finite");
   json.set("raw", matrix_of(columns, cells, [&](std::size_t c) { return effects.raw.values[c]; }));
   if (!effects.estimates.empty()) {
     json.set("low", matrix_of(columns, cells, [&](std::size_t c) { return effects.estimates[c].low; }));
     json.set("high", matrix_of(columns, cells, [&](std::size_t c) { return effects.estimates[c].high; }));
+    const auto endless = [](const Estimate& estimate) { return !std::isfinite(estimate.low) || !std::isfinite(estimate.high); };
+    if (std::ranges::any_of(effects.estimates, endless)) json.set("interval_reason", "so few pairs exclude nothing: an end that is null is infinite");
     json.set("level", effects.estimates.front().level).set("method", effects.estimates.front().method);
   }
-  json.set("clean", effects.clean).set("corrupt", effects.corrupt).set("direction", direction.name).set("meaning", direction.meaning);
+  json.set("clean", effects.clean).set("corrupt", effects.corrupt);
+  if (!std::isfinite(effects.clean) || !std::isfinite(effects.corrupt)) json.set("reason", "numbers of a run are not finite");
+  json.set("direction", direction.name).set("meaning", direction.meaning);
   Json labels = Json::array();
   for (const std::string& label : effects.effect.column_labels) labels.push(label);
   return json.set("columns", labels).set("column_axis", effects.effect.column_axis);

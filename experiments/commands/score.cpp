@@ -51,6 +51,8 @@ Json text_of(const Session& session, TokenId id) {
   return tokenizer ? Json(tokenizer->piece(id)) : Json();
 }
 
+constexpr const char* not_finite = "numbers of the run overflowed: its logits are not finite";
+
 /// Sum and count of tokens as they are added.
 struct Tally {
   Json tokens = Json::array();
@@ -63,6 +65,7 @@ void add(Tally& tally, const Session& session, const Options& options, const Tok
   row.set("id", token.id).set("text", text_of(session, token.id));
   row.set("logprob", score.log_probability ? Json(*score.log_probability) : Json());
   if (!score.log_probability) row.set("reason", "nothing stands before the first token");
+  else if (!std::isfinite(*score.log_probability)) row.set("reason", not_finite);
   if (options.top > 0) {
     Json top = Json::array();
     for (const LikelyToken& likely : score.likeliest) {
@@ -86,6 +89,7 @@ Json continuation_of(const Session& session, const Options& options, const Item&
   Json json;
   json.set("text", options.continuations[index]).set("sum", tally.scored ? Json(tally.sum) : Json());
   if (tally.scored < part.end - part.begin) json.set("reason", "nothing stands before the first token, which the sum leaves out");
+  else if (!std::isfinite(tally.sum)) json.set("reason", not_finite);
   json.set("tokens_scored", number(tally.scored)).set("straddles", part.straddles);
   return json.set("tokens", tally.tokens);
 }
@@ -101,11 +105,14 @@ Json result_of(const Session& session, const Options& options, const Item& item,
   Json protocol;
   protocol.set("bos", item.input.bos_rule).set("window", number(windows.window)).set("stride", number(windows.stride));
   protocol.set("first_scored", any ? number(first_scored) : Json()).set("unit", "token");
+  if (!any) protocol.set("reason", "no token has another before it");
   Json json;
   json.set("tokens", tally.tokens).set("sum", any ? Json(tally.sum) : Json());
   json.set("perplexity", any ? Json(std::exp(-tally.sum / static_cast<double>(tally.scored))) : Json());
   json.set("bits_per_byte", tally.bytes ? Json(-tally.sum / std::log(2.0) / static_cast<double>(tally.bytes)) : Json());
   if (!any) json.set("reason", "no token has another before it");
+  else if (!std::isfinite(tally.sum)) json.set("reason", not_finite);
+  else if (tally.bytes == 0) json.set("reason", "ids have no bytes");
   json.set("tokens_scored", number(tally.scored)).set("protocol", protocol);
   if (options.continuations.empty()) return json;
   Json continuations = Json::array();
