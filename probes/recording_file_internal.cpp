@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "probes/protection/replaced_log.h"
 #include "probes/recording.h"
 #include "probes/sealed_dataset_internal.h"
 
@@ -61,6 +62,7 @@ void RecordingFile::fill(const RecorderSource& source, const Json& provenance) {
     // From here on the file can be read at every moment. One that was there before goes away only now, and stays whole for
     // whoever reads it.
     mark_ = WriterMark(part_->path());
+    if (!keys_) put_audit_aside(path_);
     part_->commit();
     part_.reset();
   } catch (...) {  // nothing is in it yet

@@ -450,5 +450,22 @@ TEST(Keys, AreNeverOverwrittenAndSayNothingOfThemselves) {
   }
 }
 
+/// The log of a recording that is gone must not speak of the one in its place.
+TEST_F(Protected, AnOpenRecordingInItsPlacePutsTheLogAside) {
+  const fs::path path = make("run.h5"), log = audit_path(path), aside = log.string() + ".replaced";
+  ASSERT_TRUE(fs::exists(log));
+  const std::string entries = bytes_of(log);
+  TinyModel tiny("llama");
+  RecorderOptions how = options(tiny, path);
+  how.readers = {};
+  record(tiny, two_texts, how)->finish();
+  EXPECT_FALSE(fs::exists(log));
+  EXPECT_EQ(bytes_of(aside), entries);
+  make("run.h5");  // a new log, and the next one to be put aside has another name
+  record(tiny, two_texts, how)->finish();
+  EXPECT_FALSE(fs::exists(log));
+  EXPECT_TRUE(fs::exists(aside.string() + ".2"));
+}
+
 }  // namespace
 }  // namespace vitrine
