@@ -53,6 +53,7 @@ bool check(const Options& options) {
       std::puts(finding.where == "file" ? finding.what.c_str() : (options.runs[0] + ", " + finding.where + ": " + finding.what).c_str());
     }
     for (const std::string& note : result.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+    if (result.datasets == 0) return false;  // it could not be opened: its line says why
     std::printf(
         "%s: %zu finding%s in %zu datasets of %zu rows; %zu numbers looked at, %zu rows of maps rebuilt (sums off by %.1e, outputs by %.1e "
         "at most)\n",
@@ -83,11 +84,13 @@ void print_rewritten(const Rewritten& result, const Options& options, const std:
                   .set("sequences", number(result.sequences))
                   .set("rows", number(result.rows))
                   .set("file_bytes", number(result.bytes))
+                  .set("unchanged", result.unchanged)
                   .set("parts", parts)
                   .dump(2)
                   .c_str());
     return;
   }
+  if (result.unchanged) return static_cast<void>(std::printf("%s: nothing to repair, the recording is finished; it stays as it is\n", output.c_str()));
   std::printf("%s: %zu sequence%s, %zu rows, %.1f MB\n", output.c_str(), result.sequences, result.sequences == 1 ? "" : "s", result.rows,
               static_cast<double>(result.bytes) / 1e6);
   for (const Rewritten::Part& part : result.parts) {

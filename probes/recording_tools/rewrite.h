@@ -21,14 +21,15 @@ struct Rewritten {
     std::optional<std::size_t> cut_sequence;
     std::size_t cut_rows = 0, announced_rows = 0;
   };
-  std::vector<Part> parts;
+  std::vector<Part> parts{};
+  bool unchanged = false;  ///< there was nothing to mend: the file is as it was
   std::size_t sequences = 0, rows = 0, bytes = 0;  ///< of the new file
 };
 
 /// Makes a finished recording of every committed row: datasets cut to them, summaries made from them, no flag of a writer
 /// left. The new file is read as any recording before it takes its place, in one step; where anything fails the old one
 /// stays as it was.
-/// @param output  may be `run` itself, where nobody writes it
+/// @param output  may be `run` itself, where nobody writes it; a finished one then stays as it is
 /// @throws Error where nothing can be read, the file is still being written, or the disk is full
 Rewritten repair_recording(const std::filesystem::path& run, const std::filesystem::path& output, Run& progress);
 
