@@ -1,6 +1,7 @@
 #include "experiments/recording_options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <map>
 
@@ -9,8 +10,15 @@
 namespace vitrine {
 namespace {
 
+/// Whether a recording holds the point as numbers of its own: one of those asked for, or a factor of a map.
+bool is_stored(const ProbePoint& point, const RecorderOptions& options) {
+  const bool factor = options.attention != AttentionStorage::none && (point.site == Site::rot_q || point.site == Site::rot_k) && point.stream == Stream::content;
+  return factor || std::ranges::find(options.points, point) != options.points.end();
+}
+
 /// `--store auto,resid_pre=int8,blocks.0.*=f32`: a type for all, and for points, of which the last that names one counts.
-void choose_store(const ModelSpec& spec, std::span<const std::string> words, RecorderOptions& result) {
+/// @param recorded  words of --points, for errors
+void choose_store(const ModelSpec& spec, std::span<const std::string> words, std::span<const std::string> recorded, RecorderOptions& result) {
   const std::map<std::string, StoreType> types{{"auto", StoreType::automatic}, {"f32", StoreType::f32}, {"f16", StoreType::f16},
                                                {"bf16", StoreType::bf16}, {"int8", StoreType::int8}};
   for (const std::string& word : words) {
@@ -21,7 +29,19 @@ void choose_store(const ModelSpec& spec, std::span<const std::string> words, Rec
       continue;
     }
     const std::string name = word.substr(0, equals);
-    for (const ProbePoint& point : select_points(spec, {&name, 1})) result.store_of[point] = type;
+    std::vector<ProbePoint> points;
+    try {
+      points = select_points(spec, {&name, 1});
+    } catch (const Error&) {  // which names another flag
+      throw Error({"--store " + word, "a point of this model before '='", quoted(name), "see `vitrine list points`"}, Fault::usage);
+    }
+    if (std::ranges::none_of(points, [&](const ProbePoint& point) { return is_stored(point, result); })) {
+      std::string list;
+      for (const std::string& each : recorded) list += each + ", ";
+      throw Error({"--store " + word, "a point that is recorded: of " + list + (result.attention == AttentionStorage::none ? "no factors" : "rot_q, rot_k"), quoted(name),
+                   "add it to --points"}, Fault::usage);
+    }
+    for (const ProbePoint& point : points) result.store_of[point] = type;
   }
 }
 
@@ -68,13 +88,13 @@ RecorderOptions recorder_options(const Session& session, const RecordingOptions&
                                               {{"factors", AttentionStorage::factors}, {"dense", AttentionStorage::dense},
                                                {"none", AttentionStorage::none}});
   refuse_written_maps(session, result.attention);
-  choose_store(session.model().spec, options.store, result);
   result.compression = choice<Compression>("--compress", options.compress, {{"none", Compression::none}, {"gzip", Compression::gzip}});
   result.points = select_points(session.model().spec, options.points);
   for (const ProbePoint& point : all_points(session.model().spec)) {
     const bool map = point.site == Site::pattern && point.stream == Stream::content;
     if (map && result.attention == AttentionStorage::dense) result.points.push_back(point);
   }
+  choose_store(session.model().spec, options.store, options.points, result);
   result.kv_format = session.kv_format();
   result.provenance = session.signature();
   result.provenance.set("command_line", command_line(options.untold)).set("bos", bos_rule);
