@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/model/derived_point.h"
 
 namespace vitrine {
 namespace {
@@ -54,6 +55,46 @@ const Intervention& find(std::string_view name) {
     names.push_back(intervention->name);
   }
   throw Error({"--intervene", joined(names), quoted(name), "see `vitrine list interventions`"}, Fault::usage);
+}
+
+/// `all` and `*` leave out what cannot be written; who names it hears so.
+void keep_writable(InterventionCall& call, std::span<const std::string> words) {
+  const auto wild = [](const std::string& word) { return word == "all" || word.find('*') != std::string::npos; };
+  const bool some = std::ranges::any_of(words, wild);
+  std::string derived;
+  std::vector<ProbePoint> writable;
+  for (const ProbePoint& point : call.place.points) {
+    if (is_derived(point.site)) derived = point_name(point);
+    else writable.push_back(point);
+  }
+  if (!derived.empty() && (!some || writable.empty())) {
+    throw Error({"--intervene " + call.name, "points that the model goes on from: embeddings, residual streams, q, k, v, z, maps, outputs, normalized values", derived + ", which is derived from them",
+                 "write the value that it is derived from"}, Fault::usage);
+  }
+  call.place.points = std::move(writable);
+}
+
+/// Which of an encoder-decoder's three kinds of attention a point belongs to.
+std::string_view attention_of(const ProbePoint& point) {
+  return point.role == AttentionRole::cross ? "cross" : point.stack == Stack::encoder ? "encoder" : "decoder";
+}
+
+void keep_attention(InterventionCall& call, std::string_view kind) {
+  if (call.spec.encoder.empty() || (kind != "encoder" && kind != "decoder" && kind != "cross")) {
+    throw Error({"--intervene " + call.name + ", of", call.spec.encoder.empty() ? "an encoder-decoder" : "encoder, decoder or cross", call.spec.encoder.empty() ? call.spec.architecture : quoted(kind), ""}, Fault::usage);
+  }
+  std::erase_if(call.place.points, [&](const ProbePoint& point) { return attention_of(point) != kind; });
+  if (call.place.points.empty()) throw Error({"--intervene " + call.name + ", of", "points that this attention has", std::string(kind), ""}, Fault::usage);
+}
+
+/// Maps of two texts beside those of each: positions of queries and keys mean different tokens in each.
+void require_one_attention(const InterventionCall& call) {
+  std::set<std::string_view> kinds;
+  for (const ProbePoint& point : call.place.points) {
+    if (is_square(point.site)) kinds.insert(attention_of(point));
+  }
+  if (kinds.size() <= 1) return;
+  throw Error({"--intervene " + call.name, "one kind of attention of an encoder-decoder: of=encoder, of=decoder or of=cross", "maps of " + std::to_string(kinds.size()) + " kinds", ""}, Fault::usage);
 }
 
 void check_heads(const InterventionCall& call) {
@@ -114,6 +155,7 @@ ReadWord read_word(const ModelSpec& spec, std::string_view word, std::uint64_t s
     for (const std::string& point : words) asked += (asked.empty() ? "" : "+") + point;
     throw Error({"--intervene " + call.name, "points of this model, which has " + std::to_string(spec.blocks.size()) + " blocks, with '+' between them", quoted(asked), "see `vitrine list points`"}, Fault::usage);
   }
+  keep_writable(call, words);
   std::set<std::string> seen;
   for (const std::string_view setting : settings.empty() ? std::vector<std::string_view>() : split(settings, ',')) {
     const std::size_t equals = std::min(setting.find('='), setting.size());
@@ -121,12 +163,15 @@ ReadWord read_word(const ModelSpec& spec, std::string_view word, std::uint64_t s
     if (!seen.insert(std::string(key)).second) throw Error({"--intervene " + call.name, "each key once: lists have a '+' between their numbers", quoted(key) + " twice", ""}, Fault::usage);
     if (key == "position") {
       call.place.positions = ranges_of(value);
+    } else if (key == "of") {
+      keep_attention(call, value);
     } else if (key != "head" && std::ranges::find(intervention.keys, key) == intervention.keys.end()) {
-      throw Error({"--intervene " + call.name, "head, position" + std::string(intervention.keys.empty() ? "" : ", ") + joined(intervention.keys), quoted(key), ""}, Fault::usage);
+      throw Error({"--intervene " + call.name, "head, position, of" + std::string(intervention.keys.empty() ? "" : ", ") + joined(intervention.keys), quoted(key), ""}, Fault::usage);
     } else {
       call.values.emplace(key, value);
     }
   }
+  if (!seen.contains("of")) require_one_attention(call);
   call.place.heads = call.list("head");
   check_heads(call);
   return {intervention, std::move(call)};

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/block_pass.h"
+#include "core/model/derived_point.h"
 #include "core/model/readout_pass_internal.h"
 #include "core/model/unembed.h"
 
@@ -67,14 +68,6 @@ void choose_reach(const ModelSpec& spec, const Segment& segment) {
                  "give the whole text at once"});
   }
   segment.cache->set_reach(reach);
-}
-
-bool is_derived(Site site) {
-  switch (site) {
-    case Site::ln1_scale: case Site::ln2_scale: case Site::ln1_post_scale: case Site::ln2_post_scale: case Site::q_norm_scale:
-    case Site::k_norm_scale: case Site::final_scale: case Site::normalizer: case Site::row_stats: case Site::expert_indices: return true;
-    default: return false;
-  }
 }
 
 void refuse_unsupported_points(const ForwardContext& context) {
