@@ -80,6 +80,12 @@ std::string complaint_of(const Model& reference, const Model& other) {
          ": it was made of such a file, and is no reference for the type";
 }
 
+std::size_t bytes_of_blocks(const Model& model) {
+  std::size_t bytes = 0;
+  for (const WeightKey& key : block_matrices(model)) bytes += model.weights.at(key).bytes();
+  return bytes;
+}
+
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 class Hooks {
@@ -118,6 +124,10 @@ class Hooks {
     for (std::size_t i = 0; same && i < spec.blocks.size(); ++i) {
       const AttentionSpec &a = spec.blocks[i].attention, &b = spec_.blocks[i].attention;
       same = a.heads == b.heads && a.kv_heads == b.kv_heads && a.head_dim == b.head_dim && spec.blocks[i].mlp.width == spec_.blocks[i].mlp.width;
+    }
+    if (same && bytes_of_blocks(session_.model()) < bytes_of_blocks(other)) {
+      throw Error({options_.common.model, "a reference of at least the precision of every file beside it", "fewer bytes of block weights than " + file_name(path),
+                   "put the file of the highest precision first"}, Fault::usage);
     }
     if (!same) throw Error({path, "a file of the same model: as many blocks, heads and widths", "another shape", ""}, Fault::usage);
     if (!options_.text.ids.empty()) return;
