@@ -40,8 +40,8 @@ Json Scrubbing::to_json() const {
   return Json::object().set("labels", std::move(list)).set("replaced", std::move(counts));
 }
 
-void declare_scrub(CLI::App& app, std::string& names, std::string& rules) {
-  app.add_flag("--scrub{all}", names, "replace personal data in the texts before the run; --scrub=email,phone,... for some (`vitrine list scrubbers`)");
+void declare_scrub(CLI::App& app, std::string& names, std::string& rules, const std::string& what) {
+  app.add_flag("--scrub{all}", names, what + "; --scrub=email,phone,... for some (`vitrine list scrubbers`)");
   app.add_option("--scrub-rules", rules, "a JSON file with more of them: [{\"label\": \"STAFF_ID\", \"pattern\": \"\\\\bE\\\\d{6}\\\\b\"}]");
 }
 

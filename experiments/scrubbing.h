@@ -19,8 +19,8 @@ struct Scrubbing {
   Json to_json() const;
 };
 
-/// --scrub and --scrub-rules
-void declare_scrub(CLI::App& app, std::string& names, std::string& rules);
+/// --scrub and --scrub-rules. @param what  is replaced when
+void declare_scrub(CLI::App& app, std::string& names, std::string& rules, const std::string& what = "replace personal data in the texts before the run");
 
 /// @param names  of `vitrine list scrubbers`, with commas; "all"  @param rules  a file, or nothing  @throws Error
 ScrubPlan scrub_plan(const std::string& names, const std::string& rules);

@@ -13,6 +13,7 @@
 #include "experiments/number_range_internal.h"
 #include "experiments/recording_options.h"
 #include "experiments/scoring.h"
+#include "experiments/scrubbing.h"
 
 namespace vitrine {
 namespace {
@@ -24,6 +25,7 @@ struct Options {
   float temperature = 0.0f, top_p = 1.0f;
   bool chat = false;
   RecordingOptions recording;
+  std::string scrub, scrub_rules;
 };
 
 /// What the decoder begins with beside a source.
@@ -74,6 +76,7 @@ struct Prompt {
   std::vector<Token> tokens;  // before the first new token
   std::vector<Token> source;  // of an encoder-decoder
   std::string bos_rule;
+  Scrubbing scrubbing;
 };
 
 Prompt prompt_of(Session& session, const Options& options) {
@@ -83,13 +86,16 @@ Prompt prompt_of(Session& session, const Options& options) {
     const ChatMessage message{"user", *text.text};
     text.text = chat_prompt(*tokenizer, {&message, 1});
   }
-  InputText input = session.read(text);
+  std::vector<InputText> inputs = session.read_all(text);
+  Scrubbing scrubbing = scrub(options.scrub, options.scrub_rules, session, text, inputs);
+  InputText& input = inputs.front();
   if (input.tokens.empty()) {
     if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
     input.tokens.push_back({*tokenizer->special().bos, 0, 0});
+    if (scrubbing.on()) scrubbing.marks.front().push_back(0);
   }
-  if (!session.has_encoder()) return {std::move(input.tokens), {}, input.bos_rule};
-  return {plain_tokens(start_of(session, options, input)), std::move(input.tokens), input.bos_rule};
+  if (!session.has_encoder()) return {std::move(input.tokens), {}, input.bos_rule, std::move(scrubbing)};
+  return {plain_tokens(start_of(session, options, input)), std::move(input.tokens), input.bos_rule, std::move(scrubbing)};
 }
 
 /// Records a text while it is made: `--record`.
@@ -97,13 +103,19 @@ class Recorded {
  public:
   Recorded(Session& session, const Options& options, const Prompt& prompt) : model_(session.model()), text_bytes_(prompt.tokens.back().end) {
     if (options.recording.output.empty()) return;
-    RecorderOptions settings = recorder_options(session, options.recording, prompt.bos_rule);
+    RecordingOptions recording = options.recording;
+    if (prompt.scrubbing.on() && options.text.text) recording.untold = *options.text.text;
+    RecorderOptions settings = recorder_options(session, recording, prompt.bos_rule);
+    settings.scrub_labels = prompt.scrubbing.labels;
+    marks_new_tokens_ = prompt.scrubbing.on() && prompt.source.empty();
+    if (prompt.scrubbing.on()) settings.provenance.set("scrub", prompt.scrubbing.to_json());
     settings.readers = readers_of(options.recording);
     settings.expected_rows = rows_ = prompt.tokens.size();
     settings.expected_rows += options.max_tokens;
     settings.longest_sequence = std::max(settings.expected_rows, prompt.source.size());
     recorder_ = Recorder::create({model_, session.kernel(), session.ops()}, std::move(settings));
     recorder_->begin_sequence(prompt.tokens, prompt.source);
+    if (prompt.scrubbing.on()) recorder_->mark_scrubbed(prompt.scrubbing.marks.front());
     Observer* observers[] = {recorder_.get()};
     taps_ = TapPlan(model_.spec, observers);
   }
@@ -116,6 +128,8 @@ class Recorded {
     text_bytes_ += model_.tokenizer ? model_.tokenizer->piece(id).size() : 0;
     const Token token{id, begin, text_bytes_};
     recorder_->extend_sequence({&token, 1});
+    constexpr std::int32_t no_placeholder = 0;  // of the prompt's: what the model makes is not looked at
+    if (marks_new_tokens_) recorder_->mark_scrubbed({&no_placeholder, 1});
     last_ = id;
     ++rows_;
   }
@@ -136,6 +150,7 @@ class Recorded {
   TapPlan taps_;
   std::size_t rows_ = 0, text_bytes_;
   TokenId last_ = 0;
+  bool marks_new_tokens_ = false;
 };
 
 void run(const Options& options) {
@@ -173,6 +188,7 @@ void run(const Options& options) {
   timings.set("prompt_tokens", static_cast<std::uint64_t>(ids.size())).set("prefill_seconds", first_token);
   if (session.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(source.size()));
   timings.set("decode_tokens_per_second", made > 1 && decode > 0 ? Json(static_cast<double>(made - 1) / decode) : Json());
+  if (made <= 1 || decode <= 0) timings.set("reason", "fewer than two tokens were made");
   std::puts(Json::object().set("text", telling.text()).set("tokens", telling.tokens()).set("timings", timings)
                 .set("signature", session.signature()).dump(2).c_str());
 }
@@ -188,6 +204,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--top-p", options->top_p, "nucleus sampling");
   CLI::Option* record = app.add_option("--record", options->recording.output, "record the text while it is made, into this file (HDF5)");
   for (CLI::Option* option : declare_recording(app, options->recording)) option->needs(record);
+  declare_scrub(app, options->scrub, options->scrub_rules, "replace personal data in the prompt before the run (not in what the model then makes)");
   app.add_flag("--chat", options->chat, "put the text into the model's chat format (ChatML)");
   return [options] { run(*options); };
 }
