@@ -238,7 +238,9 @@ TunedChoice choose_tuned_kernel(const std::string& spelled, const AutoCase& want
   if (spelled != "auto") return result;
   const auto table = read_tuning(tuning_key(threads), result.complaint);
   const std::string best = table ? fastest_kernel(*table, wanted) : "";
-  result.reason = best.empty() ? "the default, no table of `vitrine tune` for this machine" : "the fastest one by `vitrine tune`";
+  result.reason = !best.empty() ? "the fastest one by `vitrine tune`"
+                  : !table      ? "the default, no table of `vitrine tune` for this machine"
+                                : "the default, the table of `vitrine tune` has no such cache or heads";
   if (!best.empty()) result.choice = choose_attention_kernel(best);
   return result;
 }
