@@ -251,6 +251,46 @@ TEST_F(CommandLine, AutoIsWhatTheTableSaysAndSaysSo) {
   EXPECT_NE(damaged.out.find("damaged file; it is not used: run `vitrine tune` again"), std::string::npos) << damaged.out;
 }
 
+TEST_F(CommandLine, RecordingsAndTheirToolsSayWhatIsMeant) {
+  const std::string file = model.write("said.h5", ""), record = "record " + model.path() + " --ids 1,2,3 --quiet -o " + file;
+  expect_refused(record + " --store auto,nope=int8", 2, "--store nope=int8: expected a point of this model");
+  expect_refused(record + " --store auto,mlp_out=int8", 2, "expected a point that is recorded: of default, rot_q, rot_k, found 'mlp_out'; add it to --points");
+  const Answer plan = run(record + " --compress gzip --plan --json");
+  ASSERT_EQ(plan.code, 0);
+  const Json planned = parse_json(plan.out, "stdout");
+  ASSERT_EQ(planned["compressed_file_bytes_estimate"].items().size(), 2u);
+  EXPECT_LT(planned["compressed_file_bytes_estimate"].items()[1].integer(), planned["file_bytes"].integer());
+  ASSERT_EQ(run(record).code, 0);
+  const Answer repair = run("h5 repair " + file + " --quiet");
+  EXPECT_NE(repair.out.find("nothing to repair"), std::string::npos) << repair.out;
+  expect_refused("h5 check " + model.write("no.h5", "not a recording"), 1, "no.h5");
+}
+
+TEST_F(CommandLine, WhatWouldNotBeFollowedIsRefused) {
+  const std::string score = "score " + model.path() + " --ids 1,2,3 --quiet ";
+  EXPECT_EQ(run(score + "--intervene zero:all").code, 0);
+  expect_refused(score + "--intervene zero:blocks.0.ln1.hook_scale", 2, "found blocks.0.ln1.hook_scale, which is derived from them");
+  expect_refused(score + "--intervene knockout:scores:key=0,of=cross", 2, "of: expected an encoder-decoder");
+  const std::string t5 = std::string(VITRINE_TEST_DATA) + "/golden/encoder_decoders/t5/model", record = "record " + t5 + " --ids 1,2,3 --decoder-ids 1,2 --attention none --quiet -o " + model.write("t5.h5", "");
+  expect_refused(record + " --intervene knockout:scores:key=0", 2, "of=encoder, of=decoder or of=cross, found maps of 3 kinds");
+  EXPECT_EQ(run(record + " --intervene knockout:scores:key=0,of=cross").code, 0);
+  const std::string attribute = "attribute " + model.path() + " --ids 1,2,3 --target-id 1 ";
+  expect_refused(attribute + "--method gradient --steps 10", 2, "--steps: expected a method that follows it, found --method gradient");
+  expect_refused(attribute + "--method gradient --baseline zero", 2, "--baseline");
+}
+
+TEST_F(CommandLine, AGeneratedRecordingHoldsThePlaceholderOfAScrubbedPrompt) {
+  const std::string file = model.write("scrubbed.h5", ""), rules = model.write("rules.json", "[{\"label\": \"A\", \"pattern\": \"abc\"}]");
+  const Answer answer = run("generate " + model.path() + " --text 'abc ab' --max-tokens 3 --quiet --scrub-rules " + rules + " --record " + file + " 2>&1");
+  ASSERT_EQ(answer.code, 0) << answer.out;
+  const auto recording = Recording::open(file);
+  const std::vector<std::int32_t> marks = recording->scrub_marks(0, Recording::Side::text);
+  ASSERT_EQ(marks.size(), recording->rows_of(0).count);
+  EXPECT_GT(marks.front(), 0);
+  EXPECT_EQ(marks.back(), 0);
+  EXPECT_EQ(recording->provenance()["provenance"]["command_line"].string().find("abc ab"), std::string::npos);
+}
+
 TEST_F(CommandLine, FewerBlocksThanTheWeightsHaveAreRefused) {
   std::string config = file_of("config.json");
   const std::size_t at = config.find("\"num_hidden_layers\": ");
