@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
+#include "probes/statistics/median.h"
 
 namespace vitrine {
 namespace {
@@ -32,11 +33,6 @@ double sample_seconds(AttentionRun& call) {
     taken = now() - start;
   }
   return taken / static_cast<double>(calls);
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 double relative_error(std::span<const float> found, std::span<const float> expected) {

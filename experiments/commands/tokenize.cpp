@@ -12,6 +12,7 @@
 #include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/session.h"
+#include "probes/statistics/median.h"
 
 namespace vitrine {
 namespace {
@@ -62,15 +63,14 @@ void print_speed(const Tokenizer& tokenizer, const std::string& text, const Opti
     seconds.push_back(seconds_since(begin));
   }
   const double first = seconds.front();
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2], megabytes = static_cast<double>(text.size()) / 1e6;
+  const double middle = median(seconds), megabytes = static_cast<double>(text.size()) / 1e6;
   if (options.common.json) {
     Json result = Json::object().set("tokens", static_cast<std::uint64_t>(tokens)).set("bytes", static_cast<std::uint64_t>(text.size()));
-    std::puts(result.set("first_seconds", first).set("median_seconds", median).set("megabytes_per_second", megabytes / median).dump(2).c_str());
+    std::puts(result.set("first_seconds", first).set("median_seconds", middle).set("megabytes_per_second", megabytes / middle).dump(2).c_str());
     return;
   }
   std::printf("%zu tokens, %zu bytes, %zu times: median %.3f ms (the first %.3f ms), %.1f MB/s\n", tokens, text.size(), options.repeat,
-              median * 1e3, first * 1e3, megabytes / median);
+              middle * 1e3, first * 1e3, megabytes / middle);
 }
 
 /// With a second text, or at most so many tokens: what the tokenizer itself arranges.

@@ -11,6 +11,7 @@
 #include "experiments/study.h"
 #include "experiments/variant.h"
 #include "kernels/kernels.h"
+#include "probes/statistics/median.h"
 
 // What each shortcut costs in one table: speed, memory, prediction and attention, against a reference of the highest
 // precision. Documents are what is resampled. Divergences cannot be negative, so they are never tested against zero: they
@@ -57,12 +58,6 @@ std::string text_of(double value, const char* format = "%.4g") {
   char text[48];
   std::snprintf(text, sizeof text, format, value);
   return std::isfinite(value) ? text : "-";
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return std::nan("");
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Documents of the user's file (cut at blank lines), or sentences of the project's own templates.
