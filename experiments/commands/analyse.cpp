@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
 #include <memory>
 
 #include "core/base/error.h"
@@ -12,6 +11,7 @@
 #include "experiments/report_text.h"
 #include "experiments/secrets.h"
 #include "experiments/session.h"
+#include "experiments/subcommands.h"
 
 namespace vitrine {
 namespace {
@@ -129,7 +129,6 @@ std::string settings_help(const Analysis& analysis) {
 std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->analysis = &analysis;
-  app.footer(settings_help(analysis));
   const bool of_recordings = analysis.of == AnalysisOf::recording || analysis.of == AnalysisOf::recordings;
   if (of_recordings) {
     const int count = analysis.of == AnalysisOf::recording ? 1 : 2;
@@ -152,24 +151,12 @@ std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
   };
 }
 
-[[noreturn]] void refuse_unknown(const std::vector<std::string>& words) {
-  std::string known;
-  for (const Analysis* analysis : all_analyses()) known += (known.empty() ? "" : ", ") + std::string(analysis->name);
-  throw Error({"analyse", known, words.empty() ? "none" : quoted(words.front(), 60), "see `vitrine list analyses`"}, Fault::usage);
-}
-
 std::function<void()> declare(CLI::App& app) {
-  auto actions = std::make_shared<std::map<CLI::App*, std::function<void()>>>();
+  std::vector<Subcommand> words;
   for (const Analysis* analysis : all_analyses()) {
-    CLI::App* sub = app.add_subcommand(std::string(analysis->name), std::string(analysis->summary));
-    (*actions)[sub] = declare_one(*analysis, *sub);
+    words.push_back({std::string(analysis->name), std::string(analysis->summary), settings_help(*analysis), [analysis](CLI::App& sub) { return declare_one(*analysis, sub); }});
   }
-  app.require_subcommand(0, 1);  // none, or an unknown one, is refused by a line that lists them
-  app.allow_extras();
-  return [actions, chosen = &app] {
-    if (chosen->get_subcommands().empty()) refuse_unknown(chosen->remaining());
-    actions->at(chosen->get_subcommands().front())();
-  };
+  return declare_subcommands(app, words, "see `vitrine list analyses`");
 }
 
 }  // namespace

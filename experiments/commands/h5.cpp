@@ -3,13 +3,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <memory>
 
 #include "core/base/error.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/session.h"
+#include "experiments/subcommands.h"
 #include "probes/recording_tools/check.h"
 #include "probes/recording_tools/difference.h"
 #include "probes/recording_tools/export.h"
@@ -284,22 +284,16 @@ void declare_verb(CLI::App& app, const Verb& verb, Options& options) {
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  auto chosen = std::make_shared<std::map<CLI::App*, const Verb*>>();
-  app.require_subcommand(0, 1)->allow_extras();  // the parser itself would not say which words there are
+  std::vector<Subcommand> words;
   for (const Verb& verb : verbs) {
-    CLI::App* sub = app.add_subcommand(verb.name, verb.summary);
-    sub->footer(std::string("Example:\n  ") + verb.example);
-    declare_verb(*sub, verb, *options);
-    (*chosen)[sub] = &verb;
+    words.push_back({verb.name, verb.summary, std::string("Example:\n  ") + verb.example, [&verb, options](CLI::App& sub) {
+                       declare_verb(sub, verb, *options);
+                       return std::function<void()>([&verb, options] {
+                         if (!verb.run(*options)) throw AnsweredNo();
+                       });
+                     }});
   }
-  return [&app, options, chosen] {
-    if (app.get_subcommands().empty()) {
-      const std::vector<std::string> words = app.remaining();
-      throw Error({"h5", "check, repair, diff, merge or export", words.empty() ? "none" : quoted(words.front()), "see `vitrine h5 --help`"},
-                  Fault::usage);
-    }
-    if (!chosen->at(app.get_subcommands().front())->run(*options)) throw AnsweredNo();
-  };
+  return declare_subcommands(app, words, "see `vitrine h5 --help`");
 }
 
 }  // namespace
