@@ -5,8 +5,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/output.h"
-#include "experiments/session.h"
+#include "experiments/printed_rows.h"
 
 namespace vitrine {
 namespace {
@@ -127,13 +126,7 @@ void run(const Options& options) {
   }
   require_context(session.model(), inputs);
   std::vector<Json> results = classify(session, inputs);
-  if (options.common.json) {
-    print_json(session, options.text, inputs, std::move(results));
-  } else if (options.common.csv) {
-    std::fputs(csv_of(rows_of(results), std::vector<std::string>{"sequence", "position", "text", "label", "probability", "value"}).c_str(), stdout);
-  } else {
-    print_table(rows_of(results));
-  }
+  print(session, {options.common, options.text, {"sequence", "position", "text", "label", "probability", "value"}, rows_of, print_table}, inputs, std::move(results));
 }
 
 std::function<void()> declare(CLI::App& app) {

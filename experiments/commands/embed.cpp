@@ -4,9 +4,8 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/data/csv.h"
 #include "experiments/embedding.h"
-#include "experiments/output.h"
+#include "experiments/printed_rows.h"
 
 namespace vitrine {
 namespace {
@@ -35,29 +34,34 @@ Json result_of(const Options& options, Pooling pooling, std::span<const double> 
   return json.set("normalized", !options.no_normalize).set("tokens", static_cast<std::uint64_t>(tokens));
 }
 
-/// One row a text: its number of tokens and the numbers of its vector.
-void print_csv(std::span<const Json> results, std::size_t width) {
+std::vector<std::string> columns_of(std::size_t width) {
   std::vector<std::string> columns{"id", "tokens"};
   for (std::size_t c = 0; c < width; ++c) columns.push_back("value_" + std::to_string(c));
-  std::vector<std::string> cells(columns);
-  std::fputs(csv_line(columns).c_str(), stdout);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    const Json& values = results[i]["embedding"];
-    cells[0] = std::to_string(i);
-    cells[1] = results[i]["tokens"].dump();
-    for (std::size_t c = 0; c < width; ++c) cells[c + 2] = values.is_array() ? values.items()[c].dump() : "";
-    std::fputs(csv_line(cells).c_str(), stdout);
+  return columns;
+}
+
+/// One row a text: its number of tokens and the numbers of its vector.
+std::vector<Json> rows_of(std::span<const Json> results, std::span<const std::string> columns) {
+  std::vector<Json> rows;
+  for (const Json& result : results) {
+    Json& row = rows.emplace_back(Json::object().set("id", static_cast<std::uint64_t>(rows.size())).set("tokens", result["tokens"]));
+    for (std::size_t c = 2; c < columns.size() && result["embedding"].is_array(); ++c) row.set(columns[c], result["embedding"].items()[c - 2]);
+  }
+  return rows;
+}
+
+void print_table(std::span<const Json> rows) {
+  std::puts("    id  tokens  values");
+  for (const Json& row : rows) {
+    std::printf("%6s %7s ", row["id"].dump().c_str(), row["tokens"].dump().c_str());
+    for (std::size_t c = 2; c < row.members().size(); ++c) std::printf(" %.9g", row.members()[c].second.number());
+    std::puts(row.members().size() > 2 ? "" : " -");
   }
 }
 
-void print_table(std::span<const Json> results) {
-  std::puts("    id  tokens  values");
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    std::printf("%6zu %7s ", i, results[i]["tokens"].dump().c_str());
-    const Json& values = results[i]["embedding"];
-    for (std::size_t c = 0; values.is_array() && c < values.items().size(); ++c) std::printf(" %.9g", values.items()[c].number());
-    std::puts(values.is_array() ? "" : " -");
-  }
+/// Of a single text: a number a line.
+void print_vector(std::span<const Json> rows) {
+  for (std::size_t c = 2; c < rows.front().members().size(); ++c) std::printf("%.9g\n", rows.front().members()[c].second.number());
 }
 
 void run(const Options& options) {
@@ -74,10 +78,9 @@ void run(const Options& options) {
   const auto embeddings = sequence_embeddings(session, sequences, request);
   std::vector<Json> results;
   for (std::size_t i = 0; i < embeddings.size(); ++i) results.push_back(result_of(options, request.pooling, embeddings[i], sequences[i].size()));
-  if (options.common.json) return print_json(session, options.text, inputs, std::move(results));
-  if (options.common.csv) return print_csv(results, spec.width);
-  if (many) return print_table(results);
-  for (const double value : embeddings.front()) std::printf("%.9g\n", value);
+  const std::vector<std::string> columns = columns_of(spec.width);
+  const auto rows = [&](std::span<const Json> made) { return rows_of(made, columns); };
+  print(session, {options.common, options.text, columns, rows, many ? print_table : print_vector}, inputs, std::move(results));
 }
 
 std::function<void()> declare(CLI::App& app) {

@@ -8,8 +8,7 @@
 #include "core/base/error.h"
 #include "experiments/command.h"
 #include "experiments/number_range_internal.h"
-#include "experiments/output.h"
-#include "experiments/session.h"
+#include "experiments/printed_rows.h"
 #include "probes/top_logits.h"
 
 namespace vitrine {
@@ -141,13 +140,7 @@ void run(const Options& options) {
   require_context(session.model(), inputs);
   std::vector<Json> results;
   for (const InputText& input : inputs) results.push_back(fill(session, options, input, mask));
-  if (options.common.json) {
-    print_json(session, options.text, inputs, std::move(results));
-  } else if (options.common.csv) {
-    std::fputs(csv_of(rows_of(results), std::vector<std::string>{"sequence", "position", "id", "text", "probability"}).c_str(), stdout);
-  } else {
-    print_table(rows_of(results));
-  }
+  print(session, {options.common, options.text, {"sequence", "position", "id", "text", "probability"}, rows_of, print_table}, inputs, std::move(results));
 }
 
 std::function<void()> declare(CLI::App& app) {
