@@ -224,14 +224,14 @@ void Session::encode_batch(std::span<const std::vector<TokenId>> sources, const 
   for (std::size_t s = 0; s < sources.size(); ++s) {
     segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sources[s], .memory = &empty_memory(s)});
   }
-  const TapPlan all = with_interventions(taps);
-  encode({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
+  const TapPlan changed = interventions_.empty() ? TapPlan() : with_interventions(taps);
+  encode({model_, *ops_, kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
   sources_.assign(sources.begin(), sources.end());
 }
 
 void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
-  const TapPlan all = with_interventions(taps);
-  forward({model_, *ops_, kernel_, workspace_, run_, all}, segments, sinks);
+  const TapPlan changed = interventions_.empty() ? TapPlan() : with_interventions(taps);
+  forward({model_, *ops_, kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
 }
 
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
