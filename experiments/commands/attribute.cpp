@@ -25,6 +25,7 @@ struct Options {
   std::optional<int> target_id, against_id;
   std::optional<std::size_t> position;
   std::optional<std::size_t> steps;
+  std::size_t gradients = 600;
   bool log_probability = false;
 };
 
@@ -68,8 +69,7 @@ AttributionQuestion question_of(Session& session, const Options& options, const 
 }
 
 AttributionOptions settings_of(const Options& options) {
-  AttributionOptions settings;
-  if (options.steps) settings.steps = *options.steps;
+  AttributionOptions settings{.steps = options.steps, .most_gradients = options.gradients};
   const std::string word = options.baseline.value_or("mean");
   if (word == "zero") {
     settings.baseline = BaselineKind::zero;
@@ -111,7 +111,7 @@ const std::vector<TokenId>& scored(const Session& session, const AttributionQues
   return session.has_encoder() ? question.text.source : question.text.ids;
 }
 
-constexpr const char* incomplete_note = "more than 5% are left over: the scores do not explain the difference; take more --steps, another --baseline, or --method deeplift, which adds up";
+constexpr const char* incomplete_note = "more than 5% are left over: the scores do not explain the difference; leave out --steps, take another --baseline, more --gradients, or --method deeplift, which adds up";
 
 bool is_incomplete(const AttributionResult& result) { return result.rest && std::abs(*result.rest) > 0.05 * std::abs(result.value - *result.baseline); }
 
@@ -129,6 +129,7 @@ Json to_json(const Session& session, const Attribution& method, const Attributio
   json.set("baseline", result.baseline ? Json(*result.baseline) : Json()).set("rest", result.rest ? Json(*result.rest) : Json());
   if (!result.baseline) json.set("baseline_reason", "this method's scores do not add up to a difference");
   if (!result.rest) json.set("rest_reason", "this method's scores do not add up to a difference");
+  json.set("gradients", result.gradients ? Json(static_cast<std::uint64_t>(*result.gradients)) : Json()).set("by_secants", result.by_secants);
   if (is_incomplete(result)) json.set("note", incomplete_note);
   return json.set("tokens", tokens).set("signature", session.signature());
 }
@@ -149,6 +150,8 @@ void print(const Session& session, const Attribution& method, const AttributionQ
   }
   std::printf("scores in %s", std::string(method.unit).c_str());
   if (result.baseline && result.rest) std::printf("; %.4f with the baseline, %.2g of the difference left over", *result.baseline, *result.rest);
+  if (result.gradients) std::printf("; %zu gradients", *result.gradients);
+  if (result.by_secants > 0.0) std::printf(", secants on %.1f%% of the way", 100 * result.by_secants);
   std::puts("");
   if (is_incomplete(result)) std::puts(incomplete_note);
 }
@@ -185,7 +188,8 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--target-id", options->target_id, "the same by its id");
   app.add_option("--against-id", options->against_id, "the same by its id");
   app.add_option("--position", options->position, "the row whose logits are read (default: the last)");
-  app.add_option("--steps", options->steps, "points of an integral (50)")->check(whole_number(1, 1000));
+  app.add_option("--steps", options->steps, "points of a fixed integral over the whole way, as captum takes (default: cuts until scores add up)")->check(whole_number(1, 1000));
+  app.add_option("--gradients", options->gradients, "most derivatives that cuts may take (600); secants stand for the pieces that still miss")->check(whole_number(8, 1000000));
   app.add_option("--baseline", options->baseline, "what stands for a missing token: mean of the embeddings (default), zero, or a token id");
   app.add_flag("--log-probability", options->log_probability, "explain log P(target) in nats, not its logit");
   app.add_option("--svg", options->svg, "a folder for the picture");

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "probes/patching/base_run_internal.h"
 
 namespace vitrine {
 namespace {
@@ -148,6 +149,29 @@ std::vector<double> EmbeddedText::values(std::span<const Numbers> versions) cons
   return values;
 }
 
+EmbeddedText::WithoutEach EmbeddedText::without_each(const Numbers& base) const {
+  const ModelRunner& runner = input_.runner;
+  const ModelText& text = input_.question.text;
+  const SweepPoint sweep{.stack = point().stack, .site = Site::resid_pre, .unit = PatchUnit::position};
+  // What enters the first block is made of each embedding by itself, so that one run has the rows of all replacements.
+  PointValues entering({point_of(sweep, 0, Site::resid_pre)});
+  Replacing replacing(point(), {&base, 1});
+  Observer* observers[] = {&replacing, &entering};
+  run_texts(runner, {&text, 1}, observers, {});
+  std::vector<double> values(1, 0.0);
+  const Objective number = objective(values);
+  const auto value = [&](std::size_t position, std::span<const float> logits) {
+    std::vector<float> slope(logits.size());
+    return number.of_logits({0, static_cast<std::uint32_t>(position)}, logits, slope);
+  };
+  BaseRun run(runner, text, {input_.question.position, input_.question.position, value}, sweep);
+  std::vector<Cell> cells;
+  for (std::size_t t = 0; t < base.rows; ++t) cells.push_back({0, t, {}});
+  WithoutEach result{run.number(), {}};
+  result.without = run.run(cells, 0, [&](std::span<const Cell> batch) { return std::make_unique<PatchedCells>(sweep, entering, batch); });
+  return result;
+}
+
 EmbeddedText::Slopes EmbeddedText::slopes(std::span<const Numbers> versions) const {
   const ModelRunner& runner = input_.runner;
   const ModelText& text = input_.question.text;
@@ -197,7 +221,7 @@ AttributionResult attribute(const Attribution& method, const AttributionInput& i
   const ModelSpec& spec = input.runner.model.spec;
   const AttributionQuestion& question = input.question;
   if (!spec.has_head) throw Error({spec.name, "a model with token logits", "none", "choose another model"});
-  if (input.runner.ops.precision() != Precision::exact) throw Error({"--precision", "exact: derivatives are those of f32", std::string(precision_name(input.runner.ops.precision())), ""}, Fault::usage);
+  if (method.by_derivatives && input.runner.ops.precision() != Precision::exact) throw Error({"--precision", "exact: derivatives are those of f32", std::string(precision_name(input.runner.ops.precision())), ""}, Fault::usage);
   if (question.position >= question.text.ids.size()) {
     throw Error({"--position", "a row of the text, 0 to " + std::to_string(question.text.ids.size() - 1), std::to_string(question.position), ""}, Fault::usage);
   }
@@ -206,7 +230,7 @@ AttributionResult attribute(const Attribution& method, const AttributionInput& i
   if (question.against >= 0 && question.number == AttributedNumber::log_probability) {
     throw Error({"--against", "a difference of logits", "log-probability", "leave out one of them: a difference of log-probabilities is one of logits"}, Fault::usage);
   }
-  if (input.options.steps == 0) throw Error({"--steps", "at least 1", "0", ""}, Fault::usage);
+  if (input.options.steps == std::size_t{0}) throw Error({"--steps", "at least 1", "0", ""}, Fault::usage);
   return method.run(input);
 }
 

@@ -25,13 +25,15 @@ struct AttributionQuestion {
 
 /// What stands for a token that is not there.
 enum class BaselineKind {
-  zero,   ///< an embedding of zeros: a norm makes a step of the way from there, which an integral of few points misses
+  zero,   ///< an embedding of zeros: a norm makes a step of the way from there
   mean,   ///< the mean of the text's embeddings
   token,  ///< the embedding of a token
 };
 
 struct AttributionOptions {
-  std::size_t steps = 50;  ///< points of an integral
+  std::optional<std::size_t> steps{};  ///< points of an integral of a fixed rule; none: as many as `missing` takes
+  double missing = 1e-3;               ///< share of the difference that the pieces of an integral may miss together, each by its size
+  std::size_t most_gradients = 600;    ///< of an integral without fixed steps; secants stand for what they do not reach
   BaselineKind baseline = BaselineKind::mean;
   TokenId baseline_token = 0;
 };
@@ -43,10 +45,12 @@ struct AttributionResult {
   std::optional<double> baseline{};    ///< of the text with every embedding replaced
   /// value - baseline - sum of the scores, of methods whose scores add up to the difference
   std::optional<double> rest{};
+  std::optional<std::size_t> gradients{};  ///< places that an integral differentiated at
+  double by_secants = 0.0;                 ///< share of an integral's way that secants stand for (path_integral.h)
 };
 
 struct AttributionInput {
-  const ModelRunner& runner;  ///< of exact precision
+  const ModelRunner& runner;  ///< of exact precision where derivatives are taken
   const AttributionQuestion& question;
   const AttributionOptions& options;
 };
@@ -58,13 +62,14 @@ struct Attribution {
   std::string_view source;
   std::string_view unit;  ///< "logits or nats", "share", ...
   AttributionResult (*run)(const AttributionInput& input);
+  bool by_derivatives = true;  ///< which are those of f32
 };
 
 std::span<const Attribution* const> all_attributions();
 /// @throws Error (usage) listing those there are
 const Attribution& find_attribution(std::string_view name);
 
-/// @throws Error (usage) where the model has no such row, token or logits, or the precision is not exact
+/// @throws Error (usage) where the model has no such row, token or logits, or the precision is not exact where derivatives are taken
 AttributionResult attribute(const Attribution& method, const AttributionInput& input);
 
 /// A text as a function of its token embeddings (hook_embed; of an encoder-decoder the source's).
@@ -77,6 +82,12 @@ class EmbeddedText {
   Numbers baseline() const;
   /// The question's number for each version of the embeddings, many in one pass.
   std::vector<double> values(std::span<const Numbers> versions) const;
+  /// The same with one row after another replaced by that of `base`: what a row cannot change is not run again. [tokens]
+  struct WithoutEach {
+    double value = 0.0;           ///< of the text
+    std::vector<double> without;  ///< [tokens]
+  };
+  WithoutEach without_each(const Numbers& base) const;
   /// The same with its derivatives, [tokens, width] each.
   struct Slopes {
     std::vector<double> values;

@@ -18,6 +18,26 @@ std::vector<ProbePoint> in_every_block(const ModelSpec& stack, const SweepPoint&
   return points;
 }
 
+Access PatchedCells::access(const ProbePoint& point) const {
+  const auto is_here = [&](const Cell& cell) { return point == point_of(point_, cell.block, point_.site); };
+  return std::ranges::any_of(cells_, is_here) ? Access::write : Access::none;
+}
+
+void PatchedCells::see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) {
+  const float hidden = point_.site == Site::attn_scores ? -std::numeric_limits<float>::infinity() : 0.0f;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const Cell& cell = cells_[rows[r].sequence];
+    if (static_cast<int>(cell.block) != point.block || (cell.position && *cell.position != rows[r].position)) continue;
+    for (std::size_t h = 0; h < values.extent(1); ++h) {
+      if (cell.head && *cell.head != h) continue;
+      const std::span<const float> row = source_.row(point, rows[r].position, h);
+      // Rows of a map are as long as their pass has keys; behind the shorter one's stands what nobody sees.
+      const std::size_t shared = std::min(row.size(), values.extent(2));
+      for (std::size_t i = 0; i < values.extent(2); ++i) values(r, h, i) = i < shared ? row[i] : hidden;
+    }
+  }
+}
+
 Outcome difference_of(const PatchQuestion& question) {
   const auto answer = static_cast<std::size_t>(question.answer), wrong = static_cast<std::size_t>(question.wrong);
   return {question.position, question.position, [answer, wrong](std::size_t, std::span<const float> logits) {

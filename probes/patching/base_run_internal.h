@@ -23,6 +23,19 @@ struct Cell {
   std::optional<std::size_t> position, head;  // none: all
 };
 
+/// Values of another run in the places of the cells; cell i is sequence i.
+class PatchedCells : public Observer {
+ public:
+  PatchedCells(const SweepPoint& point, const PointValues& source, std::span<const Cell> cells) : point_(point), source_(source), cells_(cells) {}
+  Access access(const ProbePoint& point) const override;
+  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override;
+
+ private:
+  const SweepPoint& point_;
+  const PointValues& source_;
+  std::span<const Cell> cells_;
+};
+
 /// A number of a run: the sum of what the logits of some rows give.
 struct Outcome {
   std::size_t first = 0, last = 0;  ///< positions of these rows

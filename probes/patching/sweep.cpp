@@ -1,7 +1,6 @@
 #include "probes/patching/sweep.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/base/error.h"
 #include "probes/patching/base_run_internal.h"
@@ -12,37 +11,6 @@
 
 namespace vitrine {
 namespace {
-
-/// Values of another run in the places of the cells; cell i is sequence i.
-class PatchedCells : public Observer {
- public:
-  PatchedCells(const SweepPoint& point, const PointValues& source, std::span<const Cell> cells) : point_(point), source_(source), cells_(cells) {}
-
-  Access access(const ProbePoint& point) const override {
-    const auto is_here = [&](const Cell& cell) { return point == point_of(point_, cell.block, point_.site); };
-    return std::ranges::any_of(cells_, is_here) ? Access::write : Access::none;
-  }
-  void see(const ProbePoint& point, std::span<const RowRef> rows, TensorView<float, 3> values) override {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      const Cell& cell = cells_[rows[r].sequence];
-      if (static_cast<int>(cell.block) != point.block || (cell.position && *cell.position != rows[r].position)) continue;
-      for (std::size_t h = 0; h < values.extent(1); ++h) {
-        if (cell.head && *cell.head != h) continue;
-        const std::span<const float> row = source_.row(point, rows[r].position, h);
-        // Rows of a map are as long as their pass has keys; behind the shorter one's stands what nobody sees.
-        const std::size_t shared = std::min(row.size(), values.extent(2));
-        for (std::size_t i = 0; i < values.extent(2); ++i) values(r, h, i) = i < shared ? row[i] : hidden();
-      }
-    }
-  }
-
- private:
-  float hidden() const { return point_.site == Site::attn_scores ? -std::numeric_limits<float>::infinity() : 0.0f; }
-
-  const SweepPoint& point_;
-  const PointValues& source_;
-  std::span<const Cell> cells_;
-};
 
 /// Block after block its columns.
 std::vector<Cell> cells_of(PatchUnit unit, std::size_t blocks, std::size_t heads, std::size_t length) {

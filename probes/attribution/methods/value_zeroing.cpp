@@ -71,13 +71,15 @@ Site output_of(const BlockSpec& block) { return block.placement == NormPlacement
 class Zeroing {
  public:
   explicit Zeroing(const AttributionInput& input)
-      : input_(input), spec_(input.runner.model.spec), text_(input.question.text), values_(kept()) {
+      : input_(input), spec_(input.runner.model.spec), text_(input.question.text), values_(kept()), cache_(spec_, input.runner.kv_format) {
     Observer* observers[] = {&values_};
-    run_texts(input.runner, {&text_, 1}, observers, {});
+    const TapPlan taps(spec_, observers);
+    const Segment segment{.ids = text_.ids, .types = text_.types, .cache = spec_.causal() ? &cache_ : nullptr};
+    forward(input.runner.context(taps), {&segment, 1}, {});
   }
 
   /// C of a block, [row, zeroed row].
-  std::vector<double> shares(std::size_t index) const {
+  std::vector<double> shares(std::size_t index) {
     Model model = input_.runner.model;  // one that ends with the block: nobody asks for what comes behind
     model.spec.blocks.resize(index + 1);
     model.spec.has_head = model.spec.final_norm = false;
@@ -85,15 +87,13 @@ class Zeroing {
     Distances distances(at(index, output_of(spec_.blocks[index])), values_.matrix(at(index, output_of(spec_.blocks[index]))));
     Observer* observers[] = {&zeroed, &distances};
     const TapPlan taps(model.spec, observers);
-    const TensorView<const float, 2> stream = values_.matrix(at(index, Site::resid_pre));
     const ModelRunner& runner = input_.runner;
-    const std::size_t count = text_.ids.size(), together = std::max<std::size_t>(1, max_rows / count);
-    for (std::size_t begin = 0; begin < count; begin += together) {
-      std::deque<KvCache> caches;
+    const std::size_t count = text_.ids.size();
+    for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
       std::vector<Segment> segments;
-      for (std::size_t j = begin; j < std::min(count, begin + together); ++j) {
-        segments.push_back({.sequence = static_cast<std::uint32_t>(j), .ids = text_.ids, .types = text_.types,
-                            .cache = spec_.causal() ? &caches.emplace_back(spec_, runner.kv_format) : nullptr, .first_block = index, .residual = stream});
+      for (std::size_t rows = 0; end < count && (end == begin || rows + count - first_row(end) <= max_rows); ++end) {
+        segments.push_back(from_zeroed(index, end, end - begin));
+        rows += count - first_row(end);
       }
       forward({model, runner.ops, runner.kernel, runner.workspace, runner.run, taps}, segments, {});
     }
@@ -102,6 +102,23 @@ class Zeroing {
 
  private:
   ProbePoint at(std::size_t index, Site site) const { return {.stack = spec_.stack, .block = static_cast<int>(index), .site = site}; }
+  /// Under a causal mask rows before the zeroed one are what they were.
+  std::size_t first_row(std::size_t zeroed) const { return spec_.causal() ? zeroed : 0; }
+  /// The rows that a zeroed one may change, before one block. @param place  among those of its pass
+  Segment from_zeroed(std::size_t index, std::size_t zeroed, std::size_t place) {
+    const std::size_t first = first_row(zeroed);
+    const TensorView<const float, 2> stream = values_.matrix(at(index, Site::resid_pre));
+    Segment segment{.sequence = static_cast<std::uint32_t>(zeroed), .ids = std::span(text_.ids).subspan(first), .types = text_.types, .first_block = index,
+                    .residual = stream.slice(first, stream.extent(0) - first)};
+    if (!segment.types.empty()) segment.types = segment.types.subspan(first);
+    if (!spec_.causal()) return segment;
+    while (caches_.size() <= place) caches_.emplace_back(spec_, input_.runner.kv_format);
+    caches_[place].truncate(0);
+    segment.cache = &caches_[place];
+    segment.shared_from = &cache_;
+    segment.shared = first;
+    return segment;
+  }
   std::vector<ProbePoint> kept() const {
     std::vector<ProbePoint> points;
     for (std::size_t i = 0; i < spec_.blocks.size(); ++i) {
@@ -115,12 +132,14 @@ class Zeroing {
   const ModelSpec& spec_;
   const ModelText& text_;
   PointValues values_;
+  KvCache cache_;               // of the text as it is
+  std::deque<KvCache> caches_;  // whose places in memory stay
 };
 
 AttributionResult run(const AttributionInput& input) {
   const ModelSpec& spec = input.runner.model.spec;
   if (!spec.encoder.empty() || spec.query_stream) throw Error({"--method value_zeroing", "a model of one stack and one stream", spec.architecture, ""}, Fault::usage);
-  const Zeroing zeroing(input);
+  Zeroing zeroing(input);
   const std::size_t count = input.question.text.ids.size();
   std::vector<double> row(count, 0.0);
   row[input.question.position] = 1.0;
@@ -141,7 +160,7 @@ AttributionResult run(const AttributionInput& input) {
 }  // namespace
 
 const Attribution& attribution_value_zeroing() {
-  static const Attribution method{"value_zeroing", "how far rows move when a token's values are zeroed, rolled out", "Mohebbi et al. 2023, arXiv:2301.12971", "share", run};
+  static const Attribution method{"value_zeroing", "how far rows move when a token's values are zeroed, rolled out", "Mohebbi et al. 2023, arXiv:2301.12971", "share", run, false};
   return method;
 }
 

@@ -92,6 +92,50 @@ TEST_P(Attributions, OfIntegratedGradientsAddUp) {
   EXPECT_NEAR(*result.rest, 0.0, 2e-3 * (1 + std::abs(result.value - *result.baseline)));
 }
 
+TEST_P(Attributions, OfIntegratedGradientsAddUpWithoutSteps) {
+  if (model.spec.blocks.front().mlp.experts > 0) GTEST_SKIP() << "experts";
+  for (const BaselineKind kind : {BaselineKind::zero, BaselineKind::mean}) {
+    const AttributionResult result = run("integrated_gradients", {.baseline = kind});
+    EXPECT_LE(std::abs(*result.rest), 1e-3 * std::abs(result.value - *result.baseline) + 2e-6) << static_cast<int>(kind);
+    EXPECT_NEAR(sum_of(result.scores) + *result.rest, result.value - *result.baseline, 1e-9);
+    EXPECT_LE(*result.gradients, 600u);
+  }
+}
+
+TEST_P(Attributions, CutsComeToWhatManyEvenPointsCome) {
+  if (model.spec.blocks.front().mlp.experts > 0) GTEST_SKIP() << "experts";
+  const AttributionResult cut = run("integrated_gradients", {.most_gradients = 3000}), even = run("integrated_gradients", {.steps = 800});
+  EXPECT_EQ(cut.by_secants, 0.0);
+  double largest = 0.0;  // misses of single tokens may cancel in the sum that cuts go by
+  for (const double score : even.scores) largest = std::max(largest, std::abs(score));
+  for (std::size_t t = 0; t < cut.scores.size(); ++t) EXPECT_NEAR(cut.scores[t], even.scores[t], 1e-2 * (1 + largest)) << t;
+}
+
+TEST_P(Attributions, SecantsStandForWhatCutsDoNotReach) {
+  if (model.spec.blocks.front().mlp.experts > 0) GTEST_SKIP() << "experts";
+  const AttributionResult result = run("integrated_gradients", {.missing = 1e-9, .most_gradients = 16, .baseline = BaselineKind::zero});
+  EXPECT_GT(result.by_secants, 0.0);
+  EXPECT_LE(*result.gradients, 16u);
+  EXPECT_LE(std::abs(*result.rest), 1e-4 * (1 + std::abs(result.value - *result.baseline)));
+}
+
+TEST_P(Attributions, OfOcclusionAreThoseOfWholeRuns) {
+  for (const AttributedNumber number : {AttributedNumber::logit, AttributedNumber::log_probability}) {
+    question.number = number;
+    question.against = number == AttributedNumber::logit ? 4 : -1;
+    question.position = model.spec.encoder.empty() && model.spec.causal() ? 4 : 6;
+    const AttributionOptions options;
+    const EmbeddedText text({runner, question, options});
+    const Numbers base = text.baseline();
+    std::vector<Numbers> versions{text.embeddings()};
+    for (std::size_t t = 0; t < base.rows; ++t) std::copy_n(base.data.data() + t * base.cols, base.cols, versions.emplace_back(text.embeddings()).data.data() + t * base.cols);
+    const std::vector<double> values = text.values(versions);
+    const AttributionResult result = run("occlusion");
+    EXPECT_EQ(result.value, values.front());
+    for (std::size_t t = 0; t < base.rows; ++t) EXPECT_NEAR(result.scores[t], values.front() - values[t + 1], 1e-6) << t;
+  }
+}
+
 TEST_P(Attributions, OfDeepLiftAddUpExactly) {
   if (model.spec.blocks.front().mlp.experts > 0) GTEST_SKIP() << "experts";
   for (const BaselineKind kind : {BaselineKind::zero, BaselineKind::mean, BaselineKind::token}) {
