@@ -9,6 +9,7 @@
 #include "experiments/report_text.h"
 #include "experiments/study.h"
 #include "probes/analysis.h"
+#include "probes/patching/attribution_patching.h"
 #include "probes/patching/mediation.h"
 #include "probes/patching/sweep.h"
 #include "probes/statistics/many_hypotheses.h"
@@ -91,12 +92,50 @@ std::vector<double> zero_ablation(Built& built) {
   return scores;
 }
 
-std::vector<double> patching(Built& built) {
-  const SweepPoint point = parse_sweep(built.session.model().spec, "z", "head");
-  const PatchQuestion clean = built.question("clean"), corrupt = built.question("corrupt");
-  const PatchSweep sweep = run_sweep(built.session.runner(), corrupt, run_source(built.session.runner(), clean, point), point, first_difference(clean.text, corrupt.text));
+SweepPoint z_of_heads(const Built& built) { return parse_sweep(built.session.model().spec, "z", "head"); }
+
+/// Of what lies between the corrupted and the clean text, how much each head brings back.
+std::vector<double> shares_of(const PatchSweep& sweep) {
   std::vector<double> scores;
   for (const double patched : sweep.patched) scores.push_back((patched - sweep.base) / (sweep.source - sweep.base));
+  return scores;
+}
+
+std::vector<double> patching(Built& built) {
+  const SweepPoint point = z_of_heads(built);
+  const PatchQuestion clean = built.question("clean"), corrupt = built.question("corrupt");
+  return shares_of(run_sweep(built.session.runner(), corrupt, run_source(built.session.runner(), clean, point), point, first_difference(clean.text, corrupt.text)));
+}
+
+std::vector<double> attribution_patching(Built& built) {
+  const SweepPoint point = z_of_heads(built);
+  return shares_of(attribution_patch(built.session.runner(), built.question("corrupt"), run_source(built.session.runner(), built.question("clean"), point), point));
+}
+
+std::vector<double> integrated_gradients(Built& built) {
+  return shares_of(attribution_patch_between(built.session.runner(), built.question("corrupt"), built.question("clean"), z_of_heads(built), PatchSlope::integrated));
+}
+
+std::vector<double> rescale(Built& built) {
+  return shares_of(attribution_patch_between(built.session.runner(), built.question("corrupt"), built.question("clean"), z_of_heads(built), PatchSlope::rescaled));
+}
+
+/// What silencing a head would do, were the model linear: the sum of (0 - z) * d difference / d z.
+std::vector<double> gradient_input(Built& built) {
+  const SweepPoint point = z_of_heads(built);
+  const PatchQuestion clean = built.question("clean");
+  std::vector<ProbePoint> points;
+  for (std::size_t block = 0; block < built.session.model().spec.blocks.size(); ++block) points.push_back({.stack = point.stack, .block = static_cast<int>(block), .site = Site::z});
+  SourceRun silence{0.0, PointValues(points)};
+  std::vector<OneHead> silent;
+  std::vector<Observer*> observers;
+  for (const HeadIndex& head : all_heads(built.session.model().spec)) silent.emplace_back(Site::z, head);
+  for (OneHead& head : silent) observers.push_back(&head);
+  observers.push_back(&silence.values);
+  run_texts(built.session.runner(), {&clean.text, 1}, observers, {});
+  const PatchSweep sweep = attribution_patch(built.session.runner(), clean, silence, point);
+  std::vector<double> scores;
+  for (const double moved : sweep.patched) scores.push_back(moved - sweep.base);
   return scores;
 }
 
@@ -121,7 +160,9 @@ std::vector<double> attention(Built& built) {
   return scores;
 }
 
-constexpr Method methods[] = {{"zero ablation of z", "zero_ablation", zero_ablation}, {"patching of z, clean into corrupted", "patch", patching},
+constexpr Method methods[] = {{"zero ablation of z", "zero_ablation", zero_ablation}, {"gradient x input of z", "zero_ablation", gradient_input},
+                              {"patching of z, clean into corrupted", "patch", patching}, {"attribution patching of z", "patch", attribution_patching},
+                              {"integrated gradients of z", "patch", integrated_gradients}, {"DeepLIFT rescale of z", "patch", rescale},
                               {"direct logit attribution", "attribution", attribution}, {"attention to the changed token (baseline)", nullptr, attention}};
 
 /// All heads of the circuit silent at once: the change of the clean difference.
@@ -201,6 +242,7 @@ void run(const Options& options) {
   result.tables = {std::move(table)};
   result.notes = {"Area under the curve: the chance that a head of the circuit has a larger size of score than another; 0.5 is chance, also where all scores are 0.",
                   "Single ablation of redundant heads shows 0 by construction; so does direct attribution of heads that act through an MLP or through another head.",
+                  "Derivatives at one text (gradient x input, attribution patching) are first orders of ablation and patching: 0 where an MLP or a softmax saturates there.",
                   "This is evidence about the methods on these circuits, not about any trained model."};
   result.licenses = "The models are the project's own.";
   deliver_study(result, options.output, options.common, print);

@@ -11,4 +11,15 @@ namespace vitrine {
 /// @throws Error where the source has not as many rows as the text, or the precision is not exact; Cancelled
 PatchSweep attribution_patch(const ModelRunner& runner, const PatchQuestion& base, const SourceRun& source, const SweepPoint& point);
 
+/// Which slope stands for the way from a text's values to those of another.
+enum class PatchSlope {
+  integrated,  ///< the mean derivative over runs whose token embeddings lie between both texts' (Hanna, Pezzelle & Belinkov 2024,
+               ///< arXiv:2403.17806, for nodes in the place of edges), at the middles of 64 parts of the way
+  rescaled,    ///< secants between both runs (DeepLIFT's rescale rule; Tape::pull_back)
+};
+/// The same with a slope that both texts have a part in: where a norm, a softmax or an MLP saturates at the text, what lies between is seen.
+/// @param other  of as many tokens; `source` of the result is its difference
+/// @throws Error as attribution_patch, and where the texts go through different experts (rescaled)
+PatchSweep attribution_patch_between(const ModelRunner& runner, const PatchQuestion& base, const PatchQuestion& other, const SweepPoint& point, PatchSlope slope);
+
 }  // namespace vitrine

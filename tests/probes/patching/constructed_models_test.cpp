@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/base/json.h"
+#include "probes/patching/attribution_patching.h"
 #include "probes/patching/mediation.h"
 #include "probes/patching/sweep.h"
 #include "tests/probes/recorded_run.h"
@@ -118,6 +119,28 @@ TEST_F(ConstructedModels, PatchingBringsBackWhatHeadsCarry) {
     for (const HeadIndex& place : all_heads(of->model.spec)) {
       const double patched = sweep.patched[place.layer * sweep.columns + place.head];
       EXPECT_NEAR((patched - sweep.base) / (sweep.source - sweep.base), of->of_head("patch", place), tolerance) << name << " " << place.layer << "." << place.head;
+    }
+  }
+}
+
+/// Slopes between both texts see what patching does; the derivative at one of them misses where an MLP saturates or a softmax is tied.
+TEST_F(ConstructedModels, SlopesFindWhatLiesBetweenTheTexts) {
+  for (auto& of : models_) {
+    const std::string name = of->truth["name"].string();
+    const SweepPoint point = parse_sweep(of->model.spec, "z", "head");
+    const PatchQuestion clean = of->question("clean"), corrupt = of->question("corrupt");
+    const PatchSweep at_one = attribution_patch(of->runner(), corrupt, run_source(of->runner(), clean, point), point),
+                     integrated = attribution_patch_between(of->runner(), corrupt, clean, point, PatchSlope::integrated),
+                     rescaled = attribution_patch_between(of->runner(), corrupt, clean, point, PatchSlope::rescaled);
+    for (const HeadIndex& place : all_heads(of->model.spec)) {
+      const auto share = [&](const PatchSweep& sweep) { return (sweep.patched[place.layer * sweep.columns + place.head] - sweep.base) / (sweep.source - sweep.base); };
+      const double built = of->of_head("patch", place);
+      const std::string where = name + " " + std::to_string(place.layer) + "." + std::to_string(place.head);
+      const bool through_softmax = name == "induction" && place.layer == 0;
+      const double first = name == "redundant" ? 0.0 : through_softmax ? 6 * built : built;  // a tied softmax is steeper than the way to its end
+      EXPECT_NEAR(share(at_one), first, tolerance) << where;
+      EXPECT_NEAR(share(integrated), built, through_softmax ? 0.01 : tolerance) << where;
+      EXPECT_NEAR(share(rescaled), built, tolerance) << where;
     }
   }
 }
