@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "probes/analysis.h"
 #include "probes/captured_rows.h"
+#include "probes/logit_direction.h"
 #include "probes/token_labels.h"
 #include "probes/top_logits.h"
 #include "probes/weight_algebra.h"
@@ -21,17 +22,12 @@
 namespace vitrine {
 namespace {
 
-struct Target {
-  TokenId token;
-  std::optional<TokenId> against;
-};
-
 /// A linear view of a text's last step at one row.
 struct Attribution {
   std::vector<double> direction;  // [width] of the residual stream
   double constant = 0.0;          // biases of the norm and of the head
   double logit = 0.0;             // what the model said (before a soft cap), target less against
-  Target target;
+  LogitTarget target;
 };
 
 /// One part of the sum.
@@ -45,45 +41,6 @@ struct Parts {
 };
 
 using Point = ProbePoint;
-
-const Weight* find(const Model& model, Role role, int block, bool bias) { return model.weights.find({role, block, bias, model.spec.stack}); }
-
-void require_linear(const Model& model) {
-  const ModelSpec& spec = model.spec;
-  const std::string where = model.path.filename().string();
-  if (!spec.has_head) throw Error({where, "a language-model head", "none", "parts are measured by what they add to a logit"});
-  if (spec.query_stream) throw Error({where, "rows that predict by themselves", "a query stream, which predicts", ""});
-  if (spec.head_transform && (spec.head_transform->activation || spec.head_transform->norm_epsilon)) {
-    throw Error({where, "a head that is linear behind the final norm", "a transform with an activation or a norm",
-                 "ask the lens or an attribution by gradients"});
-  }
-  if (std::ranges::any_of(spec.blocks, [](const BlockSpec& block) { return block.placement == NormPlacement::post; })) {
-    throw Error({where, "a residual stream that modules add to", "one that is normed after every module", "ask an attribution by gradients"});
-  }
-}
-
-/// What a norm whose scale is frozen makes of directions of its output: those of its input, and what its bias adds.
-struct FrozenNorm {
-  const Weight* gain;
-  const Weight* bias;
-  NormKind kind;
-  double scale;
-};
-
-std::vector<double> through_norm(const FrozenNorm& norm, std::vector<double> direction) {
-  const std::vector<double> gain = vector_or(norm.gain, direction.size(), 1.0);
-  for (std::size_t c = 0; c < direction.size(); ++c) direction[c] *= gain[c] / norm.scale;
-  if (norm.kind == NormKind::layer) center(direction);
-  return direction;
-}
-
-double scale_of(const BlockSpec& block, std::span<const double> x) {
-  double mean = 0.0, squares = 0.0;
-  for (const double number : x) mean += number / static_cast<double>(x.size());
-  if (block.norm == NormKind::rms) mean = 0.0;
-  for (const double number : x) squares += (number - mean) * (number - mean) / static_cast<double>(x.size());
-  return std::sqrt(squares + block.norm_epsilon);
-}
 
 std::vector<double> doubles(TensorView<const float, 2> rows, std::size_t row) { return {&rows(row, 0), &rows(row, 0) + rows.extent(1)}; }
 
@@ -124,35 +81,9 @@ std::vector<Point> points_of(const ModelSpec& spec) {
   return points;
 }
 
-/// Direction and constant of one token's logit.
-void add_token(const Model& model, TokenId token, double sign, Attribution& attribution) {
-  const ModelSpec& spec = model.spec;
-  std::vector<double> direction = row_of(*find(model, Role::head, -1, false), static_cast<std::size_t>(token));
-  double constant = 0.0;
-  if (const Weight* bias = find(model, Role::head, -1, true)) constant += vector_or(bias, spec.vocabulary, 0.0)[static_cast<std::size_t>(token)];
-  if (spec.head_transform) {
-    if (const Weight* bias = find(model, Role::head_transform, -1, true)) constant += dot(vector_or(bias, direction.size(), 0.0), direction);
-    direction = times_transposed(*find(model, Role::head_transform, -1, false), direction);
-  }
-  for (std::size_t c = 0; c < direction.size(); ++c) attribution.direction[c] += sign * spec.head_scale * direction[c];
-  attribution.constant += sign * constant;
-}
-
-Attribution attribution_of(const Captured& captured, const Target& target) {
-  const Model& model = captured.model;
-  const ModelSpec& spec = model.spec;
-  Attribution attribution{.direction = std::vector<double>(spec.width, 0.0), .target = target};
-  add_token(model, target.token, 1.0, attribution);
-  if (target.against) add_token(model, *target.against, -1.0, attribution);
-  const std::vector<double> last = captured.at(Site::resid_post, static_cast<int>(spec.blocks.size()) - 1);
-  if (spec.final_norm) {
-    if (const Weight* bias = find(model, Role::final_norm, -1, true))
-      attribution.constant += dot(vector_or(bias, spec.width, 0.0), attribution.direction);
-    const BlockSpec& block = spec.blocks.back();
-    attribution.direction =
-        through_norm({find(model, Role::final_norm, -1, false), nullptr, block.norm, scale_of(block, last)}, attribution.direction);
-  }
-  return attribution;
+Attribution attribution_of(const Captured& captured, const LogitTarget& target) {
+  LogitDirection of = logit_direction(captured.model, target, captured.at(Site::resid_post, static_cast<int>(captured.model.spec.blocks.size()) - 1));
+  return {.direction = std::move(of.direction), .constant = of.constant, .target = target};
 }
 
 /// A module whose output is W x + b: attention from its heads' z, an MLP from its neurons.
@@ -172,11 +103,11 @@ double units_of(const Captured& captured, const Module& module, int block, std::
   std::vector<double> inner(direction.begin(), direction.end());
   double constant = 0.0;
   if (spec.placement == NormPlacement::sandwich) {
-    if (const Weight* bias = find(model, module.post_norm, block, true)) constant += dot(vector_or(bias, inner.size(), 0.0), inner);
-    inner = through_norm({find(model, module.post_norm, block, false), nullptr, spec.norm, captured.at(module.post_scale, block).front()}, inner);
+    if (const Weight* bias = weight_or_null(model, module.post_norm, block, true)) constant += dot(vector_or(bias, inner.size(), 0.0), inner);
+    inner = through_norm({weight_or_null(model, module.post_norm, block, false), nullptr, spec.norm, captured.at(module.post_scale, block).front()}, inner);
   }
-  if (const Weight* bias = find(model, module.role, block, true)) constant += dot(vector_or(bias, inner.size(), 0.0), inner);
-  const std::vector<double> per_input = times_transposed(*find(model, module.role, block, false), inner),
+  if (const Weight* bias = weight_or_null(model, module.role, block, true)) constant += dot(vector_or(bias, inner.size(), 0.0), inner);
+  const std::vector<double> per_input = times_transposed(*weight_or_null(model, module.role, block, false), inner),
                             x = captured.at(module.input, block, module.of);
   for (std::size_t u = 0; u < x.size() / module.unit; ++u) {
     double value = 0.0;
@@ -244,7 +175,7 @@ TextParts attribute(const AnalysisInput& input, const ModelText& text) {
   run_texts(*input.model, {&text, 1}, observers, sinks);
   const std::string &target = input.options.text("target"), &against = input.options.text("against");
   const Captured captured{rows, model, row};
-  Target asked{likeliest(logits), std::nullopt};
+  LogitTarget asked{likeliest(logits), std::nullopt};
   if (target == "next" && (!model.spec.causal() || row + 1 >= text.ids.size())) {
     throw Error({"--set target=next", "a position before the last of a text that is read from left to right", where, "give --set position=N"},
                 Fault::usage);
@@ -332,7 +263,7 @@ Json list_of(std::span<const TextParts> texts, std::vector<Part> Parts::*list) {
 
 AnalysisResult run(const AnalysisInput& input) {
   const Model& model = input.model->model;
-  require_linear(model);
+  require_linear_head(model);
   const std::size_t top = input.options.whole("top", 1, 1000000);
   std::vector<TextParts> texts;
   for (const ModelText& text : input.texts) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 
+#include "core/base/error.h"
 #include "probes/layered_flow.h"
 #include "probes/lens_gradient.h"
 #include "probes/linear_model.h"
@@ -115,6 +116,38 @@ double sum_of(const Json& parts, const std::string& prefix) {
     if (part["part"].string().starts_with(prefix)) sum += part["logit"].items().front().number();
   }
   return sum;
+}
+
+TEST(NameMovers, SumOverAllKeysToTheDirectPartOfTheHead) {
+  for (const char* name : {"gpt2", "llama", "decoders/gemma2", "decoders/gpt_neox", "decoders/qwen3", "encoder_decoders/t5"}) {
+    SCOPED_TRACE(name);
+    TinyModel tiny(name);
+    ModelText text{{5, 6, 7, 11, 9}, {}, {}};
+    if (!tiny.model.spec.encoder.empty()) text.source = {4, 8, 7};
+    const std::string asked[] = {"target=#3", "against=#12"};
+    const AnalysisResult direct = analysed("direct_logit_attribution", tiny, std::span(&text, 1), asked);
+    std::vector<double> sums;
+    std::vector<double> attention;
+    for (std::size_t key = 0; key < text.ids.size(); ++key) {
+      const std::string settings[] = {"target=#3", "against=#12", "name=" + std::to_string(key)};
+      const AnalysisResult moved = analysed("name_movers", tiny, std::span(&text, 1), settings);
+      sums.resize(moved.grids[0].values.size());
+      for (std::size_t h = 0; h < sums.size(); ++h) sums[h] += moved.grids[0].values[h];
+      attention.resize(sums.size());
+      for (std::size_t h = 0; h < moved.tables[0].rows.size(); ++h) attention[0] += moved.tables[0].rows[h][1].number();
+    }
+    EXPECT_NEAR(attention[0], static_cast<double>(sums.size()), 1e-4);
+    ASSERT_EQ(sums.size(), direct.grids[0].values.size());
+    for (std::size_t h = 0; h < sums.size(); ++h) EXPECT_NEAR(sums[h], direct.grids[0].values[h], 1e-5 * (1 + std::abs(sums[h]))) << h;
+  }
+}
+
+TEST(NameMovers, LookForTheNameInTheText) {
+  TinyModel tiny("llama");
+  const ModelText text{{5, 6, 7, 11, 6, 9}, {}, {}};
+  const std::string by_token[] = {"target=#6"}, by_place[] = {"target=#6", "name=4"}, absent[] = {"target=#8"};
+  EXPECT_EQ(analysed("name_movers", tiny, std::span(&text, 1), by_token).grids[0].values, analysed("name_movers", tiny, std::span(&text, 1), by_place).grids[0].values);
+  EXPECT_THROW(analysed("name_movers", tiny, std::span(&text, 1), absent), Error);
 }
 
 TEST(DirectLogitAttribution, SumsToTheLogitInEveryFamily) {

@@ -11,6 +11,7 @@ namespace {
 /// Settings that suit models and texts of a dozen tokens.
 std::vector<std::string> small_settings(const Analysis& analysis) {
   static const std::map<std::string_view, std::vector<std::string>> settings{{"head_roles", {"half=5", "sequences=2"}},
+                                                                             {"name_movers", {"target=#5", "name=1"}},
                                                                              {"sink_mass", {"tokens=5"}},
                                                                              {"linear_probe", {"label=even_position", "folds=3"}},
                                                                              {"qk_ov_circuits", {"tokens=3", "top=2"}},
