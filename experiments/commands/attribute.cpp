@@ -12,6 +12,7 @@
 #include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/patch_pairs.h"
+#include "experiments/report_text.h"
 #include "probes/attribution/attribution.h"
 
 namespace vitrine {
@@ -115,13 +116,26 @@ constexpr const char* incomplete_note = "more than 5% are left over: the scores 
 
 bool is_incomplete(const AttributionResult& result) { return result.rest && std::abs(*result.rest) > 0.05 * std::abs(result.value - *result.baseline); }
 
+constexpr const char* unsettled_note = "single scores may still move by what stands behind \u00b1 (doubt): take more --gradients, or --method deeplift, which takes no integral";
+
+/// Whether what scores may move by is more than a twentieth of the largest.
+bool is_unsettled(const AttributionResult& result) {
+  double largest = 0.0, doubt = 0.0;
+  for (const double score : result.scores) largest = std::max(largest, std::abs(score));
+  for (const double each : result.doubts) doubt = std::max(doubt, each);
+  return doubt > 0.05 * largest;
+}
+
 Json to_json(const Session& session, const Attribution& method, const AttributionQuestion& question, const AttributionResult& result) {
   const auto token = [&](TokenId id) {
     return Json::object().set("id", id).set("text", session.model().tokenizer ? Json(session.model().tokenizer->piece(id)) : Json());
   };
   Json tokens = Json::array();
   const std::vector<TokenId>& ids = scored(session, question);
-  for (std::size_t i = 0; i < ids.size(); ++i) tokens.push(token(ids[i]).set("position", static_cast<std::uint64_t>(i)).set("score", result.scores[i]));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    Json row = token(ids[i]).set("position", static_cast<std::uint64_t>(i)).set("score", result.scores[i]);
+    tokens.push(result.doubts.empty() ? row : row.set("doubt", result.doubts[i]));
+  }
   Json json;
   json.set("method", method.name).set("unit", method.unit).set("position", static_cast<std::uint64_t>(question.position)).set("target", token(question.target));
   json.set("against", question.against < 0 ? Json() : token(question.against));
@@ -131,6 +145,7 @@ Json to_json(const Session& session, const Attribution& method, const Attributio
   if (!result.rest) json.set("rest_reason", "this method's scores do not add up to a difference");
   json.set("gradients", result.gradients ? Json(static_cast<std::uint64_t>(*result.gradients)) : Json()).set("by_secants", result.by_secants);
   if (is_incomplete(result)) json.set("note", incomplete_note);
+  else if (is_unsettled(result)) json.set("note", unsettled_note);
   return json.set("tokens", tokens).set("signature", session.signature());
 }
 
@@ -146,7 +161,8 @@ void print(const Session& session, const Attribution& method, const AttributionQ
     const double score = result.scores[i];
     const auto length = largest > 0.0 ? static_cast<std::size_t>(std::lround(30.0 * std::abs(score) / largest)) : 0;
     const char *begin = !colours ? "" : score < 0 ? "\033[34m" : "\033[31m", *end = colours ? "\033[0m" : "";
-    std::printf("%5zu %11.4f  %s%-30s%s  %s\n", i, score, begin, std::string(length, score < 0 ? '-' : '+').c_str(), end, piece(session, ids[i]).c_str());
+    const std::string doubt = result.doubts.empty() ? "" : format(" \u00b1 %-9.2g", result.doubts[i]);
+    std::printf("%5zu %11.4f%s  %s%-30s%s  %s\n", i, score, doubt.c_str(), begin, std::string(length, score < 0 ? '-' : '+').c_str(), end, piece(session, ids[i]).c_str());
   }
   std::printf("scores in %s", std::string(method.unit).c_str());
   if (result.baseline && result.rest) std::printf("; %.4f with the baseline, %.2g of the difference left over", *result.baseline, *result.rest);
@@ -154,6 +170,7 @@ void print(const Session& session, const Attribution& method, const AttributionQ
   if (result.by_secants > 0.0) std::printf(", secants on %.1f%% of the way", 100 * result.by_secants);
   std::puts("");
   if (is_incomplete(result)) std::puts(incomplete_note);
+  else if (is_unsettled(result)) std::puts(unsettled_note);
 }
 
 void run(const Options& options) {

@@ -46,6 +46,7 @@ struct AttributionResult {
   /// value - baseline - sum of the scores, of methods whose scores add up to the difference
   std::optional<double> rest{};
   std::optional<std::size_t> gradients{};  ///< places that an integral differentiated at
+  std::vector<double> doubts{};            ///< [tokens] how far an integral's scores may move with more gradients; empty: not known
   double by_secants = 0.0;                 ///< share of an integral's way that secants stand for (path_integral.h)
 };
 

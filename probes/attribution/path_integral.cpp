@@ -5,7 +5,7 @@
 #include <numeric>
 
 // The way is walked in t with a = (e^(k t) - 1) / (e^k - 1), evenly on a scale of logarithms behind the first e^-k: near a baseline norms divide
-// by what is nearly nothing, block after block, and f changes as much between 1e-6 and 1e-5 of the way as in its last tenth.
+// by what is nearly nothing, block after block, and f changes within millionths of the way.
 
 namespace vitrine {
 namespace {
@@ -22,12 +22,31 @@ struct Piece {
   double from = 0.0, to = 0.0;
   double value_from = 0.0, value_to = 0.0;  // f
   std::vector<double> scores{};             // [tokens], empty: not yet integrated
+  std::vector<double> doubts{};             // [tokens]
   double missed = 0.0;                      // |f(to) - f(from) - sum of the scores|
 };
 
+/// Weights of the rule that interpolates at all points but the two in the middle: what it differs by from the whole rule says how
+/// smooth the integrand is.
+std::vector<double> weights_without_middle(std::span<const QuadraturePoint> points) {
+  std::vector<double> weights(points.size(), 0.0);
+  const auto in_middle = [&](std::size_t i) { return i + 1 == points.size() / 2 || i == points.size() / 2; };
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (in_middle(i)) continue;
+    for (const QuadraturePoint& at : points) {  // the whole rule integrates Lagrange's polynomials exactly
+      double value = 1.0;
+      for (std::size_t j = 0; j < points.size(); ++j) {
+        if (j != i && !in_middle(j)) value *= (at.place - points[j].place) / (points[i].place - points[j].place);
+      }
+      weights[i] += at.weight * value;
+    }
+  }
+  return weights;
+}
+
 class Way {
  public:
-  Way(const EmbeddedText& text, const Numbers& baseline) : text_(text), baseline_(baseline), points_(gauss_legendre(piece_points)) {}
+  Way(const EmbeddedText& text, const Numbers& baseline) : text_(text), baseline_(baseline), points_(gauss_legendre(piece_points)), fewer_(weights_without_middle(points_)) {}
 
   std::vector<double> values(std::span<const double> places) const {
     std::vector<Numbers> versions;
@@ -39,7 +58,10 @@ class Way {
   /// neighbours are derivatives, so that shrinking pieces come to the same.
   void share_out(Piece& piece) const {
     const Numbers from = version(piece.from), to = version(piece.to);
+    const std::vector<double> integral = std::move(piece.scores);
     piece.scores = products_by_row(text_.multipliers(to, from).numbers, to, from);
+    piece.doubts.assign(piece.scores.size(), 0.0);
+    for (std::size_t t = 0; t < piece.scores.size(); ++t) piece.doubts[t] = std::abs(piece.scores[t] - integral[t]);
     piece.missed = std::abs(piece.value_to - piece.value_from - std::accumulate(piece.scores.begin(), piece.scores.end(), 0.0));
   }
 
@@ -68,12 +90,17 @@ class Way {
     for (std::size_t p = 0; p < pieces.size(); ++p) {
       Piece& piece = *pieces[p];
       piece.scores.assign(x.rows, 0.0);
+      piece.doubts.assign(x.rows, 0.0);
       const double width = piece.to - piece.from;
       for (std::size_t i = 0; i < points_.size(); ++i) {
         const std::vector<double> sums = products_by_row(slopes.gradients[p * points_.size() + i], x, baseline_);
-        const double weight = points_[i].weight * width * speed_of(piece.from + points_[i].place * width);
-        for (std::size_t t = 0; t < x.rows; ++t) piece.scores[t] += weight * sums[t];
+        const double step = width * speed_of(piece.from + points_[i].place * width);
+        for (std::size_t t = 0; t < x.rows; ++t) {
+          piece.scores[t] += points_[i].weight * step * sums[t];
+          piece.doubts[t] += (points_[i].weight - fewer_[i]) * step * sums[t];
+        }
       }
+      for (double& doubt : piece.doubts) doubt = std::abs(doubt);
       piece.missed = std::abs(piece.value_to - piece.value_from - std::accumulate(piece.scores.begin(), piece.scores.end(), 0.0));
     }
   }
@@ -81,6 +108,7 @@ class Way {
   const EmbeddedText& text_;
   const Numbers& baseline_;
   std::vector<QuadraturePoint> points_;
+  std::vector<double> fewer_;  // weights
 };
 
 double all_missed(std::span<const Piece> pieces) {
@@ -122,6 +150,10 @@ double share_out_rest(const Way& way, double allowed, std::vector<Piece>& pieces
   for (std::size_t begin = 0, end = 0; begin < rest.size(); begin = end) {
     for (end = begin + 1; end < rest.size() && rest[end].from == rest[end - 1].to;) ++end;
     Piece whole{.from = rest[begin].from, .to = rest[end - 1].to, .value_from = rest[begin].value_from, .value_to = rest[end - 1].value_to};
+    whole.scores.assign(rest[begin].scores.size(), 0.0);
+    for (const Piece& piece : std::span(rest).subspan(begin, end - begin)) {
+      for (std::size_t t = 0; t < whole.scores.size(); ++t) whole.scores[t] += piece.scores[t];
+    }
     way.share_out(whole);
     share += whole.to - whole.from;
     kept.push_back(std::move(whole));
@@ -139,7 +171,7 @@ PathIntegral integrate_by_rule(const EmbeddedText& text, const Numbers& baseline
   for (const QuadraturePoint& point : rule) versions.push_back(between(x, baseline, point.place));
   const EmbeddedText::Slopes slopes = text.slopes(versions);
   const std::vector<double> ends = text.values(std::vector<Numbers>{x, baseline});
-  PathIntegral integral{.scores = std::vector<double>(x.rows, 0.0), .value = ends[0], .baseline = ends[1], .gradients = points};
+  PathIntegral integral{.scores = std::vector<double>(x.rows, 0.0), .doubts = {}, .value = ends[0], .baseline = ends[1], .gradients = points};
   for (std::size_t i = 0; i < rule.size(); ++i) {
     const std::vector<double> sums = products_by_row(slopes.gradients[i], x, baseline);
     for (std::size_t t = 0; t < x.rows; ++t) integral.scores[t] += rule[i].weight * sums[t];
@@ -151,7 +183,7 @@ PathIntegral integrate_to(const EmbeddedText& text, const Numbers& baseline, con
   const Way way(text, baseline);
   const double ends[] = {0.0, 1.0};
   const std::vector<double> values = way.values(ends);
-  PathIntegral integral{.scores = std::vector<double>(text.embeddings().rows, 0.0), .value = values[1], .baseline = values[0]};
+  PathIntegral integral{.scores = std::vector<double>(text.embeddings().rows, 0.0), .doubts = std::vector<double>(text.embeddings().rows, 0.0), .value = values[1], .baseline = values[0]};
   const double allowed = goal.missing * std::abs(values[1] - values[0]);
   std::vector<Piece> pieces{{.from = 0.0, .to = 1.0, .value_from = values[0], .value_to = values[1]}};
   integral.gradients = way.integrate(pieces);
@@ -164,7 +196,10 @@ PathIntegral integrate_to(const EmbeddedText& text, const Numbers& baseline, con
   }
   if (goal.secants) integral.by_secants = share_out_rest(way, allowed, pieces);
   for (const Piece& piece : pieces) {
-    for (std::size_t t = 0; t < piece.scores.size(); ++t) integral.scores[t] += piece.scores[t];
+    for (std::size_t t = 0; t < piece.scores.size(); ++t) {
+      integral.scores[t] += piece.scores[t];
+      integral.doubts[t] += piece.doubts[t];
+    }
   }
   return integral;
 }

@@ -26,7 +26,7 @@ AttributionResult run(const AttributionInput& input) {
   const Numbers base = text.baseline();
   const PathIntegral integral = options.steps ? integrate_by_rule(text, base, *options.steps)
                                               : integrate_to(text, base, {options.missing, options.most_gradients, has_secants(input)});
-  AttributionResult result{.scores = integral.scores, .value = integral.value, .baseline = integral.baseline, .gradients = integral.gradients, .by_secants = integral.by_secants};
+  AttributionResult result{.scores = integral.scores, .value = integral.value, .baseline = integral.baseline, .gradients = integral.gradients, .doubts = integral.doubts, .by_secants = integral.by_secants};
   result.rest = integral.value - integral.baseline - std::accumulate(result.scores.begin(), result.scores.end(), 0.0);
   return result;
 }
