@@ -11,6 +11,7 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5)
 pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 pkg_check_modules(DEFLATE REQUIRED IMPORTED_TARGET libdeflate)
+pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 
 # oneDNN by library, not by its CMake package: that one demands OpenCL.
 find_library(VITRINE_DNNL dnnl REQUIRED)

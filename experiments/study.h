@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "probes/figures/figure.h"
 #include "probes/statistics/estimate.h"
 
 namespace CLI {
@@ -31,11 +32,7 @@ struct Study {
 std::span<const Study* const> all_studies();
 
 /// Cells as they are printed; numbers are made text by the study, which knows their precision.
-struct StudyTable {
-  std::string title;
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
-};
+using StudyTable = FigureTable;
 
 /// What a study leaves behind.
 struct StudyResult {
@@ -63,10 +60,11 @@ void deliver_study(const StudyResult& result, const std::string& folder, const C
 /// Refuses a folder that write_study would refuse, before any work is done.
 void check_study_folder(const std::filesystem::path& folder);
 
-/// The units of the estimates, each once, in the order in which they come: one figure a unit.
-std::vector<std::string> units_of(std::span<const Estimate> estimates);
-/// Points with intervals, one row an estimate, as a picture of its own.
-std::string forest_svg(std::span<const Estimate> estimates, std::string_view unit);
+/// The estimates of one unit, for a picture of their own.
+FigureEstimates estimates_in(std::span<const Estimate> estimates, std::string_view unit);
+/// report.html
 std::string report_html(const StudyResult& result);
+/// What stands below the title of a study: question, estimates, tables, notes, signature. @param level  of its headings, 2 in report.html
+std::string study_html(const StudyResult& result, int level);
 
 }  // namespace vitrine

@@ -113,7 +113,7 @@ void write_study(const StudyResult& result, const fs::path& folder) {
     write_file(part / "LICENSES.txt", result.licenses + "\n");
     const std::vector<std::string> units = units_of(result.estimates);
     for (std::size_t i = 0; i < units.size(); ++i) {
-      write_file(part / "figures" / ("estimates_" + std::to_string(i + 1) + ".svg"), forest_svg(result.estimates, units[i]));
+      write_file(part / "figures" / ("estimates_" + std::to_string(i + 1) + ".svg"), figure_svg({.estimates = {estimates_in(result.estimates, units[i])}}));
     }
     fs::remove_all(folder);
     fs::rename(part, folder);

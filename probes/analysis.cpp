@@ -1,9 +1,12 @@
 #include "probes/analysis.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.h"
+#include "probes/figures/figure_text.h"
 
 namespace vitrine {
 namespace {
@@ -97,6 +100,32 @@ AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, s
   for (std::size_t layer = 0; layer < grid.values.size() / heads; ++layer) grid.row_labels.push_back(std::to_string(layer));
   for (std::size_t head = 0; head < heads; ++head) grid.column_labels.push_back(std::to_string(head));
   return grid;
+}
+
+FigureGrid figure_of(const AnalysisGrid& grid) {
+  double low = 0.0, high = 0.0;
+  for (const double value : grid.values) {
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  }
+  const double most = std::max(-low, high) > 0.0 ? std::max(-low, high) : 1.0;
+  FigureGrid figure{.title = grid.title, .row_axis = grid.row_axis, .column_axis = grid.column_axis, .unit = grid.unit, .rows = grid.row_labels.size(),
+                    .columns = grid.column_labels.size(), .row_labels = grid.row_labels, .column_labels = grid.column_labels, .values = grid.values};
+  for (double& value : figure.values) value = std::isfinite(value) ? value : std::numeric_limits<double>::quiet_NaN();
+  figure.colors = low < 0.0 ? ColorMap::diverging : ColorMap::viridis;
+  figure.low = low < 0.0 ? -most : 0.0;
+  figure.high = most;
+  return figure;
+}
+
+FigureTable figure_of(const AnalysisTable& table) {
+  FigureTable figure{.title = table.title, .header = table.header};
+  for (const std::vector<Json>& row : table.rows) {
+    std::vector<std::string>& cells = figure.rows.emplace_back();
+    for (const Json& value : row) {
+      cells.push_back(value.is_null() ? "-" : value.is_string() ? value.string() : value.is_number() && !value.is_integer() ? format("%.5g", value.number()) : value.dump());
+    }
+  }
+  return figure;
 }
 
 Json to_json(const AnalysisResult& result) {

@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/run.h"
 #include "core/base/thread_pool.h"
+#include "probes/figures/figure.h"
 #include "probes/model_runner.h"
 #include "probes/recording.h"
 #include "probes/statistics/estimate.h"
@@ -99,6 +100,9 @@ std::span<const Analysis* const> all_analyses();
 std::string head_label(std::size_t layer, std::size_t head);
 /// Of a column [layer, head]: a grid with the layers as rows.
 AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, std::vector<double> values);
+/// As a picture: signed numbers diverge from 0, others begin at it.
+FigureGrid figure_of(const AnalysisGrid& grid);
+FigureTable figure_of(const AnalysisTable& table);
 /// Tables, grids, estimates and notes; numbers that are not finite are null.
 Json to_json(const AnalysisResult& result);
 

@@ -6,9 +6,9 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/grid_svg.h"
+#include "experiments/grid_text.h"
 #include "experiments/output.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "experiments/secrets.h"
 #include "experiments/session.h"
 #include "experiments/subcommands.h"
@@ -29,11 +29,9 @@ struct Options {
 
 void print_table(const AnalysisTable& table) {
   std::vector<std::vector<std::string>> cells{table.header};
-  for (const std::vector<Json>& row : table.rows) {
-    std::vector<std::string>& line = cells.emplace_back();
-    for (const Json& value : row) {
-      line.push_back(value.is_null() ? "-" : value.is_number() && !value.is_integer() ? format("%.5g", value.number()) : printable(cell_of(value)));
-    }
+  for (std::vector<std::string>& row : figure_of(table).rows) {
+    for (std::string& cell : row) cell = printable(cell);
+    cells.push_back(std::move(row));
   }
   std::vector<std::size_t> widths(table.header.size());
   for (const auto& line : cells) {

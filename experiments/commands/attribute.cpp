@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "experiments/command.h"
-#include "experiments/grid_svg.h"
+#include "experiments/grid_text.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/patch_pairs.h"

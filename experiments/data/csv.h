@@ -1,9 +1,10 @@
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/base/csv_line.h"
 
 namespace vitrine {
 
@@ -21,8 +22,5 @@ struct Csv {
 /// without a single character is no row.
 /// @throws Error naming the line
 Csv parse_csv(std::string_view text, std::string_view where);
-
-/// A record as RFC 4180 writes it, quoted where needed, with its line end.
-std::string csv_line(std::span<const std::string> fields);
 
 }  // namespace vitrine

@@ -6,7 +6,7 @@
 #include "core/base/error.h"
 #include "core/checkpoint/checkpoint.h"
 #include "experiments/ioi.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "experiments/study.h"
 #include "probes/analysis.h"
 #include "probes/patching/attribution_patching.h"

@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "experiments/hook_errors.h"
 #include "experiments/number_range_internal.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "experiments/session.h"
 #include "experiments/study.h"
 #include "experiments/variant.h"

@@ -8,7 +8,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "experiments/data/ioi_published.h"
 #include "experiments/ioi.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "experiments/study.h"
 #include "probes/analysis.h"
 #include "probes/patching/sweep.h"

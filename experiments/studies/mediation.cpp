@@ -8,7 +8,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "experiments/data/mediation_items.h"
 #include "experiments/number_range_internal.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "experiments/scoring.h"
 #include "experiments/study.h"
 #include "probes/analysis.h"

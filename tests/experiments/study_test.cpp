@@ -128,7 +128,7 @@ TEST(Report, DrawsLongNamesAndOpenIntervalsInside) {
   Estimate open = clustered_mean("log-likelihood change: a variant with a name that is longer than anybody would like it to be, by far", std::vector<double>{0.1, 0.3}, {});
   open.unit = "nats";
   ASSERT_TRUE(std::isinf(open.low) && std::isinf(open.high));
-  const std::string svg = forest_svg(std::vector<Estimate>{open}, "nats");
+  const std::string svg = figure_svg({.estimates = {estimates_in(std::vector<Estimate>{open}, "nats")}});
   EXPECT_NE(svg.find("excludes nothing"), std::string::npos);
   EXPECT_EQ(svg.find("by far"), std::string::npos);
   EXPECT_NE(svg.find("\u2026</text>"), std::string::npos);

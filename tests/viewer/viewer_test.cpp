@@ -11,7 +11,7 @@
 #include "viewer/map_builder.h"
 #include "viewer/panel.h"
 #include "viewer/surface.h"
-#include "viewer/token_label.h"
+#include "probes/figures/token_label.h"
 
 namespace vitrine {
 namespace {

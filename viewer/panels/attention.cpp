@@ -10,7 +10,7 @@
 #include "viewer/heat_map.h"
 #include "viewer/map_builder.h"
 #include "viewer/panel.h"
-#include "viewer/token_label.h"
+#include "probes/figures/token_label.h"
 
 // Every head as a thumbnail, the chosen one as a map to zoom, pan and ask.
 
