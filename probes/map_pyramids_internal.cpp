@@ -80,7 +80,7 @@ void MapPyramids::pool(const Target& target, const Sequence& sequence, Rows& row
     factors.q_start = rows.pooled;
     factors.head = h;
     const TensorView<float, 2> sums{mean.data() + h * width, {down, across}, {heads * width, 1}};
-    map_cells(factors, 0, count, {cell, {largest.data() + h * width, {down, across}, {heads * width, 1}}, sums});
+    map_cells(factors, {0, count, 0, factors.k.extent(0)}, {cell, {largest.data() + h * width, {down, across}, {heads * width, 1}}, sums});
     for (std::size_t i = 0; i < down; ++i) {
       for (std::size_t j = 0; j < across; ++j) {
         sums(i, j) /= static_cast<float>(std::min(cell, sequence.queries - rows.pooled - i * cell) * std::min(cell, sequence.keys - j * cell));

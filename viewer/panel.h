@@ -1,52 +1,45 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/json.h"
-#include "probes/recording.h"
-#include "probes/statistics/estimate.h"
+#include "probes/figures/figure.h"
+#include "viewer/data/action.h"
+#include "viewer/desk.h"
 
 namespace vitrine {
 
-/// A file that the viewer shows: a recording, or a study's JSON.
-struct Document {
-  std::filesystem::path path;
-  std::unique_ptr<Recording> recording;  ///< or null
-  Json study;                            ///< or null
-  std::vector<Estimate> estimates;       ///< of the study
-};
-
-/// Recognises a file by its content. @throws Error with one clear line
-Document open_document(const std::filesystem::path& path);
-
-/// What the user looks at; panels share it.
-struct Selection {
-  std::size_t layer = 0, head = 0, sequence = 0;
-  std::optional<std::size_t> query;  ///< position of a query whose row is marked
-};
-
-/// A panel that shows one document.
+/// A panel's window while it shows a document. It is made anew when the document changes, and handed its state back.
 class PanelView {
  public:
   virtual ~PanelView() = default;
   /// Draws into the current ImGui window.
-  virtual void draw(Selection& selection) = 0;
+  virtual void draw(Desk& desk) = 0;
   /// Whether what it shows is still being computed; frames go on until it is done.
   virtual bool busy() const { return false; }
+  /// What undo and sessions keep besides the selection: a JSON object.
+  virtual Json state() const { return Json::object(); }
+  /// Takes over what state() gave, from a file that anyone may have written: what does not fit is left out.
+  virtual void restore(const Json&) {}
+  /// What can be done here, for the palette and the keys while the panel has the focus.
+  virtual std::vector<Action> actions(Desk&) { return {}; }
+  /// What is seen, as data, for SVG, CSV and NPY. @throws Error where nothing can be shown
+  virtual Figure figure(Desk& desk) = 0;
 };
 
-/// A kind of panel. Extension point: viewer/panels/<name>.cpp.
+/// A kind of panel. Extension point: viewer/panels/<name>.cpp. There is one window of each kind.
 struct Panel {
-  std::string_view name;
+  std::string_view name;     ///< "attention": of --panel, --export, sessions
+  std::string_view title;    ///< "Attention map": of its window
   std::string_view summary;
+  int place = 0;             ///< in menus and tabs, ascending
+  /// Whether the panel shows a document; null: it needs none.
   bool (*shows)(const Document& document);
-  std::unique_ptr<PanelView> (*make)(const Document& document);
+  /// @param document  one that it shows; null where it needs none
+  std::unique_ptr<PanelView> (*make)(const DocumentPointer& document, Desk& desk);
 };
 
 std::span<const Panel* const> all_panels();

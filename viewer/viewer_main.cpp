@@ -1,31 +1,35 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <imgui.h>
 #include <memory>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/thread_pool.h"
+#include "viewer/draw/surface.h"
 #include "viewer/panel.h"
-#include "viewer/surface.h"
+#include "viewer/workbench/export.h"
+#include "viewer/workbench/workbench.h"
 
 namespace vitrine {
 namespace {
 
 struct Options {
-  std::vector<std::string> files;
-  std::string screenshot, size = "1600x1000", panel, go_to;
-  std::size_t layer = 0, head = 0, sequence = 0;
-  std::optional<std::size_t> query;
-  bool list_panels = false;
+  std::vector<std::string> files, exports;  // exports: panel, file, panel, file, ...
+  std::string screenshot, size = "1600x1000", panel, go_to, session, font;
+  std::optional<std::size_t> layer, query;
+  std::size_t head = 0, sequence = 0, cache_megabytes = 256;
+  float scale = 1.0f;
+  bool list_panels = false, light = false;
 };
 
 PixelSize parse_size(const std::string& text) {
   PixelSize size;
   char end = 0;
   if (std::sscanf(text.c_str(), "%dx%d%c", &size.width, &size.height, &end) != 2 || size.width < 320 || size.height < 240 ||
-      size.width > 8192 || size.height > 8192) {
-    throw Error({"--size", "WIDTHxHEIGHT from 320x240 to 8192x8192", quoted(text), ""}, Fault::usage);
+      size.width > 16384 || size.height > 16384) {
+    throw Error({"--size", "WIDTHxHEIGHT from 320x240 to 16384x16384", quoted(text), ""}, Fault::usage);
   }
   return size;
 }
@@ -52,23 +56,26 @@ void refuse_past(const char* what, std::size_t value, std::size_t count) {
   throw Error({what, count == 0 ? "nothing: the recording has none" : "0 to " + std::to_string(count - 1), std::to_string(value), ""}, Fault::usage);
 }
 
-/// The recording's layer and head that the flags name. @throws Error (usage) where it has no such thing
-Selection select(const Options& options, std::span<const Document> documents) {
-  Selection selection{0, options.head, options.sequence, options.query};
-  for (const Document& document : documents) {
-    if (!document.recording) continue;
-    const auto modules = own_modules(*document.recording);
-    if (modules.empty()) continue;
-    if (document.recording->sequences() == 0) throw Error({document.path.string(), "recorded tokens", "none: nothing was committed", "record anew"});
-    refuse_past("layer", options.layer, modules.back().block + 1);
-    while (selection.layer < modules.size() && modules[selection.layer].block != options.layer) ++selection.layer;
-    refuse_past("layer", selection.layer, modules.size());
-    refuse_past("head", options.head, modules[selection.layer].heads);
-    refuse_past("sequence", options.sequence, document.recording->sequences());
-    if (options.query) refuse_past("query", *options.query, document.recording->rows_of(options.sequence).count);
-    break;
+/// The layer, head, sequence and query that the flags name, of the first recording. @throws Error (usage) where it has no such thing
+void select(const Options& options, Desk& desk) {
+  const DocumentPointer document = desk.shown(DocumentKind::recording);
+  if (!document) return;
+  const Recording& recording = *document->recording;
+  const auto modules = recording.modules();
+  if (modules.empty()) return;
+  if (recording.sequences() == 0) throw Error({document->path.string(), "recorded tokens", "none: nothing was committed", "record anew"});
+  std::size_t place = 0;
+  if (options.layer) {  // of the text itself, where an encoder stands beside it
+    const auto own = own_modules(recording);
+    refuse_past("layer", *options.layer, own.back().block + 1);
+    const auto found = std::ranges::find_if(own, [&](const Recording::Module& each) { return each.block == *options.layer; });
+    if (found == own.end()) refuse_past("layer", *options.layer, 0);
+    place = static_cast<std::size_t>(std::ranges::find_if(modules, [&](const Recording::Module& each) { return each.name == found->name; }) - modules.begin());
   }
-  return selection;
+  refuse_past("head", options.head, modules[place].heads);
+  refuse_past("sequence", options.sequence, recording.sequences());
+  if (options.query) refuse_past("query", *options.query, recording.rows_of(options.sequence, modules[place].queries).count);
+  desk.selection = {place, options.head, options.sequence, options.query, {}};
 }
 
 std::string panel_names() {
@@ -82,72 +89,65 @@ void list_panels() {
   for (const Panel* panel : all_panels()) std::printf("%-18s %s\n", std::string(panel->name).c_str(), std::string(panel->summary).c_str());
 }
 
-struct OpenPanel {
-  std::string title;
-  std::unique_ptr<PanelView> view;
-};
-
-struct Shown {
-  std::vector<OpenPanel> panels;
-  Selection selection;
-};
-
-bool draw_everything(Shown& shown) {
-  const ImGuiViewport* viewport = ImGui::GetMainViewport();
-  const bool alone = shown.panels.size() == 1;
-  const ImGuiID dock = alone ? 0 : ImGui::DockSpaceOverViewport();
-  bool busy = false;
-  for (OpenPanel& panel : shown.panels) {
-    if (alone) {
-      ImGui::SetNextWindowPos(viewport->WorkPos);
-      ImGui::SetNextWindowSize(viewport->WorkSize);
-    } else {
-      ImGui::SetNextWindowDockID(dock, ImGuiCond_FirstUseEver);
-    }
-    constexpr ImGuiWindowFlags fixed = ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings;
-    if (ImGui::Begin(panel.title.c_str(), nullptr, alone ? fixed : 0)) {
-      panel.view->draw(shown.selection);
-      busy |= panel.view->busy();
-    }
-    ImGui::End();
+/// A panel that shows something of what is open. @throws Error (usage)
+const Panel& panel_named(const std::string& flag, const std::string& name, const Desk& desk) {
+  for (const Panel* panel : all_panels()) {
+    if (panel->name == name && available(*panel, desk)) return *panel;
   }
-  return busy;
+  throw Error({flag, "a panel that shows one of these files", quoted(name), "panels: " + panel_names()}, Fault::usage);
 }
 
-MakeFrame frame_maker(const Options& options, std::span<const Document> documents, const Selection& selection) {
-  return [&options, documents, selection]() -> Frame {
-    auto shown = std::make_shared<Shown>();
-    shown->selection = selection;
-    for (const Document& document : documents) {
-      for (const Panel* panel : all_panels()) {
-        if (!panel->shows(document) || (!options.panel.empty() && panel->name != options.panel)) continue;
-        shown->panels.push_back({std::string(panel->name) + ": " + document.path.filename().string(), panel->make(document)});
-      }
-    }
-    if (shown->panels.empty()) throw Error({"--panel", "a panel that shows this file", quoted(options.panel), "panels: " + panel_names()}, Fault::usage);
-    return [shown] { return draw_everything(*shown); };
-  };
+/// Sessions stand among the files, or behind --session.
+void take_session(Options& options) {
+  const auto is_session = [](const std::string& file) { return file.ends_with(".vitrine"); };
+  const auto found = std::ranges::find_if(options.files, is_session);
+  if (found != options.files.end() && options.session.empty()) options.session = *found;
+  std::erase_if(options.files, is_session);
 }
 
 void run(Options& options) {
   if (options.list_panels) return list_panels();
-  if (options.files.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
   parse_go_to(options);
+  take_session(options);
   const PixelSize size = parse_size(options.size);
-  std::vector<Document> documents;
-  for (const std::string& file : options.files) documents.push_back(open_document(file));
-  const Selection selection = select(options, documents);
-  const MakeFrame make = frame_maker(options, documents, selection);
-  if (options.screenshot.empty()) return run_window("Vitrine: " + documents.front().path.filename().string(), size, make);
-  write_png(options.screenshot, size, render_offscreen(size, make));
+  const Look look{options.light, options.scale, options.font};
+  const bool picture = !options.screenshot.empty() || !options.exports.empty();
+  if (picture && options.files.empty() && options.session.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
+  Desk desk({.bytes = options.cache_megabytes << 20, .threads = available_cores(), .ready = wake_window});
+  for (const std::string& file : options.files) desk.open_or_throw(file);
+  select(options, desk);
+  if (!options.panel.empty() && options.session.empty()) panel_named("--panel", options.panel, desk);
+  for (std::size_t i = 0; i + 1 < options.exports.size(); i += 2) {
+    if (options.session.empty()) panel_named("--export", options.exports[i], desk);
+    export_panel(desk, {options.exports[i], options.exports[i + 1], size, look, options.session});
+  }
+  if (!options.exports.empty()) return;
+  const auto make = [&] {
+    auto workbench = std::make_unique<Workbench>(desk, look, options.panel);
+    if (!options.session.empty()) open_anything(*workbench, options.session);
+    return workbench;
+  };
+  if (options.screenshot.empty()) return run_window("Vitrine", size, look, make);
+  OffscreenSurface surface(size, look);
+  const auto workbench = make();
+  surface.settle([&] { return workbench->frame(); });
+  write_png(options.screenshot, size, surface.pixels());
 }
 
 int parse_and_run(int argc, char** argv) {
   Options options;
   CLI::App app("Shows recordings and studies of Vitrine.", "vitrine-viewer");
   app.footer("Examples:\n  vitrine-viewer run.h5 --goto layer=5,head=3,query=17\n"
-             "  vitrine-viewer run.h5 --layer 5 --head 3 --screenshot map.png --size 1600x1000");
-  app.add_option("FILE", options.files, "recordings (.h5) and studies (study.json)");
+             "  vitrine-viewer f32.h5 q4.h5                        (the second one is compared with the first)\n"
+             "  vitrine-viewer run.h5 --goto layer=5,head=3 --export attention map.svg --export heads scores.csv\n"
+             "  vitrine-viewer run.h5 --screenshot all.png --size 1600x1000");
+  app.add_option("FILE", options.files, "recordings (.h5), studies (study.json or their folder), results as JSON, a session (.vitrine)");
+  app.add_option("--session", options.session, "a session that was saved (.vitrine)");
+  app.add_option("--export", options.exports, "PANEL FILE: write what the panel shows as .png, .svg, .csv or .npy, without any display, and leave")->type_size(2)->type_name("PANEL FILE");
+  app.add_flag("--light", options.light, "a light look");
+  app.add_option("--scale", options.scale, "size of everything (1)")->check(CLI::Range(0.5f, 4.0f));
+  app.add_option("--font", options.font, "a font file for all text");
+  app.add_option("--cache", options.cache_megabytes, "megabytes of tiles that are kept (256)")->check(CLI::Range(16, 1 << 20));
   app.add_option("--screenshot", options.screenshot, "draw into this PNG, without any display, and leave");
   app.add_option("--size", options.size, "WIDTHxHEIGHT of the window or picture (1600x1000)");
   app.add_option("--layer", options.layer, "layer to open");

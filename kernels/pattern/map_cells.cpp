@@ -120,6 +120,7 @@ struct Columns {
     std::ranges::fill(largest, 0.0f);
     std::ranges::fill(sum, 0.0f);
   }
+  /// @param first_key  counted from the part's own first
   void pool_into(const MapCells& cells, std::size_t cell_row, std::size_t first_key, std::size_t keys) const {
     const std::size_t step = std::min(cells.cell, keys_at_once);
     for (std::size_t begin = 0; begin < keys; begin += step) {
@@ -137,19 +138,19 @@ struct Columns {
 
 class PlainPool {
  public:
-  PlainPool(const PatternFactors& factors, std::size_t row, std::size_t rows)
-      : factors_(factors), row_(row), rows_(rows), dim_(factors.q.extent(1)), keys_(dim_ * keys_at_once), queries_(rows * dim_) {
-    for (std::size_t i = 0; i < rows * dim_; ++i) queries_[i] = as_multiplied(factors.rule, factors.q(row + i / dim_, i % dim_));
-    for (std::size_t i = 0; i < rows; ++i) seen_.push_back(seen_by(factors, row + i));
+  PlainPool(const PatternFactors& factors, const MapPart& part)
+      : factors_(factors), part_(part), dim_(factors.q.extent(1)), keys_(dim_ * keys_at_once), queries_(part.rows * dim_) {
+    for (std::size_t i = 0; i < part.rows * dim_; ++i) queries_[i] = as_multiplied(factors.rule, factors.q(part.row + i / dim_, i % dim_));
+    for (std::size_t i = 0; i < part.rows; ++i) seen_.push_back(seen_by(factors, part.row + i));
   }
 
   void pool(const MapCells& cells) {
-    for (std::size_t first_key = 0; first_key < factors_.k.extent(0); first_key += keys_at_once) pool_keys(cells, first_key);
+    for (std::size_t first = 0; first < part_.keys; first += keys_at_once) pool_keys(cells, first);
   }
 
  private:
-  void pool_keys(const MapCells& cells, std::size_t first_key) {
-    const std::size_t count = std::min(keys_at_once, factors_.k.extent(0) - first_key);
+  void pool_keys(const MapCells& cells, std::size_t first) {
+    const std::size_t count = std::min(keys_at_once, part_.keys - first), first_key = part_.key + first;
     const auto met = [&](const SeenRange& seen) { return seen.begin < first_key + count && seen.end > first_key; };
     if (std::ranges::none_of(seen_, met)) return;
     for (std::size_t d = 0; d < dim_; ++d) {
@@ -157,12 +158,12 @@ class PlainPool {
         keys_[d * keys_at_once + j] = j < count ? as_multiplied(factors_.rule, factors_.k(first_key + j, d)) : 0.0f;
       }
     }
-    for (std::size_t begin = 0; begin < rows_; begin += cells.cell) {
-      const std::size_t end = std::min(rows_, begin + cells.cell);
+    for (std::size_t begin = 0; begin < part_.rows; begin += cells.cell) {
+      const std::size_t end = std::min(part_.rows, begin + cells.cell);
       if (std::none_of(seen_.begin() + static_cast<std::ptrdiff_t>(begin), seen_.begin() + static_cast<std::ptrdiff_t>(end), met)) continue;
       columns_.clear();
       for (std::size_t i = begin; i < end; i += rows_at_once) pool_rows(i, end, first_key, count);
-      columns_.pool_into(cells, begin / cells.cell, first_key, count);
+      columns_.pool_into(cells, begin / cells.cell, first, count);
     }
   }
 
@@ -173,7 +174,7 @@ class PlainPool {
     for (std::size_t r = 0; r < rows_at_once; ++r) {
       const std::size_t i = std::min(begin + r, end - 1);
       tile.q[r] = queries_.data() + i * dim_;
-      const float normalizer = factors_.normalizer[row_ + i];
+      const float normalizer = factors_.normalizer[part_.row + i];
       const bool none = begin + r >= end || (std::isinf(normalizer) && normalizer < 0);
       tile.normalizer[r] = none ? std::numeric_limits<float>::infinity() : normalizer;
       tile.seen[r] = none ? SeenRange{0, 0} : seen_[i];
@@ -186,21 +187,22 @@ class PlainPool {
   }
 
   const PatternFactors& factors_;
-  std::size_t row_, rows_, dim_;
+  MapPart part_;
+  std::size_t dim_;
   std::vector<float> keys_, queries_;
   std::vector<SeenRange> seen_;
   Columns columns_;
 };
 
 /// Any rule, by its tiles.
-void pool_tiles(const PatternFactors& factors, std::size_t row, std::size_t rows, const MapCells& cells) {
+void pool_tiles(const PatternFactors& factors, const MapPart& part, const MapCells& cells) {
   std::vector<float> weights(cells.cell * keys_at_once);
-  for (std::size_t i = 0; i < rows; i += cells.cell) {
-    const std::size_t some = std::min(cells.cell, rows - i);
-    for (std::size_t first_key = 0; first_key < factors.k.extent(0); first_key += keys_at_once) {
-      const std::size_t count = std::min(keys_at_once, factors.k.extent(0) - first_key);
+  for (std::size_t i = 0; i < part.rows; i += cells.cell) {
+    const std::size_t some = std::min(cells.cell, part.rows - i);
+    for (std::size_t first_key = 0; first_key < part.keys; first_key += keys_at_once) {
+      const std::size_t count = std::min(keys_at_once, part.keys - first_key);
       const TensorView<float, 2> tile{weights.data(), {some, count}};
-      pattern_tile(factors, row + i, first_key, tile);
+      pattern_tile(factors, part.row + i, part.key + first_key, tile);
       Columns columns;
       for (std::size_t r = 0; r < some; ++r) {
         for (std::size_t j = 0; j < count; ++j) {
@@ -215,13 +217,14 @@ void pool_tiles(const PatternFactors& factors, std::size_t row, std::size_t rows
 
 }  // namespace
 
-void map_cells(const PatternFactors& factors, std::size_t row, std::size_t rows, const MapCells& cells) {
-  VITRINE_CHECK(cells.cell >= smallest_cell && (cells.cell & (cells.cell - 1)) == 0 && row + rows <= factors.q.extent(0));
-  VITRINE_CHECK(cells.largest.extent(0) == (rows + cells.cell - 1) / cells.cell && cells.largest.extent(1) == (factors.k.extent(0) + cells.cell - 1) / cells.cell);
+void map_cells(const PatternFactors& factors, const MapPart& part, const MapCells& cells) {
+  VITRINE_CHECK(cells.cell > 0 && (cells.cell & (cells.cell - 1)) == 0 && part.row % cells.cell == 0 && part.key % cells.cell == 0);
+  VITRINE_CHECK(part.row + part.rows <= factors.q.extent(0) && part.key + part.keys <= factors.k.extent(0));
+  VITRINE_CHECK(cells.largest.extent(0) == (part.rows + cells.cell - 1) / cells.cell && cells.largest.extent(1) == (part.keys + cells.cell - 1) / cells.cell);
   for (std::size_t i = 0; i < cells.largest.extent(0); ++i) {
     for (std::size_t j = 0; j < cells.largest.extent(1); ++j) cells.largest(i, j) = cells.sum(i, j) = 0.0f;
   }
-  is_plain(factors) ? PlainPool(factors, row, rows).pool(cells) : pool_tiles(factors, row, rows, cells);
+  is_plain(factors) ? PlainPool(factors, part).pool(cells) : pool_tiles(factors, part, cells);
 }
 
 }  // namespace vitrine

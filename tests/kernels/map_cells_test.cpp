@@ -50,18 +50,19 @@ struct Map {
     }
   }
 
-  /// Against the whole map, pooled by hand.
-  void check(std::size_t row, std::size_t rows, std::size_t cell) const {
-    const std::size_t keys = factors.k.extent(0), down = (rows + cell - 1) / cell, across = (keys + cell - 1) / cell;
-    std::vector<float> whole(rows * keys), largest(down * across, -1.0f), sum(down * across, -1.0f);
-    pattern_tile(factors, row, 0, {whole.data(), {rows, keys}});
-    map_cells(factors, row, rows, {cell, {largest.data(), {down, across}}, {sum.data(), {down, across}}});
+  /// Rows of all keys against the whole map, pooled by hand.
+  void check(std::size_t row, std::size_t rows, std::size_t cell) const { check({row, rows, 0, factors.k.extent(0)}, cell); }
+  void check(const MapPart& part, std::size_t cell) const {
+    const std::size_t down = (part.rows + cell - 1) / cell, across = (part.keys + cell - 1) / cell;
+    std::vector<float> whole(part.rows * part.keys), largest(down * across, -1.0f), sum(down * across, -1.0f);
+    pattern_tile(factors, part.row, part.key, {whole.data(), {part.rows, part.keys}});
+    map_cells(factors, part, {cell, {largest.data(), {down, across}}, {sum.data(), {down, across}}});
     std::vector<double> top(down * across, 0.0), total(down * across, 0.0);
-    for (std::size_t i = 0; i < rows; ++i) {
-      for (std::size_t j = 0; j < keys; ++j) {
+    for (std::size_t i = 0; i < part.rows; ++i) {
+      for (std::size_t j = 0; j < part.keys; ++j) {
         const std::size_t at = i / cell * across + j / cell;
-        top[at] = std::max(top[at], static_cast<double>(whole[i * keys + j]));
-        total[at] += static_cast<double>(whole[i * keys + j]);
+        top[at] = std::max(top[at], static_cast<double>(whole[i * part.keys + j]));
+        total[at] += static_cast<double>(whole[i * part.keys + j]);
       }
     }
     for (std::size_t at = 0; at < top.size(); ++at) {
@@ -89,6 +90,7 @@ TEST_P(Cells, AreTheWholeMapPooled) {
       Map(96, 345, 64, score, rule).check(32, 64, 16);
       Map(33, 1025, 7, score, rule).check(0, 33, 8);
       Map(130, 130, 128, score, rule).check(64, 66, 64);
+      for (const std::size_t cell : {1u, 2u, 4u, 8u}) Map(300, 300, 24, score, rule).check({64, 131, 8, 273}, cell);  // a tile of the viewer
     }
     PatternRule windowed;
     windowed.window = 21;
@@ -100,6 +102,7 @@ TEST_P(Cells, AreTheWholeMapPooled) {
   blocks.kind = PatternKind::softmax_blocks;
   blocks.blocks = {.size = 16, .window = 1, .stride = 3, .global = 1, .random = 1};
   Map(128, 128, 16, scores.front(), blocks).check(0, 128, 8);
+  Map(128, 128, 16, scores.front(), blocks).check({32, 50, 16, 100}, 2);
 }
 
 /// Queries that see nothing are rows of zeros, also where the scores that nobody sees are huge.

@@ -36,7 +36,7 @@ ImU32 color_of(Verdict verdict) {
 
 class BiasView : public PanelView {
  public:
-  explicit BiasView(const Document& document) : study_(document.study) {
+  explicit BiasView(const Document& document) : study_(document.json) {
     for (const Estimate& each : document.estimates) {
       auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.unit == each.unit; });
       if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{each.unit, {}});
@@ -44,7 +44,7 @@ class BiasView : public PanelView {
     }
   }
 
-  void draw(Selection&) override {
+  void draw(Desk&) override {
     ImGui::TextWrapped("Study %s   %s", text_of(study_["study"]).c_str(), text_of(study_["title"]).c_str());
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
     ImGui::TextWrapped(
@@ -70,6 +70,12 @@ class BiasView : public PanelView {
     }
     ImPlot::PopStyleColor();
     ImGui::EndChild();
+  }
+
+  Figure figure(Desk&) override {
+    Figure figure{.title = text_of(study_["title"])};
+    for (const Group& group : groups_) figure.estimates.push_back({group.unit, group.rows});
+    return figure;
   }
 
  private:
@@ -183,10 +189,9 @@ class BiasView : public PanelView {
 }  // namespace
 
 const Panel& panel_bias() {
-  static const Panel panel{
-      "bias", "a study's estimates with their intervals and verdicts",
-      [](const Document& document) { return document.study.is_object(); },
-      [](const Document& document) -> std::unique_ptr<PanelView> { return std::make_unique<BiasView>(document); }};
+  static const Panel panel{.name = "bias", .title = "Bias", .summary = "a study's estimates with their intervals and verdicts", .place = 70,
+                           .shows = [](const Document& document) { return document.kind == DocumentKind::study; },
+                           .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<BiasView>(*document); }};
   return panel;
 }
 

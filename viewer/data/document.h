@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "probes/recording.h"
+#include "probes/statistics/estimate.h"
+
+namespace vitrine {
+
+/// What a file holds, by its content.
+enum class DocumentKind {
+  recording,  ///< HDF5 of `vitrine record`
+  study,      ///< study.json of `vitrine study`: estimates, tables, notes
+  patching,   ///< `vitrine patch --json`
+  analysis,   ///< `vitrine analyse NAME --json`: tables, grids
+  benchmark   ///< `vitrine bench --benchmark_format=json`
+};
+std::string_view document_kind_name(DocumentKind kind);
+
+/// A file that the viewer shows. It does not change: a file that was written to is opened anew.
+struct Document {
+  std::filesystem::path path;
+  DocumentKind kind = DocumentKind::recording;
+  std::unique_ptr<Recording> recording;  ///< or null; any thread may read it
+  Json json;                             ///< of all other kinds
+  std::vector<Estimate> estimates;       ///< of a study or analysis
+  std::uintmax_t bytes = 0;
+  std::filesystem::file_time_type written{};  ///< when it was opened
+};
+
+/// Recognises a file by its content. @throws Error with one clear line
+std::shared_ptr<const Document> open_document(const std::filesystem::path& path);
+
+}  // namespace vitrine

@@ -1,0 +1,288 @@
+#include "viewer/data/tiles.h"
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "core/base/error.h"
+#include "kernels/pattern/map_cells.h"
+
+namespace vitrine {
+namespace {
+
+using HeadPointer = std::shared_ptr<const Recording::Head>;
+
+/// Where a tile lies in its map.
+MapPart part_of(const TileId& id, std::size_t queries, std::size_t keys) {
+  const std::size_t side = tile_cells << id.level, row = id.row * side, key = id.column * side;
+  VITRINE_CHECK(row < queries && key < keys);
+  return {row, std::min(side, queries - row), key, std::min(side, keys - key)};
+}
+
+/// Cells whose pairs are all masked become NaN. Only a cell without any weight can be one.
+void mark_masked(Tile& tile, const PatternFactors& factors, const MapPart& part, std::size_t cell) {
+  const bool causal = factors.score.mask == Mask::causal;
+  const bool simple = factors.rule.kind != PatternKind::softmax_blocks && factors.score.allowed.empty() && factors.score.window == 0 && factors.rule.window == 0;
+  if (!causal && simple) return;
+  const auto any_seen = [&](std::size_t first_row, std::size_t end_row, std::size_t first_key, std::size_t end_key) {
+    if (causal && first_key > factors.q_start + end_row - 1) return false;
+    if (simple) return true;
+    for (std::size_t row = first_row; row < end_row; ++row) {
+      const RowMask mask(factors.score, factors.rule, factors.q_start, row, factors.k.extent(0));
+      for (std::size_t key = first_key; key < end_key; ++key) {
+        if (mask.sees(key)) return true;
+      }
+    }
+    return false;
+  };
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    const std::size_t row = part.row + r * cell, end_row = std::min(row + cell, part.row + part.rows);
+    for (std::size_t c = 0; c < tile.columns; ++c) {
+      if (tile.largest[r * tile.columns + c] != 0.0f) continue;
+      const std::size_t key = part.key + c * cell, end_key = std::min(key + cell, part.key + part.keys);
+      if (!any_seen(row, end_row, key, end_key)) tile.largest[r * tile.columns + c] = tile.mean[r * tile.columns + c] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
+
+/// Of the file's pyramid, where it has the level; none else.
+std::optional<Tile> stored_tile(const TileId& id) {
+  const Recording& recording = *id.map.document->recording;
+  const auto modules = recording.modules();
+  const Recording::Module& module = modules[id.map.module];
+  const std::optional<Recording::Squares> first = recording.squares(module, id.map.head, id.map.sequence);
+  const std::size_t cell = std::size_t{1} << id.level;
+  if (!first || first->cell > cell || first->cell == 0) return std::nullopt;
+  std::size_t level = 0;
+  while (first->cell << level < cell) ++level;
+  if (first->cell << level != cell) return std::nullopt;
+  const std::optional<Recording::Squares> squares = level == 0 ? first : recording.squares(module, id.map.head, id.map.sequence, level);
+  if (!squares) return std::nullopt;
+  const std::size_t row = id.row * tile_cells, column = id.column * tile_cells;
+  if (row >= squares->rows || column >= squares->columns) return std::nullopt;
+  Tile tile{std::min(tile_cells, squares->rows - row), std::min(tile_cells, squares->columns - column), {}, {}};
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    const auto from = static_cast<std::ptrdiff_t>((row + r) * squares->columns + column), to = from + static_cast<std::ptrdiff_t>(tile.columns);
+    tile.largest.insert(tile.largest.end(), squares->largest.begin() + from, squares->largest.begin() + to);
+    tile.mean.insert(tile.mean.end(), squares->mean.begin() + from, squares->mean.begin() + to);
+  }
+  return tile;
+}
+
+}  // namespace
+
+unsigned whole_level(std::size_t queries, std::size_t keys) {
+  unsigned level = 0;
+  while (tile_cells << level < std::max(queries, keys)) ++level;
+  return level;
+}
+
+Tile make_tile(const TileId& id, const Recording::Head& head) {
+  const PatternFactors& factors = head.factors;
+  const std::size_t cell = std::size_t{1} << id.level;
+  const MapPart part = part_of(id, factors.q.extent(0), factors.k.extent(0));
+  Tile tile{(part.rows + cell - 1) / cell, (part.keys + cell - 1) / cell, {}, {}};
+  tile.largest.resize(tile.rows * tile.columns);
+  tile.mean.resize(tile.rows * tile.columns);
+  const TensorView<float, 2> sums{tile.mean.data(), {tile.rows, tile.columns}};
+  const bool hidden = factors.score.mask == Mask::causal && part.key > factors.q_start + part.row + part.rows - 1;
+  if (!hidden) map_cells(factors, part, {cell, {tile.largest.data(), {tile.rows, tile.columns}}, sums});
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    for (std::size_t c = 0; c < tile.columns; ++c) sums(r, c) /= static_cast<float>(std::min(cell, part.rows - r * cell) * std::min(cell, part.keys - c * cell));
+  }
+  mark_masked(tile, factors, part, cell);
+  return tile;
+}
+
+struct TileCache::State {
+  explicit State(Options given) : options(std::move(given)) {}
+
+  struct Kept {
+    std::shared_ptr<const Tile> tile;
+    std::list<TileId>::iterator use;
+  };
+  Options options;
+  mutable std::mutex mutex;
+  std::condition_variable work, idle;
+  std::array<std::deque<TileId>, 3> wanted;  // by urgency
+  std::set<TileId> wanted_set, making;
+  std::map<TileId, Kept> tiles;
+  std::list<TileId> uses;  // newest first
+  std::size_t tile_bytes = 0, head_bytes = 0;
+  std::list<std::pair<MapId, HeadPointer>> heads;  // newest first
+  std::string error;
+  bool stop = false;
+  std::vector<std::thread> threads;
+
+  bool nothing_wanted() const { return wanted_set.empty() && making.empty(); }
+  std::optional<TileId> next();
+  HeadPointer head_of(const MapId& map);
+  void keep(const TileId& id, Tile tile);
+  void shrink();
+  void run();
+  void make(const TileId& id);
+};
+
+std::optional<TileId> TileCache::State::next() {
+  for (auto& queue : wanted) {
+    if (queue.empty()) continue;
+    TileId id = queue.front();
+    queue.pop_front();
+    wanted_set.erase(id);
+    return id;
+  }
+  return std::nullopt;
+}
+
+HeadPointer TileCache::State::head_of(const MapId& map) {
+  {
+    const std::lock_guard lock(mutex);
+    for (auto it = heads.begin(); it != heads.end(); ++it) {
+      if (!(it->first == map)) continue;
+      heads.splice(heads.begin(), heads, it);
+      return it->second;
+    }
+  }
+  HeadPointer head;
+  {
+      const Recording& recording = *map.document->recording;
+    head = recording.head(recording.modules()[map.module], map.head, map.sequence);
+  }
+  const std::lock_guard lock(mutex);
+  heads.emplace_front(map, head);
+  head_bytes += (head->q.size() + head->k.size()) * sizeof(float);
+  return head;
+}
+
+void TileCache::State::shrink() {
+  while (heads.size() > 1 && head_bytes > options.bytes / 4) {
+    const HeadPointer& oldest = heads.back().second;
+    head_bytes -= (oldest->q.size() + oldest->k.size()) * sizeof(float);
+    heads.pop_back();
+  }
+  while (tile_bytes + head_bytes > options.bytes && uses.size() > 1) {
+    const auto oldest = tiles.find(uses.back());
+    tile_bytes -= oldest->second.tile->bytes();
+    tiles.erase(oldest);
+    uses.pop_back();
+  }
+}
+
+void TileCache::State::keep(const TileId& id, Tile tile) {
+  const std::lock_guard lock(mutex);
+  making.erase(id);
+  uses.push_front(id);
+  tile_bytes += tile.bytes();
+  tiles[id] = {std::make_shared<const Tile>(std::move(tile)), uses.begin()};
+  shrink();
+}
+
+void TileCache::State::make(const TileId& id) {
+  try {
+    std::optional<Tile> stored = stored_tile(id);
+    keep(id, stored ? std::move(*stored) : make_tile(id, *head_of(id.map)));
+  } catch (const std::exception& caught) {
+    const std::lock_guard lock(mutex);
+    making.erase(id);
+    error = caught.what();
+    // An empty tile stands for what cannot be made, so that it is not tried in every frame.
+    uses.push_front(id);
+    tiles[id] = {std::make_shared<const Tile>(), uses.begin()};
+  }
+  idle.notify_all();
+  options.ready();
+}
+
+void TileCache::State::run() {
+  for (;;) {
+    std::optional<TileId> id;
+    {
+      std::unique_lock lock(mutex);
+      work.wait(lock, [&] { return stop || !wanted_set.empty(); });
+      if (stop) return;
+      id = next();
+      if (id) making.insert(*id);
+    }
+    if (id) make(*id);
+  }
+}
+
+TileCache::TileCache() : TileCache(Options{}) {}
+
+TileCache::TileCache(Options options) : state_(std::make_unique<State>(std::move(options))) {
+  for (std::size_t i = 0; i < std::max<std::size_t>(state_->options.threads, 1); ++i) state_->threads.emplace_back([this] { state_->run(); });
+}
+
+TileCache::~TileCache() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stop = true;
+  }
+  state_->work.notify_all();
+  for (std::thread& thread : state_->threads) thread.join();
+}
+
+void TileCache::begin_frame() {
+  const std::lock_guard lock(state_->mutex);
+  for (auto& queue : state_->wanted) queue.clear();
+  state_->wanted_set.clear();
+  state_->idle.notify_all();
+}
+
+std::shared_ptr<const Tile> TileCache::find(const TileId& id, Urgency urgency) {
+  const std::lock_guard lock(state_->mutex);
+  if (const auto found = state_->tiles.find(id); found != state_->tiles.end()) {
+    state_->uses.splice(state_->uses.begin(), state_->uses, found->second.use);
+    return found->second.tile;
+  }
+  if (state_->making.contains(id) || !state_->wanted_set.insert(id).second) return nullptr;
+  state_->wanted[static_cast<std::size_t>(urgency)].push_back(id);
+  state_->work.notify_one();
+  return nullptr;
+}
+
+bool TileCache::busy() const {
+  const std::lock_guard lock(state_->mutex);
+  return !state_->nothing_wanted();
+}
+
+void TileCache::settle() {
+  std::unique_lock lock(state_->mutex);
+  state_->idle.wait(lock, [&] { return state_->nothing_wanted(); });
+}
+
+std::size_t TileCache::bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->tile_bytes + state_->head_bytes;
+}
+
+std::string TileCache::take_error() {
+  const std::lock_guard lock(state_->mutex);
+  return std::exchange(state_->error, {});
+}
+
+void TileCache::forget(const Document& document) {
+  const std::lock_guard lock(state_->mutex);
+  State& state = *state_;
+  std::erase_if(state.heads, [&](const auto& each) {
+    if (each.first.document.get() != &document) return false;
+    state.head_bytes -= (each.second->q.size() + each.second->k.size()) * sizeof(float);
+    return true;
+  });
+  std::erase_if(state.tiles, [&](const auto& each) {
+    if (each.first.map.document.get() != &document) return false;
+    state.tile_bytes -= each.second.tile->bytes();
+    state.uses.erase(each.second.use);
+    return true;
+  });
+}
+
+}  // namespace vitrine

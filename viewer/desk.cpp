@@ -1,0 +1,139 @@
+#include "viewer/desk.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+constexpr double seconds_between_looks = 1.0;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::size_t whole_or(const Json& json, std::size_t otherwise) { return json.is_integer() && json.integer() >= 0 ? static_cast<std::size_t>(json.integer()) : otherwise; }
+
+std::optional<std::size_t> whole(const Json& json) { return json.is_integer() && json.integer() >= 0 ? std::optional(static_cast<std::size_t>(json.integer())) : std::nullopt; }
+
+bool was_written(const Document& document) {
+  std::error_code failed;
+  const auto written = std::filesystem::last_write_time(document.path, failed);
+  if (failed) return false;
+  return written != document.written || std::filesystem::file_size(document.path, failed) != document.bytes;
+}
+
+}  // namespace
+
+Json to_json(const Selection& selection) {
+  Json json = Json::object();
+  json.set("layer", std::uint64_t{selection.layer}).set("head", std::uint64_t{selection.head}).set("sequence", std::uint64_t{selection.sequence});
+  if (selection.query) json.set("query", std::uint64_t{*selection.query});
+  if (selection.key) json.set("key", std::uint64_t{*selection.key});
+  return json;
+}
+
+Selection selection_from_json(const Json& json, Selection selection) {
+  return {whole_or(json["layer"], selection.layer), whole_or(json["head"], selection.head), whole_or(json["sequence"], selection.sequence), whole(json["query"]),
+          whole(json["key"])};
+}
+
+Desk::Desk(TileCache::Options tiles) : tiles_(std::move(tiles)) {}
+
+std::size_t Desk::place_of(const std::filesystem::path& path) const {
+  std::error_code ignored;
+  const auto same = [&](const DocumentPointer& each) { return each->path == path || std::filesystem::equivalent(each->path, path, ignored); };
+  return static_cast<std::size_t>(std::ranges::find_if(documents_, same) - documents_.begin());
+}
+
+void Desk::open_or_throw(const std::filesystem::path& path) {
+  const DocumentPointer document = open_document(path);
+  const std::size_t place = place_of(document->path);
+  place < documents_.size() ? replace(place, document) : add(document);
+  ++version_;
+  clamp_selection();
+}
+
+bool Desk::open(const std::filesystem::path& path) {
+  try {
+    open_or_throw(path);
+    return true;
+  } catch (const std::exception& error) {
+    warn(error.what());
+    return false;
+  }
+}
+
+void Desk::replace(std::size_t place, const DocumentPointer& document) {
+  const DocumentPointer old = std::exchange(documents_[place], document);
+  tiles_.forget(*old);
+  if (reference_ == old) reference_ = document;
+  if (shown(old->kind) == old) shown_.erase(old->kind);
+  if (!shown_.contains(document->kind)) shown_[document->kind] = document;
+}
+
+void Desk::add(const DocumentPointer& document) {
+  documents_.push_back(document);
+  const bool second = document->kind == DocumentKind::recording && shown_.contains(document->kind) && !reference_;
+  (second ? reference_ : shown_[document->kind]) = document;  // a second recording stands beside the first: they are compared
+}
+
+void Desk::close(const DocumentPointer& document) {
+  tiles_.forget(*document);
+  std::erase(documents_, document);
+  if (reference_ == document) reference_.reset();
+  if (const auto found = shown_.find(document->kind); found != shown_.end() && found->second == document) {
+    shown_.erase(found);
+    const auto other = std::ranges::find_if(documents_, [&](const DocumentPointer& each) { return each->kind == document->kind; });
+    if (other != documents_.end()) shown_[document->kind] = *other;
+  }
+  ++version_;
+  clamp_selection();
+}
+
+void Desk::watch() {
+  if (now() < next_watch_) return;
+  next_watch_ = now() + seconds_between_looks;
+  for (const DocumentPointer& document : std::vector(documents_)) {
+    if (!was_written(*document)) continue;
+    std::error_code failed;
+    const auto written = std::filesystem::last_write_time(document->path, failed);
+    if (!failed && std::exchange(tried_[document->path], written) != written) open(document->path);  // what cannot be opened is not tried again
+  }
+}
+
+DocumentPointer Desk::shown(DocumentKind kind) const {
+  const auto found = shown_.find(kind);
+  return found == shown_.end() ? nullptr : found->second;
+}
+
+void Desk::show(const DocumentPointer& document) {
+  shown_[document->kind] = document;
+  ++version_;
+  clamp_selection();
+}
+
+DocumentPointer Desk::reference() const { return reference_; }
+
+void Desk::set_reference(const DocumentPointer& document) {
+  reference_ = document;
+  ++version_;
+}
+
+void Desk::clamp_selection() {
+  const DocumentPointer document = shown(DocumentKind::recording);
+  if (!document) return;
+  const Recording& recording = *document->recording;
+  const auto modules = recording.modules();
+  const auto within = [](std::size_t value, std::size_t count) { return count == 0 ? 0 : std::min(value, count - 1); };
+  selection.layer = within(selection.layer, modules.size());
+  selection.head = within(selection.head, modules.empty() ? 0 : modules[selection.layer].heads);
+  selection.sequence = within(selection.sequence, recording.sequences());
+  const auto rows = [&](Recording::Side side) { return recording.sequences() == 0 ? 0 : recording.rows_of(selection.sequence, side).count; };
+  const bool any = !modules.empty();
+  if (selection.query && *selection.query >= rows(any ? modules[selection.layer].queries : Recording::Side::text)) selection.query.reset();
+  if (selection.key && *selection.key >= rows(any ? modules[selection.layer].keys : Recording::Side::text)) selection.key.reset();
+}
+
+}  // namespace vitrine

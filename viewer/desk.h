@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "viewer/data/document.h"
+#include "viewer/data/tiles.h"
+#include "viewer/draw/heat_map.h"
+
+namespace vitrine {
+
+/// What the user looks at. All panels share it; undo, sessions and --goto set it.
+struct Selection {
+  std::size_t layer = 0, head = 0, sequence = 0;  ///< layer: a place in Recording::modules()
+  std::optional<std::size_t> query;               ///< position of the token that was chosen
+  std::optional<std::size_t> key;                 ///< of a second one, that it reads
+  bool operator==(const Selection&) const = default;
+};
+Json to_json(const Selection& selection);
+/// What is missing or of another kind keeps the value of `selection`.
+Selection selection_from_json(const Json& json, Selection selection);
+
+
+/// A line for the user: what failed, or what was done.
+struct Message {
+  std::string text;
+  bool error = false;
+};
+
+using DocumentPointer = std::shared_ptr<const Document>;
+
+/// Everything that panels share: the open files, which of them are looked at, and what is selected.
+class Desk {
+ public:
+  explicit Desk(TileCache::Options tiles);
+
+  /// Opens a file and looks at it; a file that is open already is opened anew in its place. A failure becomes a message, and nothing else changes.
+  /// @returns whether it was opened
+  bool open(const std::filesystem::path& path);
+  /// The same, where a failure is the caller's to tell. @throws Error
+  void open_or_throw(const std::filesystem::path& path);
+  void close(const DocumentPointer& document);
+  /// Opens anew what was written since (a recording that grows), at most once a second.
+  void watch();
+
+  const std::vector<DocumentPointer>& documents() const { return documents_; }
+  /// The document that panels of this kind show; null where there is none. The first that was opened until the user chooses another.
+  DocumentPointer shown(DocumentKind kind) const;
+  void show(const DocumentPointer& document);
+  /// The recording that others are compared with; null until the user chooses one (or the second one that was opened).
+  DocumentPointer reference() const;
+  void set_reference(const DocumentPointer& document);
+  /// Changes with every change of the documents or of which are shown: views are made anew then.
+  std::size_t version() const { return version_; }
+
+  /// Keeps layer, head, sequence, query and key within what the shown recording has.
+  void clamp_selection();
+
+  void tell(std::string text) { messages_.push_back({std::move(text), false}); }
+  void warn(std::string text) { messages_.push_back({std::move(text), true}); }
+  std::vector<Message>& messages() { return messages_; }
+
+  TileCache& tiles() { return tiles_; }
+
+  Selection selection;
+  ColorScale map_scale;            ///< of attention maps, shared so that maps can be compared by eye
+  std::string panel_to_show;       ///< a panel's name that shall come to the front, emptied by the workbench
+
+ private:
+  std::size_t place_of(const std::filesystem::path& path) const;
+  void replace(std::size_t place, const DocumentPointer& document);
+  void add(const DocumentPointer& document);
+
+  std::vector<DocumentPointer> documents_;
+  std::map<DocumentKind, DocumentPointer> shown_;
+  DocumentPointer reference_;
+  std::vector<Message> messages_;
+  std::size_t version_ = 0;
+  std::map<std::filesystem::path, std::filesystem::file_time_type> tried_;
+  double next_watch_ = 0.0;  // seconds of a steady clock
+  TileCache tiles_;
+};
+
+}  // namespace vitrine

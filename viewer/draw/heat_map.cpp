@@ -1,0 +1,239 @@
+#include "viewer/draw/heat_map.h"
+
+#define GL_GLEXT_PROTOTYPES
+#include <GL/gl.h>
+#include <GL/glext.h>
+
+#include <algorithm>
+#include <array>
+#include <imgui.h>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace vitrine {
+namespace {
+
+// The quad is made of the vertex number alone; no buffers.
+constexpr const char* vertex_source = R"(#version 330 core
+uniform vec4 corners;  // x0, y0, x1, y1 in clip space
+uniform vec4 part;     // first column, first row, columns, rows
+out vec2 place;        // in cells
+void main() {
+  vec2 at = vec2(gl_VertexID & 1, gl_VertexID >> 1);
+  place = part.xy + at * part.zw;
+  gl_Position = vec4(mix(corners.xy, corners.zw, at), 0.0, 1.0);
+})";
+
+// A pixel that covers several cells shows the largest of them: a spike must not vanish between samples.
+constexpr const char* fragment_source = R"(#version 330 core
+uniform sampler2D numbers;   // largest, mean
+uniform sampler2D palettes;  // a row a colour map
+uniform vec2 range;          // low, high
+uniform ivec3 choice;        // row of the palette, spread (0 linear, 1 root, 2 logarithm), 1 = mean
+uniform vec3 masked;
+in vec2 place;
+out vec4 color;
+void main() {
+  vec2 size = vec2(textureSize(numbers, 0));
+  vec2 reach = fwidth(place);
+  ivec2 first = ivec2(clamp(floor(place - reach * 0.5 + vec2(0.001)), vec2(0.0), size - 1.0));
+  ivec2 last = ivec2(clamp(ceil(place + reach * 0.5 - vec2(0.001)) - 1.0, vec2(0.0), size - 1.0));
+  if (reach.x <= 1.0) first.x = last.x = int(clamp(floor(place.x), 0.0, size.x - 1.0));
+  if (reach.y <= 1.0) first.y = last.y = int(clamp(floor(place.y), 0.0, size.y - 1.0));
+  float value = 0.0, count = 0.0;
+  for (int y = first.y; y <= last.y && y < first.y + 64; ++y) {
+    for (int x = first.x; x <= last.x && x < first.x + 64; ++x) {
+      vec2 cell = texelFetch(numbers, ivec2(x, y), 0).rg;
+      if (isnan(cell.r)) continue;
+      count += 1.0;
+      value = choice.z == 1 ? value + cell.g : count == 1.0 ? cell.r : max(value, cell.r);
+    }
+  }
+  if (count == 0.0) {
+    float stripe = mod(gl_FragCoord.x + gl_FragCoord.y, 8.0) < 1.0 ? 0.06 : 0.0;
+    color = vec4(masked + stripe, 1.0);
+    return;
+  }
+  if (choice.z == 1) value /= count;
+  if (isinf(value)) {
+    color = vec4(1.0, 0.0, 1.0, 1.0);
+    return;
+  }
+  float slack = (range.y - range.x) * 1e-5;
+  if (value > range.y + slack) {
+    color = vec4(1.0, 1.0, 1.0, 1.0);
+    return;
+  }
+  if (value < range.x - slack && choice.y != 2) {
+    color = vec4(0.0, 0.0, 0.0, 1.0);
+    return;
+  }
+  float t = clamp((value - range.x) / max(range.y - range.x, 1e-30), 0.0, 1.0);
+  if (choice.y == 1) t = sqrt(t);
+  if (choice.y == 2) {
+    float low = range.x > 0.0 ? range.x : range.y * 1e-6;
+    t = clamp(log(max(value, low) / low) / max(log(range.y / low), 1e-30), 0.0, 1.0);
+  }
+  color = vec4(texelFetch(palettes, ivec2(int(t * 255.0 + 0.5), choice.x), 0).rgb, 1.0);
+})";
+
+GLuint compile(GLenum kind, const char* source) {
+  const GLuint shader = glCreateShader(kind);
+  glShaderSource(shader, 1, &source, nullptr);
+  glCompileShader(shader);
+  GLint good = 0;
+  glGetShaderiv(shader, GL_COMPILE_STATUS, &good);
+  char log[512] = {};
+  if (good == 0) glGetShaderInfoLog(shader, sizeof log, nullptr, log);
+  if (good == 0) throw std::runtime_error(std::string("a shader does not compile: ") + log);
+  return shader;
+}
+
+constexpr std::array palette_order{ColorMap::viridis, ColorMap::cividis, ColorMap::greys, ColorMap::diverging};
+
+GLuint make_palettes() {
+  std::vector<float> colors;
+  for (const ColorMap map : palette_order) {
+    for (int i = 0; i < 256; ++i) {
+      const Color color = color_at(map, i / 255.0);
+      colors.insert(colors.end(), {color.red, color.green, color.blue});
+    }
+  }
+  GLuint texture = 0;
+  glGenTextures(1, &texture);
+  glBindTexture(GL_TEXTURE_2D, texture);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGB32F, 256, static_cast<GLsizei>(palette_order.size()), 0, GL_RGB, GL_FLOAT, colors.data());
+  return texture;
+}
+
+struct Program {
+  GLuint program = 0, vertices = 0, palettes = 0;
+  GLint corners = 0, part = 0, range = 0, choice = 0, masked = 0;
+
+  Program() {
+    program = glCreateProgram();
+    glAttachShader(program, compile(GL_VERTEX_SHADER, vertex_source));
+    glAttachShader(program, compile(GL_FRAGMENT_SHADER, fragment_source));
+    glLinkProgram(program);
+    GLint good = 0;
+    glGetProgramiv(program, GL_LINK_STATUS, &good);
+    VITRINE_CHECK(good != 0);
+    glUseProgram(program);
+    glUniform1i(glGetUniformLocation(program, "numbers"), 0);
+    glUniform1i(glGetUniformLocation(program, "palettes"), 1);
+    corners = glGetUniformLocation(program, "corners");
+    part = glGetUniformLocation(program, "part");
+    range = glGetUniformLocation(program, "range");
+    choice = glGetUniformLocation(program, "choice");
+    masked = glGetUniformLocation(program, "masked");
+    glGenVertexArrays(1, &vertices);
+    palettes = make_palettes();
+  }
+};
+
+/// One for each context; a process has one after another.
+const Program& program() {
+  static Program* made = nullptr;
+  if (made == nullptr || glIsProgram(made->program) == GL_FALSE || glIsTexture(made->palettes) == GL_FALSE) {
+    delete made;
+    made = new Program();
+  }
+  return *made;
+}
+
+struct Quad {
+  GLuint texture;
+  HeatMap::Part part;
+  Corner from, to;
+  ColorScale scale;
+  ImVec4 masked;
+};
+
+void draw_quad(const ImDrawList*, const ImDrawCmd* command) {
+  const Quad& quad = *static_cast<const Quad*>(command->UserCallbackData);
+  const ImVec2 size = ImGui::GetDrawData()->DisplaySize, pixels = ImGui::GetDrawData()->FramebufferScale;
+  const ImVec4 clip = command->ClipRect;
+  glScissor(static_cast<GLint>(clip.x * pixels.x), static_cast<GLint>((size.y - clip.w) * pixels.y),
+            static_cast<GLsizei>((clip.z - clip.x) * pixels.x), static_cast<GLsizei>((clip.w - clip.y) * pixels.y));
+  const Program& used = program();
+  glUseProgram(used.program);
+  glUniform4f(used.corners, quad.from.x / size.x * 2 - 1, 1 - quad.from.y / size.y * 2, quad.to.x / size.x * 2 - 1, 1 - quad.to.y / size.y * 2);
+  glUniform4f(used.part, quad.part.column, quad.part.row, quad.part.columns, quad.part.rows);
+  glUniform2f(used.range, quad.scale.low, quad.scale.high);
+  const auto palette = std::ranges::find(palette_order, quad.scale.colors) - palette_order.begin();
+  glUniform3i(used.choice, static_cast<GLint>(palette), static_cast<GLint>(quad.scale.spread), quad.scale.reduction == Reduction::mean ? 1 : 0);
+  glUniform3f(used.masked, quad.masked.x, quad.masked.y, quad.masked.z);
+  glBindSampler(0, 0);  // ImGui's own sampler would filter
+  glBindSampler(1, 0);
+  glActiveTexture(GL_TEXTURE1);
+  glBindTexture(GL_TEXTURE_2D, used.palettes);
+  glActiveTexture(GL_TEXTURE0);
+  glBindTexture(GL_TEXTURE_2D, quad.texture);
+  glBindVertexArray(used.vertices);
+  glDrawArrays(GL_TRIANGLE_STRIP, 0, 4);
+}
+
+/// [cells, 2]
+std::vector<float> side_by_side(std::span<const float> largest, std::span<const float> mean) {
+  VITRINE_CHECK(largest.size() == mean.size());
+  std::vector<float> pairs(2 * largest.size());
+  for (std::size_t i = 0; i < largest.size(); ++i) pairs[2 * i] = largest[i], pairs[2 * i + 1] = mean[i];
+  return pairs;
+}
+
+}  // namespace
+
+HeatMap::~HeatMap() {
+  if (texture_ != 0) glDeleteTextures(1, &texture_);
+}
+
+void HeatMap::upload(std::span<const float> largest, std::span<const float> mean, std::size_t rows, std::size_t columns) {
+  VITRINE_CHECK(largest.size() == rows * columns && rows <= 8192 && columns <= 8192);
+  if (texture_ == 0) glGenTextures(1, &texture_);
+  glBindTexture(GL_TEXTURE_2D, texture_);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+  glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RG32F, static_cast<GLsizei>(columns), static_cast<GLsizei>(rows), 0, GL_RG, GL_FLOAT, side_by_side(largest, mean).data());
+  rows_ = rows;
+  columns_ = columns;
+}
+
+void HeatMap::replace(std::span<const float> largest, std::span<const float> mean, std::size_t row, std::size_t column, std::size_t rows, std::size_t columns) {
+  VITRINE_CHECK(largest.size() == rows * columns && row + rows <= rows_ && column + columns <= columns_);
+  glBindTexture(GL_TEXTURE_2D, texture_);
+  glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+  glTexSubImage2D(GL_TEXTURE_2D, 0, static_cast<GLint>(column), static_cast<GLint>(row), static_cast<GLsizei>(columns), static_cast<GLsizei>(rows), GL_RG, GL_FLOAT,
+                  side_by_side(largest, mean).data());
+}
+
+void HeatMap::draw(Corner top_left, Corner bottom_right, const ColorScale& scale) const {
+  draw_part({0.0f, 0.0f, static_cast<float>(rows_), static_cast<float>(columns_)}, top_left, bottom_right, scale);
+}
+
+void HeatMap::draw_part(const Part& part, Corner top_left, Corner bottom_right, const ColorScale& scale) const {
+  if (empty()) return;
+  const ImVec4 background = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  const float shift = background.x > 0.5f ? -0.12f : 0.06f;
+  Quad quad{texture_, part, top_left, bottom_right, scale, {background.x + shift, background.y + shift, background.z + shift, 1.0f}};
+  ImDrawList* list = ImGui::GetWindowDrawList();
+  list->AddCallback(draw_quad, &quad, sizeof quad);  // ImGui keeps a copy
+  list->AddCallback(ImDrawCallback_ResetRenderState, nullptr);
+}
+
+void draw_in_whole_window(const HeatMap& map, Corner top_left, Corner bottom_right, const ColorScale& scale) {
+  ImGui::SetNextWindowPos({0, 0});
+  ImGui::SetNextWindowSize(ImGui::GetIO().DisplaySize);
+  ImGui::Begin("map", nullptr, ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoBackground);
+  ImGui::PushClipRect({0, 0}, ImGui::GetIO().DisplaySize, false);
+  map.draw(top_left, bottom_right, scale);
+  ImGui::PopClipRect();
+  ImGui::End();
+}
+
+}  // namespace vitrine

@@ -1,0 +1,229 @@
+#include "viewer/draw/surface.h"
+
+#define EGL_EGLEXT_PROTOTYPES
+#define GL_GLEXT_PROTOTYPES
+#include <EGL/egl.h>
+#include <EGL/eglext.h>
+#include <GL/gl.h>
+#include <GL/glext.h>
+#include <GLFW/glfw3.h>
+
+#include <algorithm>
+#include <atomic>
+#include <imgui.h>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+#include <implot.h>
+
+#include "core/base/error.h"
+#include "viewer/draw/fonts.h"
+#include "viewer/draw/items.h"
+
+namespace vitrine {
+namespace {
+
+constexpr const char* glsl_version = "#version 330 core";
+constexpr int most_frames = 6000;    // of an offscreen picture: a panel that never settles must not hang a script
+constexpr int settled_frames = 4;
+constexpr int frames_after_event = 3;  // ImGui needs some until what an event changed has its place
+
+std::atomic<bool> window_exists{false};
+
+/// ImGui and ImPlot while a surface exists.
+class Interface {
+ public:
+  explicit Interface(const Look& look) {
+    ImGui::CreateContext();
+    ImPlot::CreateContext();
+    ImGuiIO& io = ImGui::GetIO();
+    io.IniFilename = nullptr;
+    io.ConfigFlags |= ImGuiConfigFlags_DockingEnable | ImGuiConfigFlags_NavEnableKeyboard;
+    io.ConfigWindowsMoveFromTitleBarOnly = true;
+    choose_fonts(look.font);
+    apply_look(look);
+  }
+  ~Interface() {
+    ImGui_ImplOpenGL3_Shutdown();
+    ImPlot::DestroyContext();
+    ImGui::DestroyContext();
+  }
+};
+
+void draw_frame(int width, int height) {
+  ImGui::Render();
+  const ImVec4 back = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  glViewport(0, 0, width, height);
+  glClearColor(back.x, back.y, back.z, 1.0f);
+  glClear(GL_COLOR_BUFFER_BIT);
+  ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+}
+
+struct GlfwSession {
+  GlfwSession() {
+    if (glfwInit() != GLFW_TRUE) {
+      throw Error({"vitrine-viewer", "a display", "none", "use --screenshot out.png or --export PANEL out.svg, which need none"});
+    }
+  }
+  ~GlfwSession() {
+    window_exists = false;
+    glfwTerminate();
+  }
+};
+
+void on_drop(GLFWwindow* window, int count, const char** paths) {
+  static_cast<Scene*>(glfwGetWindowUserPointer(window))->dropped({paths, paths + count});
+}
+
+/// An OpenGL context without any surface, and a framebuffer to draw into.
+class Offscreen {
+ public:
+  explicit Offscreen(PixelSize size) {
+    const auto get = reinterpret_cast<PFNEGLGETPLATFORMDISPLAYEXTPROC>(eglGetProcAddress("eglGetPlatformDisplayEXT"));
+    if (get != nullptr) display_ = get(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, nullptr);
+    if (display_ == EGL_NO_DISPLAY || eglInitialize(display_, nullptr, nullptr) != EGL_TRUE || eglBindAPI(EGL_OPENGL_API) != EGL_TRUE) {
+      fail("EGL without a surface");
+    }
+    const EGLint wanted[] = {EGL_SURFACE_TYPE, 0, EGL_RENDERABLE_TYPE, EGL_OPENGL_BIT, EGL_NONE};
+    EGLConfig config = EGL_NO_CONFIG_KHR;
+    EGLint count = 0;
+    eglChooseConfig(display_, wanted, &config, 1, &count);
+    const EGLint version[] = {EGL_CONTEXT_MAJOR_VERSION, 3, EGL_CONTEXT_MINOR_VERSION, 3, EGL_CONTEXT_OPENGL_PROFILE_MASK,
+                              EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT, EGL_NONE};
+    context_ = eglCreateContext(display_, count > 0 ? config : EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, version);
+    if (context_ == EGL_NO_CONTEXT || eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, context_) != EGL_TRUE) {
+      fail("OpenGL 3.3");
+    }
+    glGenRenderbuffers(1, &color_);
+    glBindRenderbuffer(GL_RENDERBUFFER, color_);
+    glRenderbufferStorage(GL_RENDERBUFFER, GL_RGBA8, size.width, size.height);
+    glGenFramebuffers(1, &target_);
+    glBindFramebuffer(GL_FRAMEBUFFER, target_);
+    glFramebufferRenderbuffer(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_RENDERBUFFER, color_);
+    if (glCheckFramebufferStatus(GL_FRAMEBUFFER) != GL_FRAMEBUFFER_COMPLETE) fail("a picture of this size");
+  }
+  ~Offscreen() {
+    eglMakeCurrent(display_, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+    eglDestroyContext(display_, context_);
+    eglTerminate(display_);
+  }
+
+ private:
+  [[noreturn]] static void fail(const char* expected) {
+    throw Error({"vitrine-viewer without a display", expected, "none", "install Mesa (Debian: libegl-mesa0 libgl1-mesa-dri)"});
+  }
+  EGLDisplay display_ = EGL_NO_DISPLAY;
+  EGLContext context_ = EGL_NO_CONTEXT;
+  GLuint color_ = 0, target_ = 0;
+};
+
+}  // namespace
+
+void apply_look(const Look& look) {
+  ImGuiStyle& style = ImGui::GetStyle();
+  const float display = style.FontScaleDpi;
+  style = ImGuiStyle();
+  look.light ? ImGui::StyleColorsLight(&style) : ImGui::StyleColorsDark(&style);
+  look.light ? ImPlot::StyleColorsLight() : ImPlot::StyleColorsDark();
+  style.Colors[ImGuiCol_WindowBg] = look.light ? ImVec4(0.97f, 0.97f, 0.97f, 1.0f) : ImVec4(0.07f, 0.07f, 0.085f, 1.0f);
+  style.WindowRounding = 3.0f;
+  style.FrameRounding = 2.0f;
+  style.ScaleAllSizes(look.scale);
+  style.FontScaleMain = look.scale;
+  style.FontScaleDpi = display;
+}
+
+void run_window(const std::string& title, PixelSize size, const Look& look, const MakeScene& make) {
+  const GlfwSession session;
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
+  glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
+  glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
+  GLFWwindow* window = glfwCreateWindow(size.width, size.height, title.c_str(), nullptr, nullptr);
+  if (window == nullptr) throw Error({"vitrine-viewer", "a window with OpenGL 3.3", "none", "use --screenshot out.png"});
+  glfwMakeContextCurrent(window);
+  glfwSwapInterval(1);
+  {
+    const Interface interface(look);
+    float x_scale = 1.0f, y_scale = 1.0f;
+    glfwGetWindowContentScale(window, &x_scale, &y_scale);
+    ImGui::GetStyle().FontScaleDpi = std::max(x_scale, 0.5f);
+    ImGui_ImplGlfw_InitForOpenGL(window, true);
+    ImGui_ImplOpenGL3_Init(glsl_version);
+    const std::unique_ptr<Scene> scene = make();
+    glfwSetWindowUserPointer(window, scene.get());
+    glfwSetDropCallback(window, on_drop);
+    window_exists = true;
+    for (int again = frames_after_event; glfwWindowShouldClose(window) == GLFW_FALSE && !scene->wants_to_close();) {
+      if (again > 0) {
+        glfwPollEvents();
+        --again;
+      } else {
+        glfwWaitEventsTimeout(1.0);  // an idle window costs nothing; files that grow are looked at
+        again = frames_after_event;
+      }
+      if (glfwGetWindowAttrib(window, GLFW_ICONIFIED) == GLFW_TRUE) {
+        glfwWaitEventsTimeout(1.0);
+        continue;
+      }
+      ImGui_ImplOpenGL3_NewFrame();
+      ImGui_ImplGlfw_NewFrame();
+      ImGui::NewFrame();
+      forget_items();
+      if (scene->frame()) again = frames_after_event;
+      int width = 0, height = 0;
+      glfwGetFramebufferSize(window, &width, &height);
+      draw_frame(width, height);
+      glfwSwapBuffers(window);
+    }
+    window_exists = false;
+    ImGui_ImplGlfw_Shutdown();
+  }
+  glfwDestroyWindow(window);
+}
+
+void wake_window() {
+  if (window_exists) glfwPostEmptyEvent();
+}
+
+struct OffscreenSurface::State {
+  State(PixelSize wanted, const Look& look) : size(wanted), context(wanted), interface(look) {
+    ImGui_ImplOpenGL3_Init(glsl_version);
+    ImGui::GetIO().DisplaySize = {static_cast<float>(size.width), static_cast<float>(size.height)};
+  }
+  PixelSize size;
+  Offscreen context;
+  Interface interface;
+};
+
+OffscreenSurface::OffscreenSurface(PixelSize size, const Look& look) : state_(std::make_unique<State>(size, look)) {}
+OffscreenSurface::~OffscreenSurface() = default;
+PixelSize OffscreenSurface::size() const { return state_->size; }
+
+bool OffscreenSurface::draw(const std::function<bool()>& frame) {
+  ImGui::GetIO().DeltaTime = 1.0f / 60.0f;
+  ImGui_ImplOpenGL3_NewFrame();
+  ImGui::NewFrame();
+  forget_items();
+  const bool again = frame();
+  draw_frame(state_->size.width, state_->size.height);
+  return again;
+}
+
+void OffscreenSurface::settle(const std::function<bool()>& frame) {
+  int settled = 0;
+  for (int count = 0; settled < settled_frames && count < most_frames; ++count) settled = draw(frame) ? 0 : settled + 1;
+}
+
+std::vector<std::uint8_t> OffscreenSurface::pixels() const {
+  const auto width = static_cast<std::size_t>(state_->size.width), height = static_cast<std::size_t>(state_->size.height);
+  std::vector<std::uint8_t> bottom_first(width * height * 4), rgba(bottom_first.size());
+  glReadPixels(0, 0, state_->size.width, state_->size.height, GL_RGBA, GL_UNSIGNED_BYTE, bottom_first.data());
+  for (std::size_t row = 0; row < height; ++row) {
+    const auto source = bottom_first.begin() + static_cast<std::ptrdiff_t>((height - 1 - row) * width * 4);
+    std::copy(source, source + static_cast<std::ptrdiff_t>(width * 4), rgba.begin() + static_cast<std::ptrdiff_t>(row * width * 4));
+  }
+  for (std::size_t i = 3; i < rgba.size(); i += 4) rgba[i] = 255;
+  return rgba;
+}
+
+}  // namespace vitrine
