@@ -75,8 +75,9 @@ void Desk::replace(std::size_t place, const DocumentPointer& document) {
 
 void Desk::add(const DocumentPointer& document) {
   documents_.push_back(document);
-  const bool second = document->kind == DocumentKind::recording && shown_.contains(document->kind) && !reference_;
-  (second ? reference_ : shown_[document->kind]) = document;  // a second recording stands beside the first: they are compared
+  DocumentPointer& shown = shown_[document->kind];
+  if (document->kind == DocumentKind::recording && !reference_) reference_ = shown;  // the first stays beside the second: they are compared
+  shown = document;
 }
 
 void Desk::close(const DocumentPointer& document) {

@@ -50,10 +50,10 @@ class Desk {
   void watch();
 
   const std::vector<DocumentPointer>& documents() const { return documents_; }
-  /// The document that panels of this kind show; null where there is none. The first that was opened until the user chooses another.
+  /// The document that panels of this kind show; null where there is none. The last that was opened until the user chooses another.
   DocumentPointer shown(DocumentKind kind) const;
   void show(const DocumentPointer& document);
-  /// The recording that others are compared with; null until the user chooses one (or the second one that was opened).
+  /// The recording that others are compared with; null until a second one is opened or the user chooses one.
   DocumentPointer reference() const;
   void set_reference(const DocumentPointer& document);
   /// Changes with every change of the documents or of which are shown: views are made anew then.
