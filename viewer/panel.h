@@ -18,7 +18,7 @@ class PanelView {
   virtual ~PanelView() = default;
   /// Draws into the current ImGui window.
   virtual void draw(Desk& desk) = 0;
-  /// Whether what it shows is still being computed; frames go on until it is done.
+  /// Whether what it shows is still being computed: pictures wait for it. Whoever computes calls wake_window() when it is done.
   virtual bool busy() const { return false; }
   /// What undo and sessions keep besides the selection: a JSON object.
   virtual Json state() const { return Json::object(); }

@@ -10,6 +10,7 @@
 #include "viewer/draw/surface.h"
 #include "viewer/panel.h"
 #include "viewer/workbench/export.h"
+#include "viewer/workbench/frame_times.h"
 #include "viewer/workbench/workbench.h"
 
 namespace vitrine {
@@ -19,9 +20,9 @@ struct Options {
   std::vector<std::string> files, exports;  // exports: panel, file, panel, file, ...
   std::string screenshot, size = "1600x1000", panel, go_to, session, font;
   std::optional<std::size_t> layer, query;
-  std::size_t head = 0, sequence = 0, cache_megabytes = 256;
+  std::size_t head = 0, sequence = 0, cache_megabytes = 256, frame_times = 0;
   float scale = 1.0f;
-  bool list_panels = false, light = false;
+  bool list_panels = false, light = false, json = false;
 };
 
 PixelSize parse_size(const std::string& text) {
@@ -111,6 +112,12 @@ void run(Options& options) {
   take_session(options);
   const PixelSize size = parse_size(options.size);
   const Look look{options.light, options.scale, options.font};
+  if (options.frame_times > 0) {
+    if (options.files.size() != 1) throw Error({"--frame-times", "one recording", std::to_string(options.files.size()) + " files", ""}, Fault::usage);
+    const Json times = frame_times(options.files.front(), size, options.frame_times);
+    std::fputs(options.json ? (times.dump(2) + "\n").c_str() : frame_times_text(times).c_str(), stdout);
+    return;
+  }
   const bool picture = !options.screenshot.empty() || !options.exports.empty();
   if (picture && options.files.empty() && options.session.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
   Desk desk({.bytes = options.cache_megabytes << 20, .threads = available_cores(), .ready = wake_window});
@@ -144,6 +151,8 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("FILE", options.files, "recordings (.h5), studies (study.json or their folder), results as JSON, a session (.vitrine)");
   app.add_option("--session", options.session, "a session that was saved (.vitrine)");
   app.add_option("--export", options.exports, "PANEL FILE: write what the panel shows as .png, .svg, .csv or .npy, without any display, and leave")->type_size(2)->type_name("PANEL FILE");
+  app.add_option("--frame-times", options.frame_times, "draw so many frames of the recording without a display and print what they cost")->check(CLI::Range(10, 100000));
+  app.add_flag("--json", options.json, "print --frame-times as JSON");
   app.add_flag("--light", options.light, "a light look");
   app.add_option("--scale", options.scale, "size of everything (1)")->check(CLI::Range(0.5f, 4.0f));
   app.add_option("--font", options.font, "a font file for all text");

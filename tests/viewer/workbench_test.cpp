@@ -81,7 +81,7 @@ TEST_F(WorkbenchTest, WhatCannotBeOpenedIsAMessage) {
 }
 
 TEST_F(WorkbenchTest, EveryPanelDrawsAndIsData) {
-  start({record_tiny()});
+  start({record_tiny(), record_tiny("llama", "second.h5")});
   ASSERT_TRUE(surface_);
   for (const Panel* panel : all_panels()) {
     if (!available(*panel, *desk_)) continue;
@@ -91,6 +91,41 @@ TEST_F(WorkbenchTest, EveryPanelDrawsAndIsData) {
     EXPECT_FALSE(workbench_->view(panel->name)->figure(*desk_).empty()) << panel->name;
   }
   EXPECT_TRUE(desk_->messages().empty()) << desk_->messages().front().text;
+}
+
+TEST_F(WorkbenchTest, ComparesTheSecondRecordingWithTheFirst) {
+  const auto first = record_tiny(), second = record_tiny("llama", "second.h5");
+  start({first, second}, "compare");
+  ASSERT_TRUE(surface_);
+  EXPECT_EQ(desk_->reference()->path, first);
+  EXPECT_EQ(desk_->shown(DocumentKind::recording)->path, second);
+  click("compare/mode/1");
+  EXPECT_TRUE(item_named("compare/difference"));
+  const Figure figure = workbench_->view("compare")->figure(*desk_);
+  for (const double value : figure.grids.at(0).values) EXPECT_EQ(value, 0.0);  // the same model twice
+  for (const auto& row : figure.tables.at(0).rows) EXPECT_EQ(std::stod(row[2]), 0.0);
+  click("compare/mode/0");
+  EXPECT_TRUE(item_named("compare/shown"));
+  EXPECT_TRUE(item_named("compare/reference"));
+  wheel("compare/shown", 2.0f);
+  EXPECT_FALSE(workbench_->view("compare")->state()["view"]["fitted"].boolean());
+  click("compare/row/3");
+  EXPECT_TRUE(desk_->messages().empty());
+}
+
+TEST_F(WorkbenchTest, OtherTextsAreNotCompared) {
+  const auto first = record_tiny();
+  TinyModel tiny("llama");
+  RecorderOptions options;
+  options.path = folder_ / "other.h5";
+  options.points = {};
+  options.kv_format = DType::f32;
+  const std::vector<std::vector<TokenId>> other{{1, 2, 3, 4, 5, 6, 7, 8, 9}, {4, 5}};
+  record(tiny, other, options)->finish();
+  start({first, options.path}, "compare");
+  ASSERT_TRUE(surface_);
+  EXPECT_FALSE(item_named("compare/shown"));
+  EXPECT_THROW(workbench_->view("compare")->figure(*desk_), Error);
 }
 
 TEST(Palette, ReadsHeads) {

@@ -1,5 +1,8 @@
 #include "viewer/data/tiles.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <condition_variable>
@@ -27,37 +30,47 @@ MapPart part_of(const TileId& id, std::size_t queries, std::size_t keys) {
   return {row, std::min(side, queries - row), key, std::min(side, keys - key)};
 }
 
-/// Cells whose pairs are all masked become NaN. Only a cell without any weight can be one.
-void mark_masked(Tile& tile, const PatternFactors& factors, const MapPart& part, std::size_t cell) {
-  const bool causal = factors.score.mask == Mask::causal;
-  const bool simple = factors.rule.kind != PatternKind::softmax_blocks && factors.score.allowed.empty() && factors.score.window == 0 && factors.rule.window == 0;
-  if (!causal && simple) return;
-  const auto any_seen = [&](std::size_t first_row, std::size_t end_row, std::size_t first_key, std::size_t end_key) {
-    if (causal && first_key > factors.q_start + end_row - 1) return false;
-    if (simple) return true;
-    for (std::size_t row = first_row; row < end_row; ++row) {
-      const RowMask mask(factors.score, factors.rule, factors.q_start, row, factors.k.extent(0));
-      for (std::size_t key = first_key; key < end_key; ++key) {
+/// Which pairs of a map can be seen at all.
+struct Sight {
+  const ScoreRule& score;
+  const PatternRule& rule;
+  std::size_t q_start = 0, keys = 0;
+
+  bool causal() const { return score.mask == Mask::causal; }
+  /// The mask of q alone says everything.
+  bool plain() const { return rule.kind != PatternKind::softmax_blocks && score.allowed.empty() && score.window == 0 && rule.window == 0; }
+  bool sees_any(const MapPart& part) const {
+    if (causal() && part.key > q_start + part.row + part.rows - 1) return false;
+    if (plain()) return true;
+    for (std::size_t row = part.row; row < part.row + part.rows; ++row) {
+      const RowMask mask(score, rule, q_start, row, keys);
+      for (std::size_t key = part.key; key < part.key + part.keys; ++key) {
         if (mask.sees(key)) return true;
       }
     }
     return false;
-  };
+  }
+};
+
+/// Cells whose pairs are all masked become NaN. Only a cell without any weight can be one.
+void mark_masked(Tile& tile, const Sight& sight, const MapPart& part, std::size_t cell) {
+  if (!sight.causal() && sight.plain()) return;
   for (std::size_t r = 0; r < tile.rows; ++r) {
-    const std::size_t row = part.row + r * cell, end_row = std::min(row + cell, part.row + part.rows);
     for (std::size_t c = 0; c < tile.columns; ++c) {
-      if (tile.largest[r * tile.columns + c] != 0.0f) continue;
-      const std::size_t key = part.key + c * cell, end_key = std::min(key + cell, part.key + part.keys);
-      if (!any_seen(row, end_row, key, end_key)) tile.largest[r * tile.columns + c] = tile.mean[r * tile.columns + c] = std::numeric_limits<float>::quiet_NaN();
+      const std::size_t at = r * tile.columns + c, row = part.row + r * cell, key = part.key + c * cell;
+      if (tile.largest[at] != 0.0f) continue;
+      const MapPart pairs{row, std::min(cell, part.row + part.rows - row), key, std::min(cell, part.key + part.keys - key)};
+      if (!sight.sees_any(pairs)) tile.largest[at] = tile.mean[at] = std::numeric_limits<float>::quiet_NaN();
     }
   }
 }
 
-/// Of the file's pyramid, where it has the level; none else.
+/// Of the file's pyramid, where it has the level; none else. What each row may see by itself stands in the file's tokens: such maps are made anew.
 std::optional<Tile> stored_tile(const TileId& id) {
   const Recording& recording = *id.map.document->recording;
   const auto modules = recording.modules();
   const Recording::Module& module = modules[id.map.module];
+  if (module.allowed) return std::nullopt;
   const std::optional<Recording::Squares> first = recording.squares(module, id.map.head, id.map.sequence);
   const std::size_t cell = std::size_t{1} << id.level;
   if (!first || first->cell > cell || first->cell == 0) return std::nullopt;
@@ -74,8 +87,13 @@ std::optional<Tile> stored_tile(const TileId& id) {
     tile.largest.insert(tile.largest.end(), squares->largest.begin() + from, squares->largest.begin() + to);
     tile.mean.insert(tile.mean.end(), squares->mean.begin() + from, squares->mean.begin() + to);
   }
+  const std::size_t queries = recording.rows_of(id.map.sequence, module.queries).count, keys = recording.rows_of(id.map.sequence, module.keys).count;
+  mark_masked(tile, {module.score, module.rule, 0, keys}, part_of(id, queries, keys), cell);
   return tile;
 }
+
+/// The cores are for drawing first; a thread that keeps its priority works as well.
+void yield_to_drawing() { setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10); }
 
 }  // namespace
 
@@ -98,7 +116,7 @@ Tile make_tile(const TileId& id, const Recording::Head& head) {
   for (std::size_t r = 0; r < tile.rows; ++r) {
     for (std::size_t c = 0; c < tile.columns; ++c) sums(r, c) /= static_cast<float>(std::min(cell, part.rows - r * cell) * std::min(cell, part.keys - c * cell));
   }
-  mark_masked(tile, factors, part, cell);
+  mark_masked(tile, {factors.score, factors.rule, factors.q_start, factors.k.extent(0)}, part, cell);
   return tile;
 }
 
@@ -202,6 +220,7 @@ void TileCache::State::make(const TileId& id) {
 }
 
 void TileCache::State::run() {
+  yield_to_drawing();
   for (;;) {
     std::optional<TileId> id;
     {

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <imgui.h>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -27,8 +30,8 @@ void main() {
   gl_Position = vec4(mix(corners.xy, corners.zw, at), 0.0, 1.0);
 })";
 
-// A pixel that covers several cells shows the largest of them: a spike must not vanish between samples.
-constexpr const char* fragment_source = R"(#version 330 core
+// What both fragment shaders share: numbers become colours.
+constexpr const char* fragment_head = R"(#version 330 core
 uniform sampler2D numbers;   // largest, mean
 uniform sampler2D palettes;  // a row a colour map
 uniform vec2 range;          // low, high
@@ -36,6 +39,37 @@ uniform ivec3 choice;        // row of the palette, spread (0 linear, 1 root, 2 
 uniform vec3 masked;
 in vec2 place;
 out vec4 color;
+void paint(float value) {
+  float slack = (range.y - range.x) * 1e-2;  // factors and pyramids of 16 bits make a weight of 1 a little more
+  float t = (value - range.x) / max(range.y - range.x, 1e-30);
+  if (choice.y == 1) t = sqrt(max(t, 0.0));
+  if (choice.y == 2) {
+    float low = range.x > 0.0 ? range.x : range.y * 1e-6;
+    t = log(max(value, low) / low) / max(log(range.y / low), 1e-30);
+  }
+  vec3 shade = texelFetch(palettes, ivec2(int(clamp(t, 0.0, 1.0) * 255.0 + 0.5), choice.x), 0).rgb;
+  shade = value > range.y + slack ? vec3(1.0) : shade;
+  shade = value < range.x - slack && choice.y != 2 ? vec3(0.0) : shade;
+  color = vec4(isinf(value) ? vec3(1.0, 0.0, 1.0) : shade, 1.0);
+}
+void paint_masked() {
+  float stripe = mod(gl_FragCoord.x + gl_FragCoord.y, 8.0) < 1.0 ? 0.06 : 0.0;
+  color = vec4(masked + stripe, 1.0);
+}
+)";
+
+// Where a cell is at least a pixel large.
+constexpr const char* nearest_source = R"(
+void main() {
+  ivec2 size = textureSize(numbers, 0);
+  vec2 cell = texelFetch(numbers, clamp(ivec2(place), ivec2(0), size - 1), 0).rg;
+  float value = choice.z == 1 ? cell.g : cell.r;
+  if (isnan(value)) paint_masked();
+  else paint(value);
+})";
+
+// A pixel that covers several cells shows the largest of them: a spike must not vanish between samples.
+constexpr const char* footprint_source = R"(
 void main() {
   vec2 size = vec2(textureSize(numbers, 0));
   vec2 reach = fwidth(place);
@@ -52,37 +86,14 @@ void main() {
       value = choice.z == 1 ? value + cell.g : count == 1.0 ? cell.r : max(value, cell.r);
     }
   }
-  if (count == 0.0) {
-    float stripe = mod(gl_FragCoord.x + gl_FragCoord.y, 8.0) < 1.0 ? 0.06 : 0.0;
-    color = vec4(masked + stripe, 1.0);
-    return;
-  }
-  if (choice.z == 1) value /= count;
-  if (isinf(value)) {
-    color = vec4(1.0, 0.0, 1.0, 1.0);
-    return;
-  }
-  float slack = (range.y - range.x) * 1e-5;
-  if (value > range.y + slack) {
-    color = vec4(1.0, 1.0, 1.0, 1.0);
-    return;
-  }
-  if (value < range.x - slack && choice.y != 2) {
-    color = vec4(0.0, 0.0, 0.0, 1.0);
-    return;
-  }
-  float t = clamp((value - range.x) / max(range.y - range.x, 1e-30), 0.0, 1.0);
-  if (choice.y == 1) t = sqrt(t);
-  if (choice.y == 2) {
-    float low = range.x > 0.0 ? range.x : range.y * 1e-6;
-    t = clamp(log(max(value, low) / low) / max(log(range.y / low), 1e-30), 0.0, 1.0);
-  }
-  color = vec4(texelFetch(palettes, ivec2(int(t * 255.0 + 0.5), choice.x), 0).rgb, 1.0);
+  if (count == 0.0) paint_masked();
+  else paint(choice.z == 1 ? value / count : value);
 })";
 
-GLuint compile(GLenum kind, const char* source) {
+GLuint compile(GLenum kind, const char* head, const char* body) {
   const GLuint shader = glCreateShader(kind);
-  glShaderSource(shader, 1, &source, nullptr);
+  const char* sources[] = {head, body};
+  glShaderSource(shader, 2, sources, nullptr);
   glCompileShader(shader);
   GLint good = 0;
   glGetShaderiv(shader, GL_COMPILE_STATUS, &good);
@@ -107,7 +118,7 @@ GLuint make_palettes() {
   glBindTexture(GL_TEXTURE_2D, texture);
   glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
   glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
-  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGB32F, 256, static_cast<GLsizei>(palette_order.size()), 0, GL_RGB, GL_FLOAT, colors.data());
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, static_cast<GLsizei>(palette_order.size()), 0, GL_RGB, GL_FLOAT, colors.data());
   return texture;
 }
 
@@ -115,10 +126,10 @@ struct Program {
   GLuint program = 0, vertices = 0, palettes = 0;
   GLint corners = 0, part = 0, range = 0, choice = 0, masked = 0;
 
-  Program() {
+  explicit Program(const char* fragment_body) {
     program = glCreateProgram();
-    glAttachShader(program, compile(GL_VERTEX_SHADER, vertex_source));
-    glAttachShader(program, compile(GL_FRAGMENT_SHADER, fragment_source));
+    glAttachShader(program, compile(GL_VERTEX_SHADER, vertex_source, ""));
+    glAttachShader(program, compile(GL_FRAGMENT_SHADER, fragment_head, fragment_body));
     glLinkProgram(program);
     GLint good = 0;
     glGetProgramiv(program, GL_LINK_STATUS, &good);
@@ -136,46 +147,63 @@ struct Program {
   }
 };
 
-/// One for each context; a process has one after another.
-const Program& program() {
-  static Program* made = nullptr;
-  if (made == nullptr || glIsProgram(made->program) == GL_FALSE || glIsTexture(made->palettes) == GL_FALSE) {
-    delete made;
-    made = new Program();
-  }
+/// Those of a context; a process has one after another.
+struct Programs {
+  Program nearest{nearest_source}, footprint{footprint_source};
+};
+const Programs& programs() {
+  static std::unique_ptr<Programs> made;
+  if (!made || glIsProgram(made->nearest.program) == GL_FALSE || glIsTexture(made->nearest.palettes) == GL_FALSE) made = std::make_unique<Programs>();
   return *made;
 }
 
-struct Quad {
+/// In front of the parts that it draws.
+struct alignas(16) Quads {
   GLuint texture;
-  HeatMap::Part part;
-  Corner from, to;
   ColorScale scale;
   ImVec4 masked;
+  std::size_t count;
 };
 
-void draw_quad(const ImDrawList*, const ImDrawCmd* command) {
-  const Quad& quad = *static_cast<const Quad*>(command->UserCallbackData);
-  const ImVec2 size = ImGui::GetDrawData()->DisplaySize, pixels = ImGui::GetDrawData()->FramebufferScale;
-  const ImVec4 clip = command->ClipRect;
-  glScissor(static_cast<GLint>(clip.x * pixels.x), static_cast<GLint>((size.y - clip.w) * pixels.y),
-            static_cast<GLsizei>((clip.z - clip.x) * pixels.x), static_cast<GLsizei>((clip.w - clip.y) * pixels.y));
-  const Program& used = program();
+void set_scale(const Program& used, const Quads& quads) {
   glUseProgram(used.program);
-  glUniform4f(used.corners, quad.from.x / size.x * 2 - 1, 1 - quad.from.y / size.y * 2, quad.to.x / size.x * 2 - 1, 1 - quad.to.y / size.y * 2);
-  glUniform4f(used.part, quad.part.column, quad.part.row, quad.part.columns, quad.part.rows);
-  glUniform2f(used.range, quad.scale.low, quad.scale.high);
-  const auto palette = std::ranges::find(palette_order, quad.scale.colors) - palette_order.begin();
-  glUniform3i(used.choice, static_cast<GLint>(palette), static_cast<GLint>(quad.scale.spread), quad.scale.reduction == Reduction::mean ? 1 : 0);
-  glUniform3f(used.masked, quad.masked.x, quad.masked.y, quad.masked.z);
-  glBindSampler(0, 0);  // ImGui's own sampler would filter
-  glBindSampler(1, 0);
+  glUniform2f(used.range, quads.scale.low, quads.scale.high);
+  const auto palette = std::ranges::find(palette_order, quads.scale.colors) - palette_order.begin();
+  glUniform3i(used.choice, static_cast<GLint>(palette), static_cast<GLint>(quads.scale.spread), quads.scale.reduction == Reduction::mean ? 1 : 0);
+  glUniform3f(used.masked, quads.masked.x, quads.masked.y, quads.masked.z);
   glActiveTexture(GL_TEXTURE1);
   glBindTexture(GL_TEXTURE_2D, used.palettes);
   glActiveTexture(GL_TEXTURE0);
-  glBindTexture(GL_TEXTURE_2D, quad.texture);
+  glBindTexture(GL_TEXTURE_2D, quads.texture);
   glBindVertexArray(used.vertices);
-  glDrawArrays(GL_TRIANGLE_STRIP, 0, 4);
+}
+
+const Program& program_for(const HeatMap::Placed& placed) {
+  const float width = placed.bottom_right.x - placed.top_left.x, height = placed.bottom_right.y - placed.top_left.y;
+  const float cells = std::max(placed.part.columns / std::max(width, 1e-6f), placed.part.rows / std::max(height, 1e-6f));
+  return cells <= 1.0001f ? programs().nearest : programs().footprint;
+}
+
+void draw_quads(const ImDrawList*, const ImDrawCmd* command) {
+  const Quads& quads = *static_cast<const Quads*>(command->UserCallbackData);
+  const auto* placed = reinterpret_cast<const HeatMap::Placed*>(static_cast<const std::byte*>(command->UserCallbackData) + sizeof(Quads));
+  const ImDrawData* data = ImGui::GetDrawData();
+  const ImVec2 size = data->DisplaySize, from = data->DisplayPos, pixels = data->FramebufferScale;
+  const ImVec4 clip = command->ClipRect;
+  glScissor(static_cast<GLint>((clip.x - from.x) * pixels.x), static_cast<GLint>((from.y + size.y - clip.w) * pixels.y),
+            static_cast<GLsizei>((clip.z - clip.x) * pixels.x), static_cast<GLsizei>((clip.w - clip.y) * pixels.y));
+  glBindSampler(0, 0);  // ImGui's own sampler would filter
+  glBindSampler(1, 0);
+  const Program* used = nullptr;
+  for (std::size_t i = 0; i < quads.count; ++i) {
+    const HeatMap::Placed& each = placed[i];
+    const Program* wanted = &program_for(each);
+    if (std::exchange(used, wanted) != wanted) set_scale(*wanted, quads);
+    glUniform4f(used->corners, (each.top_left.x - from.x) / size.x * 2 - 1, 1 - (each.top_left.y - from.y) / size.y * 2, (each.bottom_right.x - from.x) / size.x * 2 - 1,
+                1 - (each.bottom_right.y - from.y) / size.y * 2);
+    glUniform4f(used->part, each.part.column, each.part.row, each.part.columns, each.part.rows);
+    glDrawArrays(GL_TRIANGLE_STRIP, 0, 4);
+  }
 }
 
 /// [cells, 2]
@@ -217,12 +245,20 @@ void HeatMap::draw(Corner top_left, Corner bottom_right, const ColorScale& scale
 }
 
 void HeatMap::draw_part(const Part& part, Corner top_left, Corner bottom_right, const ColorScale& scale) const {
-  if (empty()) return;
+  const Placed placed{part, top_left, bottom_right};
+  draw_parts({&placed, 1}, scale);
+}
+
+void HeatMap::draw_parts(std::span<const Placed> parts, const ColorScale& scale) const {
+  if (empty() || parts.empty()) return;
   const ImVec4 background = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
   const float shift = background.x > 0.5f ? -0.12f : 0.06f;
-  Quad quad{texture_, part, top_left, bottom_right, scale, {background.x + shift, background.y + shift, background.z + shift, 1.0f}};
+  const Quads quads{texture_, scale, {background.x + shift, background.y + shift, background.z + shift, 1.0f}, parts.size()};
+  std::vector<std::byte> bytes(sizeof quads + parts.size_bytes());
+  std::memcpy(bytes.data(), &quads, sizeof quads);
+  std::memcpy(bytes.data() + sizeof quads, parts.data(), parts.size_bytes());
   ImDrawList* list = ImGui::GetWindowDrawList();
-  list->AddCallback(draw_quad, &quad, sizeof quad);  // ImGui keeps a copy
+  list->AddCallback(draw_quads, bytes.data(), bytes.size());  // ImGui keeps a copy
   list->AddCallback(ImDrawCallback_ResetRenderState, nullptr);
 }
 

@@ -51,6 +51,12 @@ class HeatMap {
   /// Puts the grid, or a part of it, into the rectangle of the current ImGui window's draw list, in screen coordinates.
   void draw(Corner top_left, Corner bottom_right, const ColorScale& scale) const;
   void draw_part(const Part& part, Corner top_left, Corner bottom_right, const ColorScale& scale) const;
+  /// Many parts at once.
+  struct Placed {
+    Part part;
+    Corner top_left, bottom_right;
+  };
+  void draw_parts(std::span<const Placed> parts, const ColorScale& scale) const;
 
  private:
   std::uint32_t texture_ = 0;

@@ -3,7 +3,7 @@
 #include <ostream>
 
 #include "core/base/part_file.h"
-#include "viewer/surface.h"
+#include "viewer/draw/surface.h"
 
 namespace vitrine {
 

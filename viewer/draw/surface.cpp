@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <imgui.h>
 #include <imgui_impl_glfw.h>
 #include <imgui_impl_opengl3.h>
 #include <implot.h>
+#include <thread>
 
 #include "core/base/error.h"
 #include "viewer/draw/fonts.h"
@@ -23,7 +25,7 @@ namespace vitrine {
 namespace {
 
 constexpr const char* glsl_version = "#version 330 core";
-constexpr int most_frames = 6000;    // of an offscreen picture: a panel that never settles must not hang a script
+constexpr int most_frames = 20000;   // of an offscreen picture: a panel that never settles must not hang a script
 constexpr int settled_frames = 4;
 constexpr int frames_after_event = 3;  // ImGui needs some until what an event changed has its place
 
@@ -169,7 +171,7 @@ void run_window(const std::string& title, PixelSize size, const Look& look, cons
       ImGui_ImplGlfw_NewFrame();
       ImGui::NewFrame();
       forget_items();
-      if (scene->frame()) again = frames_after_event;
+      scene->frame();  // work in the background wakes the window when it is done
       int width = 0, height = 0;
       glfwGetFramebufferSize(window, &width, &height);
       draw_frame(width, height);
@@ -206,12 +208,17 @@ bool OffscreenSurface::draw(const std::function<bool()>& frame) {
   forget_items();
   const bool again = frame();
   draw_frame(state_->size.width, state_->size.height);
+  glFinish();  // nothing is presented: the driver would keep the buffers of every frame
   return again;
 }
 
 void OffscreenSurface::settle(const std::function<bool()>& frame) {
   int settled = 0;
-  for (int count = 0; settled < settled_frames && count < most_frames; ++count) settled = draw(frame) ? 0 : settled + 1;
+  for (int count = 0; settled < settled_frames && count < most_frames; ++count) {
+    const bool again = draw(frame);
+    settled = again ? 0 : settled + 1;
+    if (again) std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the cores are for the work that is waited for
+  }
 }
 
 std::vector<std::uint8_t> OffscreenSurface::pixels() const {

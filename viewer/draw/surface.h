@@ -24,7 +24,8 @@ struct Look {
 class Scene {
  public:
   virtual ~Scene() = default;
-  /// One frame of the interface, between ImGui::NewFrame and ImGui::Render. Returns whether another frame is needed at once.
+  /// One frame of the interface, between ImGui::NewFrame and ImGui::Render. Returns whether anything is still being computed: pictures
+  /// wait for it, windows are woken by it (wake_window).
   virtual bool frame() = 0;
   /// Files were dropped onto the window.
   virtual void dropped(const std::vector<std::string>&) {}
@@ -47,7 +48,7 @@ class OffscreenSurface {
   /// @throws Error where EGL or OpenGL 3.3 cannot be had
   explicit OffscreenSurface(PixelSize size, const Look& look = {});
   ~OffscreenSurface();
-  /// Draws one frame of 1/60 s; returns what `frame` does. ImGui's events may be added before.
+  /// Draws one frame of 1/60 s to its end; returns what `frame` does. ImGui's events may be added before.
   bool draw(const std::function<bool()>& frame);
   /// Draws until `frame` has needed no other one for some frames: windows find their sizes in the first ones.
   void settle(const std::function<bool()>& frame);

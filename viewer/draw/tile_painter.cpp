@@ -45,15 +45,15 @@ void TilePainter::shrink() {
   }
 }
 
-/// A tile, or the part of the nearest coarser one that covers it. Returns whether it was the tile itself.
-bool TilePainter::paint(const Order& order, const TileId& wanted, const Source& source) {
+/// A tile, or the part of the nearest coarser one that covers it.
+TilePainter::Painted TilePainter::paint(const Order& order, const TileId& wanted, const Source& source) {
   const unsigned most = whole_level(order.queries, order.keys);
   for (TileId id = wanted; id.level <= most; ++id.level, id.row /= 2, id.column /= 2) {
     const bool itself = id.level == wanted.level;
     if (!itself && id.level != most && textures_.find(id) == textures_.end()) continue;  // only what is there, and the overview
     const auto tile = source(id, itself ? Urgency::seen : Urgency::overview);
     if (!tile || tile->rows == 0) {
-      if (tile && itself) return true;  // cannot be made; a message says why
+      if (tile && itself) return Painted::tile;  // cannot be made; a message says why
       continue;
     }
     const Texture& texture = texture_of(id, tile);
@@ -63,16 +63,16 @@ bool TilePainter::paint(const Order& order, const TileId& wanted, const Source& 
     const double first_row = static_cast<double>(wanted.row) * side * finer - static_cast<double>(id.row) * side;
     const double first_column = static_cast<double>(wanted.column) * side * finer - static_cast<double>(id.column) * side;
     const double rows = std::min(side * finer, static_cast<double>(tile->rows) - first_row), columns = std::min(side * finer, static_cast<double>(tile->columns) - first_column);
-    if (rows <= 0.0 || columns <= 0.0) return itself;
+    if (rows <= 0.0 || columns <= 0.0) return itself ? Painted::tile : Painted::coarser;
     const double token = std::ldexp(1.0, static_cast<int>(id.level)), cell = token * order.porthole.pixels;
     const double row = (static_cast<double>(id.row) * side + first_row) * token, column = (static_cast<double>(id.column) * side + first_column) * token;
     const auto x = static_cast<float>(order.from.x + (column - order.porthole.left) * order.porthole.pixels);
     const auto y = static_cast<float>(order.from.y + (row - order.porthole.top) * order.porthole.pixels);
     texture.map.draw_part({static_cast<float>(first_row), static_cast<float>(first_column), static_cast<float>(rows), static_cast<float>(columns)}, {x, y},
                           {x + static_cast<float>(columns * cell), y + static_cast<float>(rows * cell)}, order.scale);
-    return itself;
+    return itself ? Painted::tile : Painted::coarser;
   }
-  return false;
+  return Painted::nothing;
 }
 
 TilePainter::Drawn TilePainter::draw(const Order& order, const Source& source) {
@@ -86,10 +86,11 @@ TilePainter::Drawn TilePainter::draw(const Order& order, const Source& source) {
   const double bottom = order.porthole.top + (order.to.y - order.from.y) / order.porthole.pixels, right = order.porthole.left + (order.to.x - order.from.x) / order.porthole.pixels;
   for (std::size_t row = place(order.porthole.top, order.queries); row <= place(bottom, order.queries); ++row) {
     for (std::size_t column = place(order.porthole.left, order.keys); column <= place(right, order.keys); ++column) {
-      drawn.complete &= paint(order, {order.map, drawn.level, row, column}, source);
+      const Painted painted = paint(order, {order.map, drawn.level, row, column}, source);
+      drawn.complete &= painted == Painted::tile;
+      drawn.anything |= painted != Painted::nothing;
     }
   }
-  drawn.anything = !textures_.empty();
   shrink();
   return drawn;
 }

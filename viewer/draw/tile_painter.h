@@ -33,7 +33,7 @@ class TilePainter {
   struct Drawn {
     unsigned level = 0;     ///< wanted: a cell is 2^level tokens on each axis
     bool complete = false;  ///< every tile of that level was there
-    bool anything = false;
+    bool anything = false;  ///< something of the map is there, however coarse
   };
   /// Into the current window's draw list; the caller clips.
   Drawn draw(const Order& order, const Source& source);
@@ -49,7 +49,8 @@ class TilePainter {
     std::list<TileId>::iterator use;
   };
   Texture& texture_of(const TileId& id, const std::shared_ptr<const Tile>& tile);
-  bool paint(const Order& order, const TileId& wanted, const Source& source);
+  enum class Painted { nothing, coarser, tile };
+  Painted paint(const Order& order, const TileId& wanted, const Source& source);
   void shrink();
 
   std::map<TileId, std::unique_ptr<Texture>> textures_;

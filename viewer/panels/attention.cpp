@@ -229,6 +229,7 @@ void AttentionView::draw(Desk& desk) {
     drawn_ = painter_.draw({*map_, query_labels_.size(), key_labels_.size(), canvas_.porthole(), area.from, area.to, desk.map_scale},
                            [&](const TileId& id, Urgency urgency) { return desk.tiles().find(id, urgency); });
     incomplete_ = !drawn_.complete;
+    if (drawn_.anything) name_rectangle("attention/seen", area);
   };
   const MapCanvas::Answer answer = canvas_.draw("attention/map", {room.x - side - 12.0f, room.y - profile - 4.0f}, {&query_labels_, &key_labels_}, {selection.query, selection.key}, paint);
   if (answer.clicked) std::tie(selection.query, selection.key) = std::pair(std::optional(answer.clicked->first), std::optional(answer.clicked->second));

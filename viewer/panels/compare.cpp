@@ -31,7 +31,7 @@ class CompareView : public PanelView {
  public:
   CompareView(const DocumentPointer& document, Desk& desk);
   void draw(Desk& desk) override;
-  bool busy() const override { return incomplete_; }
+  bool busy() const override { return incomplete_ || measuring_; }
   Json state() const override { return Json::object().set("mode", static_cast<int>(mode_)).set("view", canvas_.state()).set("range", static_cast<double>(range_)); }
   void restore(const Json& json) override;
   std::vector<Action> actions(Desk& desk) override;

@@ -40,7 +40,7 @@ class HeadsView : public PanelView {
  public:
   HeadsView(const DocumentPointer& document, Desk& desk);
   void draw(Desk& desk) override;
-  bool busy() const override { return painted_ < places_.size(); }
+  bool busy() const override { return scoring_ || (!table_ && painted_ < places_.size()); }
   Json state() const override { return Json::object().set("sort", sort_).set("table", table_).set("filter", filter_).set("size", static_cast<double>(size_)); }
   void restore(const Json& json) override;
   std::vector<Action> actions(Desk& desk) override;
@@ -55,7 +55,7 @@ class HeadsView : public PanelView {
   void paint_thumbnails(Desk& desk);
   void draw_controls(Desk& desk);
   void draw_grid(Desk& desk);
-  void draw_cell(Desk& desk, std::size_t place, Corner from, float size);
+  HeatMap::Placed draw_cell(const Desk& desk, std::size_t place, Corner from, float size) const;
   void draw_table(Desk& desk);
   void pick(Desk& desk, std::size_t place);
   std::string label(std::size_t place) const;
@@ -239,19 +239,20 @@ void HeadsView::draw_controls(Desk& desk) {
   ImGui::NewLine();
 }
 
-void HeadsView::draw_cell(Desk& desk, std::size_t place, Corner from, float size) {
+/// Draws what lies over a thumbnail, and says where the thumbnail goes.
+HeatMap::Placed HeadsView::draw_cell(const Desk& desk, std::size_t place, Corner from, float size) const {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const auto [m, h] = places_[place];
   const float inside = size - gap;
   const auto cells = static_cast<float>(thumbnail_cells);
-  atlas_.draw_part({static_cast<float>(m) * cells, static_cast<float>(h) * cells, cells, cells}, from, {from.x + inside, from.y + inside}, {0.0f, 1.0f, ColorSpread::square_root, desk.map_scale.colors, desk.map_scale.reduction});
   const Selection& selection = desk.selection;
   if (const Role* role = role_of(place)) list->AddRectFilled({from.x, from.y + inside - 3.0f}, {from.x + inside, from.y + inside}, role->color);
   if (selection.layer == m && selection.head == h) list->AddRect({from.x - 1, from.y - 1}, {from.x + inside + 1, from.y + inside + 1}, mark_ink(), 0.0f, 0, 2.5f);
   name_rectangle("heads/" + std::to_string(m) + "." + std::to_string(h), {from, {from.x + inside, from.y + inside}});
+  return {{static_cast<float>(m) * cells, static_cast<float>(h) * cells, cells, cells}, from, {from.x + inside, from.y + inside}};
 }
 
-/// One quad for all where they stand by layer; else one for each that is seen.
+/// In rows of layers, or one behind the other where they are sorted or filtered.
 void HeadsView::draw_grid(Desk& desk) {
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const float line = ImGui::GetTextLineHeight(), margin = ImGui::CalcTextSize("000 ").x;
@@ -271,11 +272,17 @@ void HeadsView::draw_grid(Desk& desk) {
   name_item("heads/grid");
   ImDrawList* list = ImGui::GetWindowDrawList();
   const float top = ImGui::GetWindowPos().y, bottom = top + ImGui::GetWindowHeight();
+  list->ChannelsSplit(2);
+  list->ChannelsSetCurrent(1);  // what lies over the thumbnails
+  std::vector<HeatMap::Placed> thumbnails;
   for (std::size_t i = 0; i < shown.size(); ++i) {
     const std::size_t row = by_layer ? places_[shown[i]].module : i / across, column = by_layer ? places_[shown[i]].head : i % across;
     const Corner at{from.x + size * static_cast<float>(column), from.y + size * static_cast<float>(row)};
-    if (at.y + size >= top && at.y <= bottom) draw_cell(desk, shown[i], at, size);
+    if (at.y + size >= top && at.y <= bottom) thumbnails.push_back(draw_cell(desk, shown[i], at, size));
   }
+  list->ChannelsSetCurrent(0);
+  atlas_.draw_parts(thumbnails, {0.0f, 1.0f, ColorSpread::square_root, desk.map_scale.colors, desk.map_scale.reduction});
+  list->ChannelsMerge();
   if (by_layer) {
     list->AddText({from.x, origin.y}, faint_ink(), "head \u2192   layer \u2193");
     const std::size_t every = size < line ? 2 : 1;

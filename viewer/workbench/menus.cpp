@@ -121,7 +121,7 @@ void Workbench::draw_menus() {
         const bool can = available(*window.panel, desk_);
         if (ImGui::MenuItem(std::string(window.panel->title).c_str(), nullptr, window.open && can, can)) {
           window.open = !window.open;
-          window.to_front = window.open;
+          window.to_front = window.open ? 1 : 0;
         }
         name_item("menu/panel/" + std::string(window.panel->name));
       }
@@ -170,11 +170,11 @@ void Workbench::first_layout(unsigned dock) {
     place(name, name == "recordings" ? (any_recording ? files : left) : name == "heads" ? left : name == "text" || name == "sentence" ? below : middle);
   }
   ImGui::DockBuilderFinish(dock);
-  for (PanelWindow& window : windows_) window.to_front = window.panel->name == "text";
+  for (PanelWindow& window : windows_) window.to_front = window.panel->name == "text" ? 3 : 0;
   for (PanelWindow& window : windows_) {  // the first of the middle that has something
     const std::string_view name = window.panel->name;
     if (name == "recordings" || name == "heads" || name == "text" || name == "sentence" || !available(*window.panel, desk_)) continue;
-    window.to_front = true;
+    window.to_front = 4;  // the last, so that it has the focus
     break;
   }
 }

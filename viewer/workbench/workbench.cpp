@@ -81,7 +81,7 @@ bool Workbench::frame() {
   desk_.clamp_selection();
   note_history();
   bool busy = desk_.tiles().busy();
-  for (const PanelWindow& window : windows_) busy |= window.open && window.view && window.view->busy();
+  for (const PanelWindow& window : windows_) busy |= window.open && window.view && (window.view->busy() || window.to_front > 0);
   return busy;
 }
 
@@ -119,8 +119,11 @@ void Workbench::draw_panels() {
 
 void Workbench::draw_panel(PanelWindow& window) {
   const std::string title = std::string(window.panel->title) + "###" + std::string(window.panel->name);
-  if (std::exchange(window.to_front, false)) ImGui::SetNextWindowFocus();
-  const bool drawn = ImGui::Begin(title.c_str(), only_.empty() ? &window.open : nullptr, only_.empty() ? ImGuiWindowFlags_NoCollapse : alone_flags);
+  if (window.to_front > 0 && --window.to_front == 0) ImGui::SetNextWindowFocus();
+  // The frame is cleared to the windows' colour: filling it once more is what a processor that draws notices.
+  const ImGuiWindowFlags background = window.docked || !only_.empty() ? ImGuiWindowFlags_NoBackground : 0;
+  const bool drawn = ImGui::Begin(title.c_str(), only_.empty() ? &window.open : nullptr, (only_.empty() ? ImGuiWindowFlags_NoCollapse : alone_flags) | background);
+  window.docked = ImGui::IsWindowDocked();
   const ImVec2 at = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
   if (drawn) name_rectangle("panel/" + std::string(window.panel->name), {{at.x, at.y}, {at.x + size.x, at.y + size.y}});
   if (drawn && window.view) {
@@ -182,7 +185,7 @@ PanelView* Workbench::view(std::string_view panel) {
 
 void Workbench::show_panel(std::string_view panel) {
   for (PanelWindow& window : windows_) {
-    if (window.panel->name == panel) window.open = window.to_front = true;
+    if (window.panel->name == panel) window.open = true, window.to_front = 1;
   }
 }
 

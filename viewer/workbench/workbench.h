@@ -21,7 +21,8 @@ struct PanelWindow {
   DocumentPointer document;  ///< what the view was made of
   std::unique_ptr<PanelView> view;
   Json state = Json::object();
-  bool to_front = false;
+  bool docked = false;
+  int to_front = 0;  ///< in so many frames: a window is docked before it can be
 };
 
 /// The document that a panel shows; null where it needs none, or where none is there (`available` tells which).
