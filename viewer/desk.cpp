@@ -50,7 +50,8 @@ std::size_t Desk::place_of(const std::filesystem::path& path) const {
 void Desk::open_or_throw(const std::filesystem::path& path) {
   const DocumentPointer document = open_document(path);
   const std::size_t place = place_of(document->path);
-  place < documents_.size() ? replace(place, document) : add(document);
+  if (place == documents_.size()) return add(document);
+  replace(place, document);
   ++version_;
   clamp_selection();
 }
@@ -78,6 +79,8 @@ void Desk::add(const DocumentPointer& document) {
   DocumentPointer& shown = shown_[document->kind];
   if (document->kind == DocumentKind::recording && !reference_) reference_ = shown;  // the first stays beside the second: they are compared
   shown = document;
+  ++version_;
+  clamp_selection();
 }
 
 void Desk::close(const DocumentPointer& document) {

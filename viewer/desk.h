@@ -33,7 +33,7 @@ struct Message {
   bool error = false;
 };
 
-using DocumentPointer = std::shared_ptr<const Document>;
+
 
 /// Everything that panels share: the open files, which of them are looked at, and what is selected.
 class Desk {
@@ -45,6 +45,8 @@ class Desk {
   bool open(const std::filesystem::path& path);
   /// The same, where a failure is the caller's to tell. @throws Error
   void open_or_throw(const std::filesystem::path& path);
+  /// Takes what was opened elsewhere.
+  void add(const DocumentPointer& document);
   void close(const DocumentPointer& document);
   /// Opens anew what was written since (a recording that grows), at most once a second.
   void watch();
@@ -75,7 +77,6 @@ class Desk {
  private:
   std::size_t place_of(const std::filesystem::path& path) const;
   void replace(std::size_t place, const DocumentPointer& document);
-  void add(const DocumentPointer& document);
 
   std::vector<DocumentPointer> documents_;
   std::map<DocumentKind, DocumentPointer> shown_;

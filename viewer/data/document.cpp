@@ -66,7 +66,7 @@ std::string_view document_kind_name(DocumentKind kind) {
   return "";
 }
 
-std::shared_ptr<const Document> open_document(const std::filesystem::path& path) {
+DocumentPointer open_document(const std::filesystem::path& path) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(path, ignored);
   const std::filesystem::path file_path = folder ? path / "study.json" : path;  // the folder of a study stands for it

@@ -32,7 +32,9 @@ struct Document {
   std::filesystem::file_time_type written{};  ///< when it was opened
 };
 
+using DocumentPointer = std::shared_ptr<const Document>;
+
 /// Recognises a file by its content. @throws Error with one clear line
-std::shared_ptr<const Document> open_document(const std::filesystem::path& path);
+DocumentPointer open_document(const std::filesystem::path& path);
 
 }  // namespace vitrine
