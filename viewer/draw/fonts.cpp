@@ -71,7 +71,9 @@ void choose_fonts(const std::string& own) {
   }
   const bool is_first = own.empty();
   add_fonts({"truetype/dejavu/DejaVuSans.ttf", "truetype/noto/NotoSans-Regular.ttf"}, is_first ? first : merged, 1);
-  add_fonts({"opentype/noto/NotoSansCJK-Regular.ttc", "truetype/noto/NotoSans-Regular.ttf", "truetype/noto/NotoSansSymbols2-Regular.ttf", "truetype/noto/NotoEmoji-Regular.ttf"}, merged, 4);
+  add_fonts({"truetype/noto/NotoSans-Regular.ttf", "truetype/noto/NotoSansSymbols2-Regular.ttf", "truetype/ancient-scripts/Symbola_hint.ttf"}, merged, 3);
+  merged.FontNo = 2;  // of the collection's languages the simplified Chinese forms
+  add_fonts({"opentype/noto/NotoSansCJK-Regular.ttc"}, merged, 1);
 }
 
 bool needs_code_points(std::string_view text) {

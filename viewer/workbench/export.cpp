@@ -48,8 +48,9 @@ void export_panel(Desk& desk, const ExportOrder& order) {
 
 void open_anything(Workbench& workbench, const std::string& file) {
   if (ending_of(file) != ".vitrine") {
-    if (workbench.desk().open(file)) note_recent_file(file);
-    return;
+    if (!workbench.desk().open(file)) return;
+    note_recent_file(file);
+    return workbench.show_newest();
   }
   try {
     std::ifstream stream(file, std::ios::binary);

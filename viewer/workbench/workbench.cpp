@@ -185,7 +185,14 @@ PanelView* Workbench::view(std::string_view panel) {
 
 void Workbench::show_panel(std::string_view panel) {
   for (PanelWindow& window : windows_) {
-    if (window.panel->name == panel) window.open = true, window.to_front = 1;
+    if (window.panel->name == panel) window.open = true, window.to_front = 3;  // it may have to be docked first
+  }
+}
+
+void Workbench::show_newest() {
+  for (const PanelWindow& window : windows_) {
+    const bool beside = window.panel->shows == nullptr || window.panel->name == "heads" || window.panel->name == "text";
+    if (!beside && !desk_.documents().empty() && window.panel->shows(*desk_.documents().back())) return show_panel(window.panel->name);
   }
 }
 

@@ -48,6 +48,8 @@ class Workbench : public Scene {
   Desk& desk() { return desk_; }
   PanelView* view(std::string_view panel);
   void show_panel(std::string_view panel);
+  /// Brings the panel to the front that is there for what was opened last.
+  void show_newest();
 
  private:
   void refresh_views();
