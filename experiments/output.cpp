@@ -1,6 +1,6 @@
 #include "experiments/output.h"
 
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 
 namespace vitrine {
 

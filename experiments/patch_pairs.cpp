@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "experiments/continuation.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "experiments/data/text_lists.h"
 
 namespace vitrine {

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 
 #include "core/base/error.h"
 #include "core/model/kernel_check.h"
@@ -70,7 +71,8 @@ void set_format(CommonOptions& options, const std::string& word, const std::stri
 }  // namespace
 
 Run::Report progress_bar(bool quiet) {
-  if (quiet || !isatty(STDERR_FILENO)) return {};
+  // VITRINE_PROGRESS: a program that started this one reads what a terminal would show.
+  if (quiet || (!isatty(STDERR_FILENO) && std::getenv("VITRINE_PROGRESS") == nullptr)) return {};
   return [](std::string_view task, std::size_t done, std::size_t total) {
     std::fprintf(stderr, "\r%.*s %zu/%zu%s", static_cast<int>(task.size()), task.data(), done, total,
                  done == total ? "\n" : "");

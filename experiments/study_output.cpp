@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "experiments/session.h"
 #include "experiments/study.h"
 #include "probes/table_file.h"

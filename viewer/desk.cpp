@@ -39,7 +39,7 @@ Selection selection_from_json(const Json& json, Selection selection) {
           whole(json["key"])};
 }
 
-Desk::Desk(TileCache::Options tiles) : tiles_(std::move(tiles)) {}
+Desk::Desk(TileCache::Options tiles) : wake_(tiles.ready), tiles_(std::move(tiles)) {}
 
 std::size_t Desk::place_of(const std::filesystem::path& path) const {
   std::error_code ignored;
@@ -96,7 +96,45 @@ void Desk::close(const DocumentPointer& document) {
   clamp_selection();
 }
 
+void Desk::record(const std::string& name, const RecordOrder& order, std::function<void(Desk&, const DocumentPointer&)> then) {
+  jobs_.erase(name);
+  jobs_[name] = {std::make_unique<RecordJob>(order, wake_), std::move(then)};
+}
+
+RecordJob* Desk::recording(const std::string& name) {
+  const auto found = jobs_.find(name);
+  return found == jobs_.end() ? nullptr : found->second.job.get();
+}
+
+void Desk::take_recordings() {
+  for (auto each = jobs_.begin(); each != jobs_.end();) {
+    if (!each->second.job->done()) {
+      ++each;
+      continue;
+    }
+    const Recorded ended = std::move(each->second);
+    each = jobs_.erase(each);
+    if (const std::string error = ended.job->error(); !error.empty()) {
+      ended.job->cancelled() ? tell(error) : warn(error);
+    } else if (open(ended.job->recording())) {
+      const DocumentPointer made = documents_[place_of(ended.job->recording())];
+      if (shown(DocumentKind::recording) != made) show(made);
+      if (ended.then) ended.then(*this, made);
+      clamp_selection();
+    }
+  }
+}
+
+std::vector<std::string> Desk::models() const {
+  std::vector<Json> provenances;
+  for (const DocumentPointer& document : documents_) {
+    if (document->recording) provenances.push_back(document->recording->provenance());
+  }
+  return known_models(provenances);
+}
+
 void Desk::watch() {
+  take_recordings();
   if (now() < next_watch_) return;
   next_watch_ = now() + seconds_between_looks;
   for (const DocumentPointer& document : std::vector(documents_)) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "core/base/json.h"
 #include "viewer/data/document.h"
+#include "viewer/data/record_job.h"
 #include "viewer/data/tiles.h"
 #include "viewer/draw/heat_map.h"
 
@@ -48,7 +50,7 @@ class Desk {
   /// Takes what was opened elsewhere.
   void add(const DocumentPointer& document);
   void close(const DocumentPointer& document);
-  /// Opens anew what was written since (a recording that grows), at most once a second.
+  /// Opens what record() has made, and anew what was written since (a recording that grows), at most once a second.
   void watch();
 
   const std::vector<DocumentPointer>& documents() const { return documents_; }
@@ -70,11 +72,24 @@ class Desk {
 
   TileCache& tiles() { return tiles_; }
 
+  /// Starts `vitrine record` beside us, which outlives the view that asked. When it is over its recording is opened and looked at, and `then` is
+  /// called; where it failed there is a message. An older one of the same name is killed. @throws Error where it cannot be started
+  void record(const std::string& name, const RecordOrder& order, std::function<void(Desk& desk, const DocumentPointer& recording)> then);
+  /// The one of that name that is running; null where there is none.
+  RecordJob* recording(const std::string& name);
+  /// The models that the user may want, see known_models().
+  std::vector<std::string> models() const;
+
   Selection selection;
   ColorScale map_scale;            ///< of attention maps, shared so that maps can be compared by eye
   std::string panel_to_show;       ///< a panel's name that shall come to the front, emptied by the workbench
 
  private:
+  struct Recorded {
+    std::unique_ptr<RecordJob> job;
+    std::function<void(Desk& desk, const DocumentPointer& recording)> then;
+  };
+  void take_recordings();
   std::size_t place_of(const std::filesystem::path& path) const;
   void replace(std::size_t place, const DocumentPointer& document);
 
@@ -85,6 +100,8 @@ class Desk {
   std::size_t version_ = 0;
   std::map<std::filesystem::path, std::filesystem::file_time_type> tried_;
   double next_watch_ = 0.0;  // seconds of a steady clock
+  std::function<void()> wake_;
+  std::map<std::string, Recorded> jobs_;
   TileCache tiles_;
 };
 

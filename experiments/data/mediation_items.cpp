@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 
 namespace vitrine {
 namespace {

@@ -1,7 +1,7 @@
 #include <map>
 
 #include "core/base/error.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "experiments/data/pairs.h"
 
 namespace vitrine {

@@ -309,10 +309,10 @@ std::string exact(double value) {
 }
 
 StudyTable items_of(std::span<const ScoredPair> pairs) {
-  StudyTable table{"", {"item", "group", "cluster", "direction", "logprob_more", "logprob_less", "difference", "term_part", "association_part", "tokens_more", "tokens_less"}, {}};
+  StudyTable table{"", {"item", "group", "cluster", "direction", "logprob_more", "logprob_less", "difference", "term_part", "association_part", "tokens_more", "tokens_less", "sentence_more", "sentence_less"}, {}};
   for (const ScoredPair& p : pairs) {
     table.rows.push_back({p.pair->id, p.pair->group, p.pair->cluster, p.pair->direction, exact(p.more), exact(p.less), exact(p.total()),
-                          exact(p.term), exact(p.association), std::to_string(p.more_tokens), std::to_string(p.less_tokens)});
+                          exact(p.term), exact(p.association), std::to_string(p.more_tokens), std::to_string(p.less_tokens), p.pair->more, p.pair->less});
   }
   return table;
 }

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "experiments/data/pairs.h"
 
 namespace vitrine {

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "probes/metrics/metric.h"
 #include "tests/experiments/tokenizing_model.h"
 

@@ -11,7 +11,7 @@
 #include "core/base/error.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 #include "experiments/data/text_lists.h"
 
 namespace vitrine {

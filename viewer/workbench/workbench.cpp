@@ -81,7 +81,7 @@ bool Workbench::frame() {
   desk_.clamp_selection();
   note_history();
   bool busy = desk_.tiles().busy();
-  for (const PanelWindow& window : windows_) busy |= window.open && window.view && (window.view->busy() || window.to_front > 0);
+  for (const PanelWindow& window : windows_) busy |= window.open && window.view && ((window.seen && window.view->busy()) || window.to_front > 0);
   return busy;
 }
 
@@ -106,6 +106,7 @@ void Workbench::draw_panels() {
   }
   if (!desk_.panel_to_show.empty()) show_panel(std::exchange(desk_.panel_to_show, {}));
   for (PanelWindow& window : windows_) {
+    window.seen = false;
     if (!window.open && only_.empty()) continue;
     if (!only_.empty()) {
       ImGui::SetNextWindowPos(viewport->WorkPos);
@@ -123,6 +124,7 @@ void Workbench::draw_panel(PanelWindow& window) {
   // The frame is cleared to the windows' colour: filling it once more is what a processor that draws notices.
   const ImGuiWindowFlags background = window.docked || !only_.empty() ? ImGuiWindowFlags_NoBackground : 0;
   const bool drawn = ImGui::Begin(title.c_str(), only_.empty() ? &window.open : nullptr, (only_.empty() ? ImGuiWindowFlags_NoCollapse : alone_flags) | background);
+  window.seen = drawn;
   window.docked = ImGui::IsWindowDocked();
   const ImVec2 at = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
   if (drawn) name_rectangle("panel/" + std::string(window.panel->name), {{at.x, at.y}, {at.x + size.x, at.y + size.y}});

@@ -23,6 +23,7 @@ struct PanelWindow {
   Json state = Json::object();
   bool docked = false;
   int to_front = 0;  ///< in so many frames: a window is docked before it can be
+  bool seen = false;  ///< drawn in the last frame: not behind another tab
 };
 
 /// The document that a panel shows; null where it needs none, or where none is there (`available` tells which).

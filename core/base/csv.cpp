@@ -1,4 +1,4 @@
-#include "experiments/data/csv.h"
+#include "core/base/csv.h"
 
 #include <algorithm>
 
