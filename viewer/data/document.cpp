@@ -22,6 +22,7 @@ constexpr std::array json_kinds{
     KindOfJson{DocumentKind::study, [](const Json& json) { return json["study"].is_string() && json["estimates"].is_array(); }},
     KindOfJson{DocumentKind::patching, [](const Json& json) { return json["effect"].is_array() && json["sweep"].is_string(); }},
     KindOfJson{DocumentKind::benchmark, [](const Json& json) { return json["benchmarks"].is_array() && json["context"].is_object(); }},
+    KindOfJson{DocumentKind::benchmark, [](const Json& json) { return json["results"].is_array() && json["context"].is_object(); }},  // beside peers
     KindOfJson{DocumentKind::analysis, [](const Json& json) { return json["tables"].is_array() || json["grids"].is_array(); }},
 };
 

@@ -17,7 +17,7 @@ enum class DocumentKind {
   study,      ///< study.json of `vitrine study`: estimates, tables, notes
   patching,   ///< `vitrine patch --json`
   analysis,   ///< `vitrine analyse NAME --json`: tables, grids
-  benchmark   ///< `vitrine bench --benchmark_format=json`
+  benchmark   ///< `vitrine bench --benchmark_format=json`, bench/peers/compare.py --json
 };
 std::string_view document_kind_name(DocumentKind kind);
 
