@@ -221,8 +221,11 @@ std::optional<std::size_t> draw_forest(std::string_view items, std::span<const E
   ImGui::PushStyleVar(ImGuiStyleVar_ItemSpacing, {0.0f, 0.0f});
   for (const std::string& unit : units_of(estimates)) {
     const Axis axis = axis_of(estimates, unit, columns);
+    const Estimate* before = nullptr;
     for (std::size_t i = 0; i < estimates.size(); ++i) {
       if (estimates[i].unit != unit) continue;
+      if (before != nullptr && before->family != estimates[i].family) ImGui::Dummy({1.0f, 0.4f * ImGui::GetTextLineHeight()});  // headline, parts, baselines, ... stand apart
+      before = &estimates[i];
       if (draw_row(std::string(items) + "/row/" + std::to_string(i), estimates[i], columns, axis, chosen == i)) clicked = i;
     }
     const bool any = std::ranges::any_of(estimates, [&](const Estimate& each) { return each.unit == unit && has_value(each); });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -75,7 +76,7 @@ class BiasView : public PanelView {
   std::optional<std::size_t> estimate_, item_;  // chosen: places in the estimates, in the items
   std::vector<std::size_t> listed_;             // rows of the items, as they are listed
   std::size_t sort_column_ = 0;
-  bool descending_ = true, scroll_ = false;
+  bool descending_ = true, scroll_ = false, leave_ = false;  // leave: back to all estimates when the frame is drawn
   std::optional<std::size_t> paired_item_;      // whose pair was looked for
   std::optional<RecordedPair> pair_;
   DocumentPointer mediation_;
@@ -118,7 +119,7 @@ void BiasView::restore(const Json& json) {
   filter_ = json["filter"].is_string() ? json["filter"].string() : "";
   const auto estimate = place(json["estimate"]), item = place(json["item"]);
   if (estimate != estimate_) choose_estimate(estimate && *estimate < document_->estimates.size() ? estimate : std::nullopt);
-  item_ = estimate_ ? item : std::nullopt;
+  item_ = estimate_ && !(items_ && item >= items_->rows()) ? item : std::nullopt;  // not read yet: take_items() looks again
   scroll_ = item_.has_value();
 }
 
@@ -241,7 +242,7 @@ void BiasView::draw_estimates() {
 
 /// estimates > the chosen one > the chosen item
 void BiasView::draw_crumbs() {
-  if (ImGui::SmallButton("all estimates")) choose_estimate({});
+  leave_ = ImGui::SmallButton("all estimates");
   name_item("bias/all");
   ImGui::SameLine();
   ImGui::TextDisabled(">");
@@ -376,10 +377,10 @@ void BiasView::draw_run(Desk& desk) {
   }
   pick_model("bias", model_, models_);
   ImGui::BeginDisabled(model_.empty());
-  if (ImGui::Button("run this pair")) run_pair(desk, {});
+  if (ImGui::Button("run this pair")) run_pair(desk, [](Desk& at, const DocumentPointer&) { at.panel_to_show = "bias"; });
   name_item("bias/run");
   ImGui::EndDisabled();
-  ImGui::SetItemTooltip("vitrine record of both sentences, as the study ran them: log-probabilities of their tokens, and their attention");
+  ImGui::SetItemTooltip("vitrine record of both sentences, as the study ran them: log-probabilities of their tokens, and their attention.\nThe recording is opened: other panels show its tokens.");
   const std::string name = text_of(study()["signature"]["model"]);
   ImGui::SameLine();
   if (!name.empty() && !model_.empty() && std::filesystem::path(model_).filename() != name) ImGui::TextDisabled("the study ran %s", drawable(name).c_str());
@@ -397,7 +398,7 @@ void BiasView::draw_tokens(Desk& desk) {
   if (!clicked) return;
   const PairLine& line = pair_->lines[*clicked];
   const std::size_t at = line.more.value_or(line.less.value_or(0));
-  desk.show(pair_->document);
+  if (desk.shown(DocumentKind::recording) != pair_->document) desk.show(pair_->document);
   desk.selection = {desk.selection.layer, desk.selection.head, line.more ? pair_->more_sequence : pair_->less_sequence, at > 0 ? at - 1 : 0, {}};
   desk.panel_to_show = "attention";
 }
@@ -414,7 +415,7 @@ void BiasView::show_head(Desk& desk, const HeadEffect& effect) {
     at.panel_to_show = "attention";
   };
   if (pair_) {
-    desk.show(pair_->document);
+    if (desk.shown(DocumentKind::recording) != pair_->document) desk.show(pair_->document);
     return look(desk, pair_->document, pair_->more_sequence);
   }
   if (model_.empty() || items_->cell(*item_, "sentence_more").empty()) return desk.warn("Run the pair first: name a model.");
@@ -442,6 +443,7 @@ void BiasView::draw_item(Desk& desk) {
 
 void BiasView::draw(Desk& desk) {
   take_items();
+  if (std::exchange(leave_, false)) choose_estimate({});
   if (!estimate_) return draw_estimates();
   if (ImGui::GetContentRegionAvail().x < wide_in_letters * ImGui::GetFontSize()) {  // a page at a time
     draw_crumbs();

@@ -107,6 +107,8 @@ void SentenceView::draw_run(Desk& desk) {
 }
 
 void SentenceView::draw(Desk& desk) {
+  // A field that is written in keeps this chord from the actions.
+  if (ImGui::IsAnyItemActive() && ImGui::IsWindowFocused(ImGuiFocusedFlags_ChildWindows) && ImGui::IsKeyChordPressed(ImGuiMod_Ctrl | ImGuiKey_Enter)) run(desk);
   pick_model("sentence", model_, models_);
   const float below = 3.4f * ImGui::GetFrameHeightWithSpacing();
   ImGui::InputTextMultiline("##text", &text_, {-1.0f, std::max(2.5f * ImGui::GetTextLineHeight(), ImGui::GetContentRegionAvail().y - below)}, ImGuiInputTextFlags_WordWrap);
