@@ -62,6 +62,7 @@ class FileRecording : public Recording {
   std::vector<std::string> token_texts(std::size_t sequence, Side side) const override;
   std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side) const override;
   std::vector<float> log_probabilities(std::size_t sequence) const override;
+  TopTokens top_tokens(std::size_t sequence, std::size_t row) const override;
   std::span<const Module> modules() const override { return modules_; }
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override;
   std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const override;
@@ -376,6 +377,22 @@ std::vector<float> FileRecording::log_probabilities(std::size_t sequence) const 
   rows_dataset(text_, "/tokens/log_probability", {});
   const Rows rows = rows_of(sequence, Side::text);
   return file_.read<float>("/tokens/log_probability", {{rows.begin}, {rows.count}});
+}
+
+Recording::TopTokens FileRecording::top_tokens(std::size_t sequence, std::size_t row) const {
+  if (!file_.has("/top_logits/id")) return {};
+  const CheckedFile::Info info = committed_info(text_, "/top_logits/id");
+  if (info.shape.size() != 2) file_.fail("/top_logits/id", "[pos, count]", "another shape");
+  rows_dataset(text_, "/top_logits/id", {info.shape[1]});
+  rows_dataset(text_, "/top_logits/value", {info.shape[1]});
+  rows_dataset(text_, "/top_logits/log_sum_exp", {});
+  const Rows rows = rows_of(sequence, Side::text);
+  VITRINE_CHECK(row < rows.count);
+  const CheckedFile::Box box{{rows.begin + row, 0}, {1, info.shape[1]}};
+  TopTokens top{file_.read<std::int32_t>("/top_logits/id", box), file_.read<float>("/top_logits/value", box)};
+  const float sum = file_.read<float>("/top_logits/log_sum_exp", {{rows.begin + row}, {1}}).front();
+  for (float& value : top.log_probabilities) value -= sum;
+  return top;
 }
 
 std::shared_ptr<const Recording::Head> FileRecording::head(const Module& module, std::size_t head, std::size_t sequence) const {

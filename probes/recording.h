@@ -53,6 +53,13 @@ class Recording {
   virtual std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side = Side::text) const = 0;
   /// NaN for a first token; empty where none were recorded.
   virtual std::vector<float> log_probabilities(std::size_t sequence) const = 0;
+  /// What a row held likeliest to come next, largest first; in its own place, of a model that sees both sides.
+  struct TopTokens {
+    std::vector<std::int32_t> ids;
+    std::vector<float> log_probabilities;  ///< nats
+  };
+  /// Of a row of a sequence; empty where none were recorded.
+  virtual TopTokens top_tokens(std::size_t sequence, std::size_t row) const = 0;
 
   /// A group below /attention.
   struct Module {

@@ -152,6 +152,19 @@ Json to_json(const Effects& effects, const Direction& direction) {
   return json.set("columns", labels).set("column_axis", effects.effect.column_axis);
 }
 
+/// What was asked, so that a reader of the file can repeat a cell of it.
+Json question_of(const Options& options, const Session& session, const PatchQuestions& first) {
+  Json json = Json::object().set("model", session.model().path.string());
+  for (const auto& [name, value] : {std::pair{"clean", &options.pair.clean}, {"corrupt", &options.pair.corrupt}, {"answer", &options.pair.answer}, {"wrong", &options.pair.wrong},
+                                    {"pairs", &options.pairs}, {"by", &options.by}, {"from", &options.from}, {"to", &options.to}, {"bos", &options.text.bos}}) {
+    if (!value->empty()) json.set(name, *value);
+  }
+  if (options.position) json.set("position", std::uint64_t{*options.position});
+  const bool scored = session.model().spec.causal() && !session.has_encoder();  // `vitrine score` can ask the same of one cell
+  if (scored) json.set("tokens", static_cast<std::uint64_t>(first.clean.text.ids.size()));
+  return json;
+}
+
 std::vector<std::string> notes_of(const Sweeps& sweeps, const Options& options, double first_high) {
   std::vector<std::string> notes;
   std::size_t close = 0;
@@ -180,7 +193,7 @@ void print(const Session& session, const Options& options, const SweepPoint& poi
     std::uint64_t cells = 0;
     for (const Sweeps& sweeps : all) for (const PatchSweep& sweep : sweeps.sweeps) cells += sweep.passes;
     json.set("sweep", options.sweep).set("method", options.method).set("pairs", static_cast<std::uint64_t>(questions.size())).set("notes", words);
-    json.set("cells", cells).set("seconds", seconds).set("signature", session.signature());
+    json.set("cells", cells).set("seconds", seconds).set("question", question_of(options, session, questions.front())).set("signature", session.signature());
     std::puts(json.dump(2).c_str());
     return;
   }

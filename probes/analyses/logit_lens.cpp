@@ -27,6 +27,8 @@ struct LensRows {
   std::size_t rows = 0;
   std::vector<double> kl, log_probability;  // NaN where there is no next token
   std::vector<TokenId> top;                 // [layers, rows, tops]
+  std::vector<double> top_probability;      // of the likeliest
+  std::vector<double> rank;                 // of the next token, 1: the likeliest; NaN where there is none
   std::vector<double> settled;              // [rows] the settling layer's place among residual_points()
 };
 
@@ -44,6 +46,13 @@ double divergence(std::span<const float> final, double final_sum, std::span<cons
     kl += std::exp(log_p) * (log_p - (other[v] - other_sum));
   }
   return std::max(kl, 0.0);  // rounding alone goes below
+}
+
+/// 1 + how many tokens are likelier; the lower id first among equals, as largest_logits() has them.
+double rank_of(std::span<const float> logits, std::size_t token) {
+  std::size_t before = 0;
+  for (std::size_t v = 0; v < logits.size(); ++v) before += logits[v] > logits[token] || (logits[v] == logits[token] && v < token) ? 1 : 0;
+  return static_cast<double>(before + 1);
 }
 
 /// The token that a row's prediction is held against; none behind the last one.
@@ -70,8 +79,10 @@ void read_band(const Lens& lens, const CapturedRows& captured, const ModelText& 
       out.kl[cell] = divergence(after, log_normalizer(after), own, sum);
       const std::optional<TokenId> token = predicted(spec, text.ids, first + r);
       out.log_probability[cell] = token ? own[static_cast<std::size_t>(*token)] - sum : std::nan("");
+      out.rank[cell] = token ? rank_of(own, static_cast<std::size_t>(*token)) : std::nan("");
       std::vector<float> values(lens.tops);
       largest_logits(own, {&out.top[cell * lens.tops], lens.tops}, values);
+      out.top_probability[cell] = std::exp(values.front() - sum);
     });
   }
 }
@@ -82,11 +93,13 @@ LensRows read_text(const Lens& lens, const ModelText& text) {
   CapturedRows captured(runner.model.spec, lens.points, texts);
   Observer* observers[] = {&captured};
   run_texts(runner, texts, observers, {});
-  LensRows out{.rows = text.ids.size(), .kl = {}, .log_probability = {}, .top = {}, .settled = {}};
+  LensRows out{.rows = text.ids.size(), .kl = {}, .log_probability = {}, .top = {}, .top_probability = {}, .rank = {}, .settled = {}};
   const std::size_t layers = lens.points.size(), cells = layers * out.rows;
   out.kl.resize(cells);
   out.log_probability.resize(cells);
   out.top.resize(cells * lens.tops);
+  out.top_probability.resize(cells);
+  out.rank.resize(cells);
   for (std::size_t first = 0; first < out.rows; first += band_rows) {
     if (runner.run.cancelled()) throw Cancelled();
     read_band(lens, captured, text, first, out);
@@ -188,7 +201,9 @@ AnalysisResult run(const AnalysisInput& input) {
   result.tables = {layer_table(lens, pooled), token_table(lens, shown, text)};
   const std::vector<std::string> labels = residual_labels(spec), positions = position_labels(input.model->model, text.ids);
   result.grids = {{"KL to the final layer, text " + std::to_string(shown_text), "layer", "position", "nats", labels, positions, shown.kl},
-                  {spec.causal() ? "log P of the next token" : "log P of the token", "layer", "position", "nats", labels, positions, shown.log_probability}};
+                  {spec.causal() ? "log P of the next token" : "log P of the token", "layer", "position", "nats", labels, positions, shown.log_probability},
+                  {"probability of the likeliest token", "layer", "position", "probability", labels, positions, shown.top_probability},
+                  {spec.causal() ? "rank of the next token" : "rank of the token", "layer", "position", "rank, 1 is the likeliest", labels, positions, shown.rank}};
   Estimate settled = described_mean({"settling layer (0 = embed)", "layers", "text"}, pooled.settled, pooled.text);
   result.estimates.push_back(std::move(settled));
   result.notes = {"A lens asks what the final norm and head make of a layer, which was not trained to be read so; see tuned_lens."};

@@ -21,6 +21,7 @@ struct KindOfJson {
 constexpr std::array json_kinds{
     KindOfJson{DocumentKind::study, [](const Json& json) { return json["study"].is_string() && json["estimates"].is_array(); }},
     KindOfJson{DocumentKind::patching, [](const Json& json) { return json["effect"].is_array() && json["sweep"].is_string(); }},
+    KindOfJson{DocumentKind::attribution, [](const Json& json) { return json["method"].is_string() && json["target"].is_object() && json["tokens"].is_array(); }},
     KindOfJson{DocumentKind::benchmark, [](const Json& json) { return json["benchmarks"].is_array() && json["context"].is_object(); }},
     KindOfJson{DocumentKind::benchmark, [](const Json& json) { return json["results"].is_array() && json["context"].is_object(); }},  // beside peers
     KindOfJson{DocumentKind::analysis, [](const Json& json) { return json["tables"].is_array() || json["grids"].is_array(); }},
@@ -48,7 +49,7 @@ void read_json(Document& document) {
   document.json = parse_json(text, document.path.string());
   const std::optional<DocumentKind> kind = kind_of(document.json);
   if (!kind) {
-    throw Error({document.path.string(), "JSON of vitrine study, patch, analyse or bench", "other JSON", "those commands write it with --json or -o"});
+    throw Error({document.path.string(), "JSON of vitrine study, patch, analyse, attribute or bench", "other JSON", "those commands write it with --json or -o"});
   }
   document.kind = *kind;
   read_estimates(document);
@@ -62,6 +63,7 @@ std::string_view document_kind_name(DocumentKind kind) {
     case DocumentKind::study: return "study";
     case DocumentKind::patching: return "patching";
     case DocumentKind::analysis: return "analysis";
+    case DocumentKind::attribution: return "attribution";
     case DocumentKind::benchmark: return "benchmark";
   }
   return "";

@@ -13,11 +13,12 @@ namespace vitrine {
 
 /// What a file holds, by its content.
 enum class DocumentKind {
-  recording,  ///< HDF5 of `vitrine record`
-  study,      ///< study.json of `vitrine study`: estimates, tables, notes
-  patching,   ///< `vitrine patch --json`
-  analysis,   ///< `vitrine analyse NAME --json`: tables, grids
-  benchmark   ///< `vitrine bench --benchmark_format=json`, bench/peers/compare.py --json
+  recording,    ///< HDF5 of `vitrine record`
+  study,        ///< study.json of `vitrine study`: estimates, tables, notes
+  patching,     ///< `vitrine patch --json`
+  analysis,     ///< `vitrine analyse NAME --json`: tables, grids
+  attribution,  ///< `vitrine attribute --json`: what each token adds
+  benchmark     ///< `vitrine bench --benchmark_format=json`, bench/peers/compare.py --json
 };
 std::string_view document_kind_name(DocumentKind kind);
 

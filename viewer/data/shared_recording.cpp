@@ -39,6 +39,7 @@ class SharedRecording : public Recording {
   std::vector<std::string> token_texts(std::size_t sequence, Side side) const override { return in_turn([&] { return inner_->token_texts(sequence, side); }); }
   std::vector<std::int32_t> scrub_marks(std::size_t sequence, Side side) const override { return in_turn([&] { return inner_->scrub_marks(sequence, side); }); }
   std::vector<float> log_probabilities(std::size_t sequence) const override { return in_turn([&] { return inner_->log_probabilities(sequence); }); }
+  TopTokens top_tokens(std::size_t sequence, std::size_t row) const override { return in_turn([&] { return inner_->top_tokens(sequence, row); }); }
   std::shared_ptr<const Head> head(const Module& module, std::size_t head, std::size_t sequence) const override { return in_turn([&] { return inner_->head(module, head, sequence); }); }
   std::vector<float> row_statistic(const Module& module, std::string_view name, std::size_t sequence) const override {
     return in_turn([&] { return inner_->row_statistic(module, name, sequence); });

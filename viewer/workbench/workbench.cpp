@@ -24,7 +24,7 @@ constexpr ImGuiWindowFlags alone_flags = ImGuiWindowFlags_NoDecoration | ImGuiWi
 DocumentPointer document_for(const Panel& panel, const Desk& desk) {
   if (panel.shows == nullptr) return nullptr;
   // The kind that was shown last counts: a panel that shows several kinds takes the first that fits.
-  for (const DocumentKind kind : {DocumentKind::recording, DocumentKind::study, DocumentKind::patching, DocumentKind::analysis, DocumentKind::benchmark}) {
+  for (const DocumentKind kind : {DocumentKind::recording, DocumentKind::study, DocumentKind::patching, DocumentKind::analysis, DocumentKind::attribution, DocumentKind::benchmark}) {
     const DocumentPointer document = desk.shown(kind);
     if (document && panel.shows(*document)) return document;
   }

@@ -53,12 +53,17 @@ TEST_P(AgainstTransformers, LogitLensReadsEveryLayer) {
   const std::size_t layers = tiny_.model.spec.blocks.size() + 1, rows = text.ids.size();
   ASSERT_EQ(result.grids[0].values.size(), layers * rows);
   for (std::size_t layer = 0; layer < layers; ++layer) {
-    const std::vector<double> kl = numbers(lens["kl"].items()[layer]), log_probability = numbers(lens["log_probability"].items()[layer]);
+    const std::vector<double> kl = numbers(lens["kl"].items()[layer]), log_probability = numbers(lens["log_probability"].items()[layer]),
+                              probability = numbers(lens["probability"].items()[layer]), rank = numbers(lens["rank"].items()[layer]);
     for (std::size_t r = 0; r < rows; ++r) {
       EXPECT_NEAR(result.grids[0].values[layer * rows + r], kl[r], 1e-5 * (1.0 + kl[r])) << layer << " " << r;
       if (r + 1 < rows) {
         EXPECT_NEAR(result.grids[1].values[layer * rows + r], log_probability[r], 1e-5) << layer << " " << r;
+        EXPECT_EQ(result.grids[3].values[layer * rows + r], rank[r]) << layer << " " << r;
+      } else {
+        EXPECT_TRUE(std::isnan(result.grids[3].values[layer * rows + r]));
       }
+      EXPECT_NEAR(result.grids[2].values[layer * rows + r], probability[r], 1e-5) << layer << " " << r;
       EXPECT_EQ(result.tables[1].rows[layer][r + 1].string(), "#" + lens["top"].items()[layer].items()[r].dump()) << layer << " " << r;
     }
   }

@@ -29,13 +29,15 @@ def lens(model, final_norm):
         hooks[0].remove()
         states = list(out.hidden_states[:-1]) + [kept[0]]  # the last of transformers' is behind the final norm
         final = torch.log_softmax(out.logits[0], -1)
-        kl, log_probability, top = [], [], []
+        kl, log_probability, top, probability, rank = [], [], [], [], []
         for state in states:
             own = torch.log_softmax(model.lm_head(final_norm(state))[0], -1)
             kl.append((final.exp() * (final - own)).sum(-1).tolist())
             log_probability.append([own[i, IDS[i + 1]].item() for i in range(len(IDS) - 1)])
             top.append(own.argmax(-1).tolist())
-    return {"kl": kl, "log_probability": log_probability, "top": top}
+            probability.append(own.max(-1).values.exp().tolist())
+            rank.append([1 + int((own[i] > own[i, IDS[i + 1]]).sum()) for i in range(len(IDS) - 1)])
+    return {"kl": kl, "log_probability": log_probability, "top": top, "probability": probability, "rank": rank}
 
 
 def random_tokens(vocabulary, sequences, half):
