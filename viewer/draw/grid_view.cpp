@@ -30,9 +30,10 @@ void GridView::set(FigureGrid grid, std::vector<std::string> texts) {
 
 std::string GridView::text_of(std::size_t cell) const {
   if (!texts_.empty()) return texts_[cell];
+  const double value = std::abs(grid_.values[cell]) < 0.005 ? 0.0 : grid_.values[cell];  // no "-0.00"
   char text[32];
-  std::snprintf(text, sizeof text, std::abs(grid_.values[cell]) >= 1000.0 ? "%.0f" : "%.2f", grid_.values[cell]);
-  return std::isnan(grid_.values[cell]) ? "" : text;
+  std::snprintf(text, sizeof text, std::abs(value) >= 1000.0 ? "%.0f" : "%.2f", value);
+  return std::isnan(value) ? "" : text;
 }
 
 /// Cells fill the room as far as they stay legible.

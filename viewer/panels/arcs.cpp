@@ -59,7 +59,9 @@ class ArcsView : public PanelView {
   void draw_labels(const Selection& selection, Corner left, Corner right, float height) const;
   void draw_layers(Desk& desk);
   void draw_layer(Desk& desk, std::size_t layer, Corner at, float next, const std::map<std::size_t, float>& rows);
-  std::map<std::size_t, float> rows_of_layers(std::size_t query, float top, float height);
+  std::map<std::size_t, float> rows_of_layers(std::size_t own, float top, float height);
+  /// The row of the chosen token's own line: its own, or one below all keys where those are another text's.
+  std::size_t own_row(const Selection& selection) const { return module(selection).queries == module(selection).keys ? *selection.query : static_cast<std::size_t>(-1); }
   std::uint32_t ink_of_link(const Link& link) const { return all_heads_ ? head_inks[link.head % head_inks.size()] : mark_ink(); }
   std::size_t square() const;
   double y_of(double token) const { return (token + 0.5 - top_) * pixels_; }
@@ -244,8 +246,8 @@ void ArcsView::navigate(Desk& desk, Corner from, Corner to) {
   }
   if (ImGui::IsItemActive() && ImGui::IsMouseDragging(ImGuiMouseButton_Left)) top_ -= static_cast<double>(io.MouseDelta.y) / pixels_;
   if (seen_query_ != selection.query && selection.query) {  // another panel chose it
-    const double y = y_of(static_cast<double>(*selection.query));
-    if (y < 0.0 || y > height) top_ = static_cast<double>(*selection.query) - height / pixels_ / 2;
+    const double y = y_of(static_cast<double>(*selection.query)), margin = std::min(height / 4, 3 * pixels_);
+    if (y < margin || y > height - margin) top_ = static_cast<double>(*selection.query) - height / pixels_ / 2;
   }
   top_ = std::clamp(top_, 0.0, std::max(0.0, longest - height / pixels_));
   hovered_.reset();
@@ -343,15 +345,15 @@ void ArcsView::draw_columns(Desk& desk) {
 }
 
 /// The tokens that any layer reads, and the token itself, each with its height on the screen; the strongest, where there is no room for all.
-std::map<std::size_t, float> ArcsView::rows_of_layers(std::size_t query, float top, float height) {
+std::map<std::size_t, float> ArcsView::rows_of_layers(std::size_t own, float top, float height) {
   std::map<std::size_t, float> strength;
   for (const LayerLinks& layer : layers_) {
     for (const Link& link : layer.links) strength[link.key] += link.weight;
   }
   const auto room = std::clamp<std::size_t>(static_cast<std::size_t>(height / (ImGui::GetTextLineHeight() + 1.0f)), 2, most_rows);
   std::vector<std::pair<float, std::size_t>> order;
-  for (const auto& [token, sum] : strength) order.emplace_back(token == query ? 1e9f : sum, token);
-  if (!strength.contains(query)) order.emplace_back(1e9f, query);
+  for (const auto& [token, sum] : strength) order.emplace_back(token == own ? 1e9f : sum, token);
+  if (!strength.contains(own)) order.emplace_back(1e9f, own);
   std::ranges::sort(order, std::greater<>());
   note_ = order.size() > room ? std::to_string(order.size() - room) + " of " + std::to_string(order.size()) + " tokens, those that are read least, have no room here" : "";
   order.resize(std::min(order.size(), room));
@@ -366,13 +368,13 @@ std::map<std::size_t, float> ArcsView::rows_of_layers(std::size_t query, float t
 /// A layer's dots on the tokens that it reads, and the arcs to the token's own line, where the next layer begins.
 void ArcsView::draw_layer(Desk& desk, std::size_t layer, Corner at, float next, const std::map<std::size_t, float>& rows) {
   ImDrawList* list = ImGui::GetWindowDrawList();
-  const float own = rows.at(*desk.selection.query), reach = next - at.x;
+  const float own = rows.at(own_row(desk.selection)), reach = next - at.x;
   for (std::size_t i = layers_[layer].links.size(); i-- > 0;) {
     const Link& link = layers_[layer].links[i];
     const auto row = rows.find(link.key);
     if (row == rows.end()) continue;
     const float strength = std::sqrt(link.weight);
-    const std::uint32_t color = with_alpha(ink_of(color_at(light_look() ? ColorMap::cividis : ColorMap::viridis, light_look() ? 1.0 - 0.85 * static_cast<double>(strength) : 0.25 + 0.75 * static_cast<double>(strength))), 0.25f + 0.75f * strength);
+    const std::uint32_t color = with_alpha(ink_of(color_at(light_look() ? ColorMap::cividis : ColorMap::viridis, light_look() ? 0.85 - 0.85 * static_cast<double>(strength) : 0.3 + 0.7 * static_cast<double>(strength))), 0.45f + 0.55f * strength);
     list->AddBezierCubic({at.x, row->second}, {at.x + reach * 0.6f, row->second}, {at.x + reach * 0.4f, own}, {next, own}, color, 1.0f + 3.0f * link.weight);
     const float radius = 2.0f + 4.0f * strength;
     list->AddCircleFilled({at.x, row->second}, radius, color);
@@ -389,19 +391,21 @@ void ArcsView::draw_layer(Desk& desk, std::size_t layer, Corner at, float next, 
 void ArcsView::draw_layers(Desk& desk) {
   Selection& selection = desk.selection;
   if (!selection.query) return ImGui::TextWrapped("Choose a token: click on it in the text, in a map, or in the columns of one layer.");
-  refresh_layers(layer_order(selection));
+  const LayerOrder wanted = layer_order(selection);
+  refresh_layers(wanted);
+  const bool of_this = layers_of_ && layers_of_->query == wanted.query && layers_of_->map.module == wanted.map.module && layers_of_->map.sequence == wanted.map.sequence;
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-  if (layers_.empty() || !layers_of_ || layers_of_->query != *selection.query || room.y < 60.0f) return ImGui::TextDisabled("reading");
+  if (layers_.empty() || !of_this || room.y < 60.0f) return ImGui::TextDisabled("reading");
   const float line = ImGui::GetTextLineHeight(), side = std::min(room.x * 0.25f, 13.0f * ImGui::GetFontSize());
-  const auto rows = rows_of_layers(*selection.query, origin.y + line + 4.0f, room.y - line - 8.0f);
+  const auto rows = rows_of_layers(own_row(selection), origin.y + line + 4.0f, room.y - line - 8.0f);
   ImGui::InvisibleButton("layers", room);
   name_item("arcs/layers");
   ImDrawList* list = ImGui::GetWindowDrawList();
-  const float step = (room.x - side - 30.0f) / static_cast<float>(layers_.size()), own = rows.at(*selection.query);
+  const float step = (room.x - side - 30.0f) / static_cast<float>(layers_.size()), own = rows.at(own_row(selection));
   list->AddText({origin.x, origin.y}, faint_ink(), "layer \u2192");
   for (const auto& [token, y] : rows) {
-    const std::string text = std::to_string(token) + " " + (token < key_labels_.size() ? key_labels_[token] : "");
-    const bool is_own = token == *selection.query;
+    const bool is_own = token == own_row(selection);
+    const std::string text = is_own ? std::to_string(*selection.query) + " " + query_labels_[*selection.query] : std::to_string(token) + " " + key_labels_[token];
     list->AddLine({origin.x + side, y}, {origin.x + room.x - 8.0f, y}, is_own ? with_alpha(mark_ink(), 0.6f) : with_alpha(faint_ink(), 0.15f), is_own ? 2.0f : 1.0f);
     list->AddText({origin.x + side - 8.0f - ImGui::CalcTextSize(text.c_str()).x, y - line / 2}, is_own ? mark_ink() : ink(), text.c_str());
   }
