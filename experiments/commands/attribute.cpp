@@ -12,7 +12,7 @@
 #include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/patch_pairs.h"
-#include "experiments/report_text.h"
+#include "probes/figures/figure_text.h"
 #include "probes/attribution/attribution.h"
 
 namespace vitrine {

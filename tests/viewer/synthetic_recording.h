@@ -50,6 +50,7 @@ class SyntheticRecording : public Recording {
   }
   std::vector<std::int32_t> scrub_marks(std::size_t, Side) const override { return {}; }
   std::vector<float> log_probabilities(std::size_t) const override { return std::vector<float>(tokens_, -1.0f); }
+  TopTokens top_tokens(std::size_t, std::size_t) const override { return {}; }
   std::span<const Module> modules() const override { return modules_; }
   std::shared_ptr<const Head> head(const Module&, std::size_t, std::size_t) const override {
     auto head = std::make_shared<Head>();

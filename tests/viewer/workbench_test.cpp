@@ -19,6 +19,15 @@ TEST_F(WorkbenchTest, AClickOnTheMapChoosesAQueryAndAKey) {
   EXPECT_EQ(desk_->selection.query, 1u);
 }
 
+TEST_F(WorkbenchTest, WhatIsOpenedComesToTheFront) {
+  start({});
+  ASSERT_TRUE(surface_);
+  open_anything(*workbench_, record_tiny().string());
+  settle();
+  EXPECT_TRUE(item_named("attention/map"));
+  EXPECT_TRUE(item_named("heads/grid"));
+}
+
 TEST_F(WorkbenchTest, AThumbnailOpensItsHead) {
   start({record_tiny()});
   ASSERT_TRUE(surface_);

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "viewer/data/token_label.h"
+#include "probes/figures/token_label.h"
 
 namespace vitrine {
 

@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "viewer/data/background.h"
-#include "viewer/data/token_label.h"
+#include "probes/figures/token_label.h"
 #include "viewer/data/token_values.h"
 #include "viewer/data/tokens.h"
 #include "viewer/draw/color_strip.h"

@@ -100,8 +100,14 @@ void Workbench::draw_panels() {
       ImGui::LoadIniSettingsFromMemory(layout_to_load_.c_str(), layout_to_load_.size());
       layout_to_load_.clear();
       laid_out_ = true;
+      bare_layout_ = false;
     }
-    if (!laid_out_) first_layout(dock);
+    const bool any_recording = desk_.shown(DocumentKind::recording) != nullptr;
+    if (bare_layout_ && any_recording) laid_out_ = false;  // nobody has arranged anything yet
+    if (!laid_out_) {
+      first_layout(dock);
+      bare_layout_ = !any_recording;
+    }
     laid_out_ = true;
   }
   if (!desk_.panel_to_show.empty()) show_panel(std::exchange(desk_.panel_to_show, {}));
@@ -187,7 +193,7 @@ PanelView* Workbench::view(std::string_view panel) {
 
 void Workbench::show_panel(std::string_view panel) {
   for (PanelWindow& window : windows_) {
-    if (window.panel->name == panel) window.open = true, window.to_front = 3;  // it may have to be docked first
+    if (window.panel->name == panel) window.open = true, window.to_front = 4;  // it may have to be docked first
   }
 }
 

@@ -85,7 +85,7 @@ class Workbench : public Scene {
   HelpWindow help_;
   std::string focused_;          // name of the panel that has the focus
   std::string layout_to_load_;
-  bool laid_out_ = false, close_ = false, look_changed_ = false;
+  bool laid_out_ = false, bare_layout_ = false, close_ = false, look_changed_ = false;
 
   struct Prompt {
     std::string question, answer;
