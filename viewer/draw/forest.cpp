@@ -7,7 +7,8 @@
 #include <cstdio>
 #include <vector>
 
-#include "probes/figures/figure.h"
+#include "probes/figures/axis_internal.h"
+#include "probes/figures/figure_text.h"
 #include "viewer/draw/fonts.h"
 #include "viewer/draw/ink.h"
 #include "viewer/draw/items.h"
@@ -103,6 +104,9 @@ void draw_plot_of(const Estimate& row, const Axis& axis, float top, float bottom
   if (row.control) draw_diamond(list, {axis.at(*row.control), y}, 1.3f * radius, ink());
 }
 
+/// Without a null value or a control nothing was tested: there is no verdict to show.
+bool was_judged(const Estimate& row) { return row.null_value || row.control || row.verdict != Verdict::inconclusive; }
+
 void tooltip(const Estimate& row) {
   ImGui::BeginTooltip();
   ImGui::PushTextWrapPos(36.0f * ImGui::GetFontSize());
@@ -116,7 +120,7 @@ void tooltip(const Estimate& row) {
     if (row.p && !row.family.empty()) ImGui::Text("p %.4g in family %s (%s)", *row.p, row.family.c_str(), row.tier.c_str());
     else if (!row.family.empty()) ImGui::Text("family %s (%s)", row.family.c_str(), row.tier.c_str());
   }
-  ImGui::Text("%s%s%s", verdict_words(row.verdict).c_str(), row.reason.empty() ? "" : ": ", drawable(row.reason).c_str());
+  if (was_judged(row)) ImGui::Text("%s%s%s", verdict_words(row.verdict).c_str(), row.reason.empty() ? "" : ": ", drawable(row.reason).c_str());
   ImGui::PopTextWrapPos();
   ImGui::EndTooltip();
 }
@@ -136,9 +140,10 @@ bool draw_row(const std::string& item, const Estimate& row, const Columns& colum
   draw_plot_of(row, axis, at.y, at.y + height);
   list->PopClipRect();
   list->AddText({columns.numbers, text}, has_value(row) ? ink() : faint_ink(), fitted(value_text(row), columns.verdict - columns.numbers).c_str());
+  if (hovered) tooltip(row);
+  if (!was_judged(row)) return clicked;
   draw_verdict({columns.verdict + 0.4f * ImGui::GetFontSize(), at.y + height / 2}, 0.3f * ImGui::GetFontSize(), row.verdict);
   list->AddText({columns.verdict + 1.1f * ImGui::GetFontSize(), text}, verdict_ink(row.verdict), verdict_words(row.verdict).c_str());
-  if (hovered) tooltip(row);
   return clicked;
 }
 
@@ -146,10 +151,9 @@ void draw_axis(const Axis& axis, const std::string& unit) {
   ImDrawList* list = ImGui::GetWindowDrawList();
   const float y = ImGui::GetCursorScreenPos().y + 2.0f, line = ImGui::GetTextLineHeight();
   list->AddLine({axis.from, y}, {axis.to, y}, faint_ink());
-  const Ticks ticks = nice_ticks(axis.low, axis.high, static_cast<int>((axis.to - axis.from) / (4.0f * ImGui::GetFontSize())));
-  for (int i = 0; i < ticks.count; ++i) {
-    const float x = axis.at(ticks.first + i * ticks.step);
-    const std::string text = ticks.text(i);
+  for (const double tick : round_ticks(axis.low, axis.high, std::max(2.0, static_cast<double>(axis.to - axis.from) / (5.0 * static_cast<double>(ImGui::GetFontSize()))))) {
+    const float x = axis.at(tick);
+    const std::string text = number_text(tick);
     list->AddLine({x, y}, {x, y + 4.0f}, faint_ink());
     list->AddText({x - ImGui::CalcTextSize(text.c_str()).x / 2, y + 5.0f}, faint_ink(), text.c_str());
   }
@@ -251,28 +255,6 @@ std::string fitted(const std::string& text, float width) {
   if (!back.empty() && inside(back.front())) drop_last(), drop_first();
   while ((!front.empty() || !back.empty()) && ImGui::CalcTextSize((front + "\u2026" + back).c_str()).x > width) front.size() >= back.size() ? drop_last() : drop_first();
   return front + "\u2026" + back;
-}
-
-std::string Ticks::text(int place) const {
-  char text[32];
-  const double value = first + place * step;
-  if (std::abs(value) >= 1e6) std::snprintf(text, sizeof text, "%.3g", value);
-  else std::snprintf(text, sizeof text, "%.*f", decimals, std::abs(value) < 1e-9 * step ? 0.0 : value);
-  return text;
-}
-
-Ticks nice_ticks(double low, double high, int wanted) {
-  if (!(low < high) || !std::isfinite(low) || !std::isfinite(high)) return {};
-  const double rough = (high - low) / std::max(wanted, 2), power = std::pow(10.0, std::floor(std::log10(rough)));
-  double step = 10.0 * power;
-  for (const double each : {5.0, 2.0, 1.0}) {
-    if (each * power >= rough) step = each * power;
-  }
-  Ticks ticks;
-  ticks.first = std::ceil(low / step - 1e-9) * step, ticks.step = step;
-  ticks.count = std::max(0, static_cast<int>(std::floor((high - ticks.first) / step + 1e-9)) + 1);
-  ticks.decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 9);
-  return ticks;
 }
 
 }  // namespace vitrine

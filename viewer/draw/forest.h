@@ -31,13 +31,4 @@ std::string value_text(const Estimate& estimate);
 /// A text that takes at most `width` pixels; what is cut is in the middle, since names differ at both ends.
 std::string fitted(const std::string& text, float width);
 
-/// Round numbers from low to high, about `wanted` of them.
-struct Ticks {
-  double first = 0.0, step = 1.0;
-  int count = 0;
-  int decimals = 0;
-  std::string text(int place) const;
-};
-Ticks nice_ticks(double low, double high, int wanted);
-
 }  // namespace vitrine
