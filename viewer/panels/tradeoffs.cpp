@@ -365,6 +365,7 @@ Figure TradeoffsView::figure(Desk&) {
   if (table_.columns.empty()) throw Error({document_->path.string(), "columns with numbers", "none", ""});
   Figure figure{.title = document_->json["title"].is_string() ? document_->json["title"].string() : "Trade-offs"};
   FigurePoints points{.title = names_[y_.column] + " against " + names_[x_.column], .x_axis = axis_title(x_), .y_axis = axis_title(y_)};
+  if (x_.logarithmic || y_.logarithmic) figure.notes.push_back("the axes are linear here, where the panel's are logarithmic");
   for (std::size_t v = 0; v < table_.variants.size(); ++v) {
     if (!drawn(v)) {
       figure.notes.push_back("not drawn: " + table_.variants[v]);
