@@ -14,7 +14,8 @@ namespace {
 class ArcsPanel : public WorkbenchTest {
  protected:
   static std::vector<float> map_of(const Recording& recording, std::size_t module, std::size_t head) {
-    const std::size_t queries = recording.rows_of(0, recording.modules()[module].queries).count, keys = recording.rows_of(0, recording.modules()[module].keys).count;
+    const std::size_t queries = recording.rows_of(0, recording.modules()[module].queries).count,
+                      keys = recording.rows_of(0, recording.modules()[module].keys).count;
     std::vector<float> map(queries * keys);
     pattern_tile(recording.head(recording.modules()[module], head, 0)->factors, 0, 0, {map.data(), {queries, keys}});
     return map;
@@ -28,12 +29,14 @@ TEST_F(ArcsPanel, LinksAreTheLargestOfEachRow) {
   HeadShelf shelf;
   vitrine::Run run;
   for (const bool without_first : {false, true}) {
-    const auto links = strongest_links({.map = {document, 1, 0, 0}, .all_heads = true, .first = 4, .rows = 6, .cell = 1, .most = 3, .without_first = without_first}, shelf, run);
+    const auto links = strongest_links(
+        {.map = {document, 1, 0, 0}, .all_heads = true, .first = 4, .rows = 6, .cell = 1, .most = 3, .without_first = without_first}, shelf, run);
     std::size_t at = 0;
     for (std::size_t head = 0; head < document->recording->modules()[1].heads; ++head) {
       const std::vector<float> map = map_of(*document->recording, 1, head);
       for (std::size_t query = 4; query < 10; ++query) {
-        std::vector<float> row(map.begin() + static_cast<std::ptrdiff_t>(query * count + (without_first ? 1 : 0)), map.begin() + static_cast<std::ptrdiff_t>((query + 1) * count));
+        std::vector<float> row(map.begin() + static_cast<std::ptrdiff_t>(query * count + (without_first ? 1 : 0)),
+                               map.begin() + static_cast<std::ptrdiff_t>((query + 1) * count));
         std::ranges::sort(row, std::greater<>());
         for (std::size_t i = 0; i < 3; ++i, ++at) {
           ASSERT_LT(at, links.size());

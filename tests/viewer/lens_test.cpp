@@ -14,8 +14,12 @@ namespace {
 AnalysisResult small_lens() {
   AnalysisResult result;
   const std::vector<std::string> layers{"embed", "0", "1"}, positions{"0 'a'", "1 ' b'"};
-  result.tables = {{"each layer read as the last, means over 2 rows", {"layer", "KL to final, nats", "signed"}, {{"embed", 3.5, -1.0}, {"0", 7.0, 0.5}, {"1", 0.0, Json()}}},
-                   {"likeliest token after each layer, by position", {"layer", "0 'a'", "1 ' b'"}, {{"embed", "'x'", "'y'"}, {"0", "'b'", "'y'"}, {"1", "'b'", "'z'"}, {"settles at", "0", "1"}}}};
+  result.tables = {{"each layer read as the last, means over 2 rows",
+                    {"layer", "KL to final, nats", "signed"},
+                    {{"embed", 3.5, -1.0}, {"0", 7.0, 0.5}, {"1", 0.0, Json()}}},
+                   {"likeliest token after each layer, by position",
+                    {"layer", "0 'a'", "1 ' b'"},
+                    {{"embed", "'x'", "'y'"}, {"0", "'b'", "'y'"}, {"1", "'b'", "'z'"}, {"settles at", "0", "1"}}}};
   result.grids = {{"KL to the final layer, text 0", "layer", "position", "nats", layers, positions, {4, 3, 9, 5, 0, 0}},
                   {"probability of the likeliest token", "layer", "position", "probability", layers, positions, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6}},
                   {"heads", "layer", "head", "logits", {"0", "1"}, {"0", "1", "2"}, {-1, 2, 0, 1, NAN, 0.5}}};

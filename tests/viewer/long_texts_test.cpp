@@ -12,25 +12,36 @@ namespace {
 
 class LongTexts : public WorkbenchTest {
  protected:
-  /// Milliseconds of frames while the panel is scrolled; the median and the worst but one in a hundred are printed.
+  /// Milliseconds of frames while the panel is scrolled: of what the panel does itself, and with everything that the rasteriser makes of it.
   void time_frames(const std::string& what, const std::string& item) {
     std::vector<double> times;
+    constexpr int frames = 100;
+    const auto clock = [] { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
     const Corner middle = where(item);
     ImGui::GetIO().AddMousePosEvent(middle.x, middle.y);
-    for (int i = 0; i < 200; ++i) {
+    surface_->pixels();  // nothing is left to be drawn
+    const double begin = clock();
+    for (int i = 0; i < frames; ++i) {
       ImGui::GetIO().AddMouseWheelEvent(0.0f, i % 2 == 0 ? -1.0f : 0.0f);
-      const auto start = std::chrono::steady_clock::now();
-      frame();
-      times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+      surface_->draw([&] {
+        const double start = clock();
+        const bool again = workbench_->frame();
+        times.push_back(clock() - start);
+        return again;
+      });
     }
+    surface_->pixels();
+    const double whole = (clock() - begin) / frames;
     std::ranges::sort(times);
-    std::printf("%-28s median %6.2f ms, 99th percentile %6.2f ms\n", what.c_str(), times[times.size() / 2], times[times.size() * 99 / 100]);
-    EXPECT_LT(times[times.size() / 2], 100.0) << what;  // loose: the machine does other things besides
+    std::printf("%-28s median %6.2f ms, 99th percentile %6.2f ms; drawn by the CPU %6.1f ms a frame\n", what.c_str(), times[times.size() / 2],
+                times[times.size() * 99 / 100], whole);
+    EXPECT_LT(times[times.size() / 2], 20.0) << what;  // 5 are the aim; the machine does other things besides
   }
   void time_settling(const std::string& what) {
     const auto start = std::chrono::steady_clock::now();
     settle();
-    std::printf("%-28s there after %7.1f ms\n", what.c_str(), std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    std::printf("%-28s there after %7.1f ms\n", what.c_str(),
+                std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
 };
 

@@ -36,8 +36,11 @@ TEST_F(TextPanel, AttentionIsARowOrAColumnOfTheMap) {
     for (std::size_t i = 0; i < one.size(); ++i) mean[i] += one[i] / static_cast<float>(module.heads);
   }
   const std::size_t query = 6;
-  const auto of = [&](TokenQuantity quantity) { return values_of({.quantity = quantity, .map = {document, 1, 2, 0}, .other = nullptr, .query = query, .key = {}}).of_side[0]; };
-  const auto reads = of(TokenQuantity::reads), read_by = of(TokenQuantity::read_by), layer = of(TokenQuantity::layer_reads), layer_by = of(TokenQuantity::layer_read_by);
+  const auto of = [&](TokenQuantity quantity) {
+    return values_of({.quantity = quantity, .map = {document, 1, 2, 0}, .other = nullptr, .query = query, .key = {}}).of_side[0];
+  };
+  const auto reads = of(TokenQuantity::reads), read_by = of(TokenQuantity::read_by), layer = of(TokenQuantity::layer_reads),
+             layer_by = of(TokenQuantity::layer_read_by);
   ASSERT_EQ(reads.size(), count);
   for (std::size_t i = 0; i < count; ++i) {
     if (i <= query) {
@@ -59,11 +62,13 @@ TEST_F(TextPanel, AttentionIsARowOrAColumnOfTheMap) {
 TEST_F(TextPanel, EntropyAndLogProbabilityAreTheRecorders) {
   const auto document = open_document(record_tiny());
   const Recording& recording = *document->recording;
-  const auto entropy = values_of({.quantity = TokenQuantity::entropy, .map = {document, 1, 3, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
+  const auto entropy =
+      values_of({.quantity = TokenQuantity::entropy, .map = {document, 1, 3, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
   const auto rows = recording.row_statistic(recording.modules()[1], "entropy", 1);
   ASSERT_EQ(entropy.size(), two_texts[1].size());
   for (std::size_t row = 0; row < entropy.size(); ++row) EXPECT_EQ(static_cast<float>(entropy[row]), rows[row * recording.modules()[1].heads + 3]);
-  const auto log_probability = values_of({.quantity = TokenQuantity::log_probability, .map = {document, 0, 0, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
+  const auto log_probability =
+      values_of({.quantity = TokenQuantity::log_probability, .map = {document, 0, 0, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
   ASSERT_EQ(log_probability.size(), two_texts[1].size());
   EXPECT_TRUE(std::isnan(log_probability[0]));
   for (std::size_t i = 1; i < log_probability.size(); ++i) {
@@ -82,7 +87,8 @@ TEST_F(TextPanel, NormsOfTheResidualStream) {
   const auto path = folder_ / "residual.h5";
   record(tiny, two_texts, options_for(tiny, path), &keeper)->finish();
   const auto document = open_document(path);
-  const auto norms = values_of({.quantity = TokenQuantity::residual_norm, .map = {document, 1, 0, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
+  const auto norms =
+      values_of({.quantity = TokenQuantity::residual_norm, .map = {document, 1, 0, 1}, .other = nullptr, .query = {}, .key = {}}).of_side[0];
   const std::vector<float>& seen = keeper.seen.at("blocks.1.hook_resid_pre");
   const std::size_t width = seen.size() / (two_texts[0].size() + two_texts[1].size());
   ASSERT_EQ(norms.size(), two_texts[1].size());
@@ -104,7 +110,8 @@ TEST_F(TextPanel, LossesAreComparedAsFarAsTheTextsAreTheSame) {
   options.kv_format = DType::f32;
   record(tiny, other_texts, options)->finish();
   const auto other = open_document(options.path);
-  const TokenValues values = values_of({.quantity = TokenQuantity::loss_difference, .map = {document, 0, 0, 0}, .other = other, .query = {}, .key = {}});
+  const TokenValues values =
+      values_of({.quantity = TokenQuantity::loss_difference, .map = {document, 0, 0, 0}, .other = other, .query = {}, .key = {}});
   ASSERT_EQ(values.of_side[0].size(), two_texts[0].size());
   for (std::size_t i = 1; i < two_texts[0].size(); ++i) {
     if (i < 9) {
@@ -123,7 +130,9 @@ TEST_F(TextPanel, AttributionsMustBeOfTheSameTokens) {
   const Json json = Json::object().set("method", "gradient").set("unit", "logits").set("target", Json::object().set("id", 3)).set("tokens", tokens);
   const auto attribution = open_document(write("attribution.json", json.dump()));
   ASSERT_EQ(attribution->kind, DocumentKind::attribution);
-  const auto of = [&](std::size_t sequence) { return values_of({.quantity = TokenQuantity::attribution, .map = {document, 0, 0, sequence}, .other = attribution, .query = {}, .key = {}}); };
+  const auto of = [&](std::size_t sequence) {
+    return values_of({.quantity = TokenQuantity::attribution, .map = {document, 0, 0, sequence}, .other = attribution, .query = {}, .key = {}});
+  };
   ASSERT_EQ(of(0).of_side[0].size(), two_texts[0].size());
   EXPECT_EQ(of(0).of_side[0][4], 2.5);
   EXPECT_EQ(of(0).low, -of(0).high);
@@ -168,8 +177,10 @@ TEST_F(TextPanel, TheMenuChoosesAQuantityAndEveryOneIsData) {
 
 TEST_F(TextPanel, TheSearchFindsWhatStandsInAnAttribution) {
   Json tokens = Json::array();
-  for (const char* text : {"The", " cap", "ital", " of", " France", ",", " the", " capital"}) tokens.push(Json::object().set("id", 1).set("text", text).set("score", 0.0));
-  start({write("words.json", Json::object().set("method", "gradient").set("target", Json::object().set("id", 3)).set("tokens", tokens).dump())}, "text");
+  for (const char* text : {"The", " cap", "ital", " of", " France", ",", " the", " capital"})
+    tokens.push(Json::object().set("id", 1).set("text", text).set("score", 0.0));
+  start({write("words.json", Json::object().set("method", "gradient").set("target", Json::object().set("id", 3)).set("tokens", tokens).dump())},
+        "text");
   ASSERT_TRUE(surface_);
   press(ImGuiMod_Ctrl | ImGuiKey_F);
   type("CAPITAL");
@@ -192,7 +203,8 @@ TEST_F(TextPanel, BothTextsOfAnEncoderDecoder) {
   start({options.path}, "text");
   ASSERT_TRUE(surface_);
   const auto modules = desk_->shown(DocumentKind::recording)->recording->modules();
-  const auto cross = std::ranges::find_if(modules, [](const Recording::Module& each) { return each.queries == Side::text && each.keys == Side::encoder; });
+  const auto cross =
+      std::ranges::find_if(modules, [](const Recording::Module& each) { return each.queries == Side::text && each.keys == Side::encoder; });
   ASSERT_NE(cross, modules.end());
   desk_->selection.layer = static_cast<std::size_t>(cross - modules.begin());
   settle();
@@ -217,7 +229,11 @@ TEST_F(TextPanel, LongTextsAreDrawnInTime) {
   const auto draw = [&] {
     ImGui::SetNextWindowSize({1100, 700});
     ImGui::Begin("flow");
-    flow.draw("flow", {1000, 600}, {.fill = [](std::size_t token) { return std::optional(color_at(ColorMap::viridis, static_cast<double>(token % 100) / 100)); }, .found = {}, .query = 32000, .key = {}});
+    flow.draw("flow", {1000, 600},
+              {.fill = [](std::size_t token) { return std::optional(color_at(ColorMap::viridis, static_cast<double>(token % 100) / 100)); },
+               .found = {},
+               .query = 32000,
+               .key = {}});
     ImGui::End();
     return flow.measuring();
   };

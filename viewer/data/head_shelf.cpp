@@ -13,7 +13,9 @@ std::size_t bytes_of(const Recording::Head& head) {
          head.allowed.size() * sizeof(std::uint64_t);
 }
 
-bool sees(const PatternFactors& factors, std::size_t query, std::size_t key) { return RowMask(factors.score, factors.rule, factors.q_start, query, factors.k.extent(0)).sees(key); }
+bool sees(const PatternFactors& factors, std::size_t query, std::size_t key) {
+  return RowMask(factors.score, factors.rule, factors.q_start, query, factors.k.extent(0)).sees(key);
+}
 
 }  // namespace
 

@@ -16,7 +16,8 @@ void add_strongest(std::span<const float> weights, const LinkOrder& order, Link 
     if (weights[key] > 0.0f) places.push_back(key);
   }
   const std::size_t kept = std::min(order.most, places.size());
-  std::ranges::partial_sort(places, places.begin() + static_cast<std::ptrdiff_t>(kept), [&](std::uint32_t a, std::uint32_t b) { return weights[a] > weights[b] || (weights[a] == weights[b] && a < b); });
+  std::ranges::partial_sort(places, places.begin() + static_cast<std::ptrdiff_t>(kept),
+                            [&](std::uint32_t a, std::uint32_t b) { return weights[a] > weights[b] || (weights[a] == weights[b] && a < b); });
   for (std::size_t i = 0; i < kept; ++i) {
     link.key = places[i] * static_cast<std::uint32_t>(order.cell);
     link.weight = weights[places[i]];
@@ -33,7 +34,8 @@ bool from_pyramid(const LinkOrder& order, const MapId& map, std::vector<Link>& l
   while (stored->cell << level < order.cell) ++level;
   const auto squares = level == 0 ? stored : recording.squares(recording.modules()[map.module], map.head, map.sequence, level);
   for (std::size_t row = order.first / order.cell; row < std::min(squares->rows, (order.first + order.rows + order.cell - 1) / order.cell); ++row) {
-    add_strongest(std::span(squares->largest).subspan(row * squares->columns, squares->columns), order, {.query = static_cast<std::uint32_t>(row * order.cell), .head = static_cast<std::uint32_t>(map.head)}, links);
+    add_strongest(std::span(squares->largest).subspan(row * squares->columns, squares->columns), order,
+                  {.query = static_cast<std::uint32_t>(row * order.cell), .head = static_cast<std::uint32_t>(map.head)}, links);
   }
   return true;
 }
@@ -43,7 +45,8 @@ void from_factors(const LinkOrder& order, const MapId& map, HeadShelf& shelf, Ru
   constexpr std::size_t band_cells = 1u << 20;
   const auto head = shelf.take(map);
   const std::size_t queries = head->factors.q.extent(0), keys = head->factors.k.extent(0), columns = (keys + order.cell - 1) / order.cell;
-  const std::size_t end = std::min(queries, order.first + order.rows), band = std::max<std::size_t>(1, band_cells / (columns * order.cell)) * order.cell;
+  const std::size_t end = std::min(queries, order.first + order.rows),
+                    band = std::max<std::size_t>(1, band_cells / (columns * order.cell)) * order.cell;
   for (std::size_t row = order.first; row < end; row += band) {
     run.step("links", row, end);
     const std::size_t rows = std::min(band, end - row), cells = (rows + order.cell - 1) / order.cell;
@@ -51,7 +54,8 @@ void from_factors(const LinkOrder& order, const MapId& map, HeadShelf& shelf, Ru
     if (order.cell == 1) pattern_tile(head->factors, row, 0, {largest.data(), {cells, columns}});
     else map_cells(head->factors, {row, rows, 0, keys}, {order.cell, {largest.data(), {cells, columns}}, {sums.data(), {cells, columns}}});
     for (std::size_t r = 0; r < cells; ++r) {
-      add_strongest(std::span(largest).subspan(r * columns, columns), order, {.query = static_cast<std::uint32_t>(row + r * order.cell), .head = static_cast<std::uint32_t>(map.head)}, links);
+      add_strongest(std::span(largest).subspan(r * columns, columns), order,
+                    {.query = static_cast<std::uint32_t>(row + r * order.cell), .head = static_cast<std::uint32_t>(map.head)}, links);
     }
   }
 }
@@ -96,7 +100,8 @@ std::vector<LayerLinks> links_through_layers(const LayerOrder& order, HeadShelf&
     run.step("layers", m, modules.size());
     LayerLinks& layer = layers.emplace_back(LayerLinks{m, {}});
     const LinkOrder row{.map = order.map, .first = order.query, .rows = 1, .cell = 1, .most = order.most, .without_first = order.without_first};
-    add_strongest(layer_row(order, m, shelf, run), row, {.query = static_cast<std::uint32_t>(order.query), .head = static_cast<std::uint32_t>(order.map.head)}, layer.links);
+    add_strongest(layer_row(order, m, shelf, run), row,
+                  {.query = static_cast<std::uint32_t>(order.query), .head = static_cast<std::uint32_t>(order.map.head)}, layer.links);
   }
   return layers;
 }

@@ -15,12 +15,12 @@ namespace vitrine {
 struct Link {
   std::uint32_t query = 0, key = 0;  ///< tokens; the first of a square where squares are taken
   std::uint32_t head = 0;
-  float weight = 0.0f;               ///< the largest of a square
+  float weight = 0.0f;  ///< the largest of a square
 };
 
 /// What links are of.
 struct LinkOrder {
-  MapId map;                        ///< its head, or of `all_heads` the head is 0
+  MapId map;  ///< its head, or of `all_heads` the head is 0
   bool all_heads = false;
   std::size_t first = 0, rows = 0;  ///< queries; `first` a multiple of `cell`
   std::size_t cell = 1;             ///< tokens of a square on each axis, a power of two
@@ -34,8 +34,8 @@ std::vector<Link> strongest_links(const LinkOrder& order, HeadShelf& shelf, Run&
 
 /// What one token reads in every layer.
 struct LayerOrder {
-  MapId map;                                ///< module: one whose sides are those that are followed; head
-  bool mean = false;                        ///< of all heads of each layer, in the place of the one head
+  MapId map;          ///< module: one whose sides are those that are followed; head
+  bool mean = false;  ///< of all heads of each layer, in the place of the one head
   std::size_t query = 0, most = 3;
   bool without_first = false;
   bool operator==(const LayerOrder&) const = default;

@@ -59,7 +59,10 @@ std::vector<FigureGrid> grids_of(const Json& analysis) {
   std::vector<FigureGrid> grids;
   if (!analysis["grids"].is_array()) return grids;
   for (const Json& each : analysis["grids"].items()) {
-    FigureGrid grid{.title = text_or(each["title"], "grid"), .row_axis = text_or(each["row_axis"], ""), .column_axis = text_or(each["column_axis"], ""), .unit = text_or(each["unit"], "")};
+    FigureGrid grid{.title = text_or(each["title"], "grid"),
+                    .row_axis = text_or(each["row_axis"], ""),
+                    .column_axis = text_or(each["column_axis"], ""),
+                    .unit = text_or(each["unit"], "")};
     grid.values = matrix_of(each["values"], grid.columns);
     if (grid.values.empty() || grid.columns == 0) continue;
     grid.rows = grid.values.size() / grid.columns;

@@ -13,7 +13,7 @@ namespace vitrine {
 
 /// Values of one run in the place of another's.
 struct SweepDirection {
-  std::string name, meaning;          ///< "clean into corrupt", and what 0 and 1 say
+  std::string name, meaning;  ///< "clean into corrupt", and what 0 and 1 say
   bool into_corrupt = true;
   double clean = 0.0, corrupt = 0.0;  ///< logit differences of the two runs, means over the pairs
   FigureGrid effect, raw;             ///< [layer, column]; raw: logits, patched less the run that was patched
@@ -37,7 +37,7 @@ struct SweepResult {
   std::size_t pairs = 0;
   std::vector<SweepDirection> directions;  ///< one or two
   std::vector<std::string> notes;
-  Json question, signature;   ///< what was asked; empty objects in files of older versions
+  Json question, signature;  ///< what was asked; empty objects in files of older versions
 };
 
 /// @throws Error where the file does not hold a sweep  @param where  names it

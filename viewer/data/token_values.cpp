@@ -20,9 +20,7 @@ const std::array<TokenQuantityWords, 9> token_quantities{{
     {TokenQuantity::loss_difference, "loss_difference", "loss less the reference's", "nats", true},
 }};
 
-const TokenQuantityWords& words_of(TokenQuantity quantity) {
-  return *std::ranges::find(token_quantities, quantity, &TokenQuantityWords::quantity);
-}
+const TokenQuantityWords& words_of(TokenQuantity quantity) { return *std::ranges::find(token_quantities, quantity, &TokenQuantityWords::quantity); }
 
 namespace {
 
@@ -65,7 +63,9 @@ AttributedTokens attributed_tokens(const Json& attribution) {
       tokens.scores.push_back(token["score"].is_number() ? token["score"].number() : none);
     }
   }
-  const auto word = [](const Json& token) { return token["text"].is_string() ? "\u201c" + token_label(token["text"].string()) + "\u201d" : "token " + token["id"].dump(); };
+  const auto word = [](const Json& token) {
+    return token["text"].is_string() ? "\u201c" + token_label(token["text"].string()) + "\u201d" : "token " + token["id"].dump();
+  };
   tokens.note = (attribution["method"].is_string() ? attribution["method"].string() : "?") + ", of " + word(attribution["target"]);
   if (attribution["against"].is_object()) tokens.note += " less " + word(attribution["against"]);
   if (attribution["unit"].is_string()) tokens.note += ", in " + attribution["unit"].string();
@@ -81,15 +81,24 @@ class Maker {
 
   TokenValues make() {
     switch (order_.quantity) {
-      case TokenQuantity::reads: return attention(Way::reads, Heads::one);
-      case TokenQuantity::read_by: return attention(Way::read_by, Heads::one);
-      case TokenQuantity::layer_reads: return attention(Way::reads, Heads::all);
-      case TokenQuantity::layer_read_by: return attention(Way::read_by, Heads::all);
-      case TokenQuantity::log_probability: return log_probability();
-      case TokenQuantity::entropy: return entropy();
-      case TokenQuantity::residual_norm: return residual_norm();
-      case TokenQuantity::attribution: return attribution();
-      case TokenQuantity::loss_difference: return loss_difference();
+      case TokenQuantity::reads:
+        return attention(Way::reads, Heads::one);
+      case TokenQuantity::read_by:
+        return attention(Way::read_by, Heads::one);
+      case TokenQuantity::layer_reads:
+        return attention(Way::reads, Heads::all);
+      case TokenQuantity::layer_read_by:
+        return attention(Way::read_by, Heads::all);
+      case TokenQuantity::log_probability:
+        return log_probability();
+      case TokenQuantity::entropy:
+        return entropy();
+      case TokenQuantity::residual_norm:
+        return residual_norm();
+      case TokenQuantity::attribution:
+        return attribution();
+      case TokenQuantity::loss_difference:
+        return loss_difference();
     }
     return {};
   }
@@ -106,7 +115,9 @@ class Maker {
     if (module() == nullptr) return values.note = "This recording holds no attention.", values;
     const bool same_text = module()->queries == module()->keys;
     const std::optional<std::size_t> token = way == Way::reads ? order_.query : same_text ? order_.query : order_.key;
-    if (!token) return values.note = way == Way::read_by && !same_text ? "Choose a token of the other text (shift click)." : "Choose a token: click on it.", values;
+    if (!token)
+      return values.note = way == Way::read_by && !same_text ? "Choose a token of the other text (shift click)." : "Choose a token: click on it.",
+             values;
     std::vector<double>& sums = of(values, way == Way::reads ? module()->keys : module()->queries);
     const std::size_t first = heads == Heads::one ? order_.map.head : 0, end = heads == Heads::one ? first + 1 : module()->heads;
     for (std::size_t head = first; head < end; ++head) {
@@ -158,7 +169,8 @@ class Maker {
       const std::vector<float> numbers = recording_.activation(*found, {rows.begin + begin, here});  // [here, width]
       for (std::size_t r = 0; r < here; ++r) {
         double squares = 0.0;
-        for (std::size_t d = 0; d < numbers.size() / here; ++d) squares += static_cast<double>(numbers[r * (numbers.size() / here) + d]) * static_cast<double>(numbers[r * (numbers.size() / here) + d]);
+        for (std::size_t d = 0; d < numbers.size() / here; ++d)
+          squares += static_cast<double>(numbers[r * (numbers.size() / here) + d]) * static_cast<double>(numbers[r * (numbers.size() / here) + d]);
         norms.push_back(std::sqrt(squares));
       }
     }
@@ -174,7 +186,8 @@ class Maker {
       if (side == Side::encoder && !recording_.has_encoder()) continue;
       if (recording_.token_ids(order_.map.sequence, side) == told.ids) of(values, side) = told.scores;
     }
-    if (values.of_side[0].empty() && values.of_side[1].empty()) return values.note = "The attribution is of another text: its token ids are not these.", values;
+    if (values.of_side[0].empty() && values.of_side[1].empty())
+      return values.note = "The attribution is of another text: its token ids are not these.", values;
     values.note = told.note;
     span_around_zero(values);
     return values;
@@ -182,7 +195,8 @@ class Maker {
 
   TokenValues loss_difference() {
     TokenValues values;
-    if (!order_.other || order_.other == order_.map.document) return values.note = "Choose a reference: a second recording of the same text (Recordings, right click).", values;
+    if (!order_.other || order_.other == order_.map.document)
+      return values.note = "Choose a reference: a second recording of the same text (Recordings, right click).", values;
     const Recording& other = *order_.other->recording;
     const std::size_t sequence = order_.map.sequence;
     if (sequence >= other.sequences()) return values.note = "The reference has no text of this number.", values;
@@ -196,7 +210,9 @@ class Maker {
     for (std::size_t i = 0; i < same; ++i) losses[i] = static_cast<double>(theirs[i]) - static_cast<double>(own[i]);
     values.note = "against " + order_.other->path.filename().string() + "; above 0: this recording predicts the token worse";
     if (same < shared) values.note += ". The texts differ from token " + std::to_string(same) + " on: nothing is compared there";
-    else if (ids.size() != other_ids.size()) values.note += ". The texts have " + std::to_string(ids.size()) + " and " + std::to_string(other_ids.size()) + " tokens, of which the first " + std::to_string(shared) + " are the same";
+    else if (ids.size() != other_ids.size())
+      values.note += ". The texts have " + std::to_string(ids.size()) + " and " + std::to_string(other_ids.size()) + " tokens, of which the first " +
+                     std::to_string(shared) + " are the same";
     span_around_zero(values);
     return values;
   }

@@ -21,7 +21,7 @@ struct TokenQuantityWords {
   std::string_view name;   ///< "reads": of sessions
   std::string_view title;  ///< "attention from the chosen token"
   std::string_view unit;
-  bool is_signed;          ///< 0 stands in the middle of the colours
+  bool is_signed;  ///< 0 stands in the middle of the colours
 };
 /// In the order of menus.
 extern const std::array<TokenQuantityWords, 9> token_quantities;
@@ -30,18 +30,18 @@ const TokenQuantityWords& words_of(TokenQuantity quantity);
 /// What is asked for.
 struct TokenOrder {
   TokenQuantity quantity = TokenQuantity::reads;
-  MapId map;                                         ///< document, module, head and sequence
-  std::shared_ptr<const Document> other;             ///< the reference of a loss difference, or the attribution; or null
-  std::optional<std::size_t> query, key;             ///< chosen tokens, of the module's sides
+  MapId map;                              ///< document, module, head and sequence
+  std::shared_ptr<const Document> other;  ///< the reference of a loss difference, or the attribution; or null
+  std::optional<std::size_t> query, key;  ///< chosen tokens, of the module's sides
   bool operator==(const TokenOrder&) const = default;
 };
 
 /// What `vitrine attribute --json` says of each token.
 struct AttributedTokens {
-  std::vector<std::int32_t> ids;   ///< -1 where the file has none
+  std::vector<std::int32_t> ids;  ///< -1 where the file has none
   std::vector<std::string> bytes;
-  std::vector<double> scores;      ///< NaN where the file has none
-  std::string note;                ///< method, target, unit
+  std::vector<double> scores;  ///< NaN where the file has none
+  std::string note;            ///< method, target, unit
 };
 AttributedTokens attributed_tokens(const Json& attribution);
 

@@ -65,25 +65,31 @@ void GridView::draw_cells(std::string_view name, const Layout& layout, Corner or
   map_.draw(origin, {origin.x + layout.width * columns, origin.y + layout.height * rows},
             {static_cast<float>(grid_.low), static_cast<float>(grid_.high), grid_.spread, grid_.colors, Reduction::largest});
   const float line = ImGui::GetTextLineHeight();
-  const bool written = layout.height >= line - 1.0f && layout.width >= (texts_.empty() ? 2.6f : 3.0f) * ImGui::GetFontSize(), hit = layout.width >= smallest_to_hit && layout.height >= smallest_to_hit;
+  const bool written = layout.height >= line - 1.0f && layout.width >= (texts_.empty() ? 2.6f : 3.0f) * ImGui::GetFontSize(),
+             hit = layout.width >= smallest_to_hit && layout.height >= smallest_to_hit;
   const auto first = [](float from, float size) { return static_cast<std::size_t>(std::max(0.0f, from / size)); };
   const std::size_t top = first(window.y - origin.y, layout.height), left = first(window.x - origin.x, layout.width);
   for (std::size_t row = top; row < grid_.rows && origin.y + layout.height * static_cast<float>(row) < window.y + seen.y; ++row) {
-    for (std::size_t column = left; hit && column < grid_.columns && origin.x + layout.width * static_cast<float>(column) < window.x + seen.x; ++column) {
+    for (std::size_t column = left; hit && column < grid_.columns && origin.x + layout.width * static_cast<float>(column) < window.x + seen.x;
+         ++column) {
       const std::size_t cell = row * grid_.columns + column;
-      const Corner from{origin.x + layout.width * static_cast<float>(column), origin.y + layout.height * static_cast<float>(row)}, to{from.x + layout.width, from.y + layout.height};
+      const Corner from{origin.x + layout.width * static_cast<float>(column), origin.y + layout.height * static_cast<float>(row)},
+          to{from.x + layout.width, from.y + layout.height};
       name_rectangle(std::string(name) + "/" + std::to_string(row) + "." + std::to_string(column), {from, to});
       if (!written) continue;
       const std::string text = text_of(cell);
       const float wide = ImGui::CalcTextSize(text.c_str()).x;
-      const std::uint32_t color = std::isnan(grid_.values[cell]) ? ink_of(ink_on({0.3f, 0.3f, 0.32f})) : packed_ink_on(colors().at(grid_.values[cell]));
+      const std::uint32_t color =
+          std::isnan(grid_.values[cell]) ? ink_of(ink_on({0.3f, 0.3f, 0.32f})) : packed_ink_on(colors().at(grid_.values[cell]));
       const ImVec4 clip{from.x, from.y, to.x - gap, to.y};
-      list->AddText(nullptr, 0.0f, {texts_.empty() ? std::max(from.x + 1.0f, (from.x + to.x - wide) / 2) : from.x + 3.0f, (from.y + to.y - line) / 2}, color, text.c_str(), nullptr, 0.0f, &clip);
+      list->AddText(nullptr, 0.0f, {texts_.empty() ? std::max(from.x + 1.0f, (from.x + to.x - wide) / 2) : from.x + 3.0f, (from.y + to.y - line) / 2},
+                    color, text.c_str(), nullptr, 0.0f, &clip);
     }
   }
   if (!marked || marked->first >= grid_.rows || marked->second >= grid_.columns) return;
   const ImVec2 at{origin.x + layout.width * static_cast<float>(marked->second), origin.y + layout.height * static_cast<float>(marked->first)};
-  list->AddRect({at.x - 1.5f, at.y - 1.5f}, {at.x + layout.width + 1.5f, at.y + layout.height + 1.5f}, ImGui::GetColorU32(ImGuiCol_WindowBg), 0.0f, 0, 5.0f);
+  list->AddRect({at.x - 1.5f, at.y - 1.5f}, {at.x + layout.width + 1.5f, at.y + layout.height + 1.5f}, ImGui::GetColorU32(ImGuiCol_WindowBg), 0.0f, 0,
+                5.0f);
   list->AddRect({at.x - 1.5f, at.y - 1.5f}, {at.x + layout.width + 1.5f, at.y + layout.height + 1.5f}, mark_ink(), 0.0f, 0, 2.5f);
 }
 
@@ -101,7 +107,8 @@ void GridView::draw_labels(const Layout& layout, Corner origin) const {
     last = y;
     const ImVec4 clip{window.x, window.y, window.x + layout.left - 4.0f, window.y + size.y};
     const float wide = ImGui::CalcTextSize(row_labels_[row].c_str()).x;
-    list->AddText(nullptr, 0.0f, {std::max(window.x, window.x + layout.left - 6.0f - wide), y}, ink(), row_labels_[row].c_str(), nullptr, 0.0f, &clip);
+    list->AddText(nullptr, 0.0f, {std::max(window.x, window.x + layout.left - 6.0f - wide), y}, ink(), row_labels_[row].c_str(), nullptr, 0.0f,
+                  &clip);
   }
   list->AddRectFilled(window, {window.x + size.x, window.y + layout.top}, back);
   list->AddText({window.x + layout.left, window.y}, faint_ink(), (grid_.column_axis + " \u2192").c_str());
@@ -113,7 +120,8 @@ void GridView::draw_labels(const Layout& layout, Corner origin) const {
     const float wide = layout.upward ? line : ImGui::CalcTextSize(column_labels_[column].c_str()).x;
     if (middle - wide / 2 < last + (layout.upward ? -2.0f : 4.0f) || middle < window.x + layout.left || middle > window.x + size.x) continue;
     last = middle + wide / 2;
-    if (layout.upward) upward_text({middle - line / 2, window.y + layout.top - 4.0f}, {window.x + layout.left, window.y}, ink(), column_labels_[column]);
+    if (layout.upward)
+      upward_text({middle - line / 2, window.y + layout.top - 4.0f}, {window.x + layout.left, window.y}, ink(), column_labels_[column]);
     else list->AddText({middle - wide / 2, window.y + layout.top - line - 3.0f}, ink(), column_labels_[column].c_str());
   }
   list->PopClipRect();

@@ -32,9 +32,9 @@ class GridView {
 
  private:
   struct Layout {
-    float left = 0.0f, top = 0.0f;     // room of the labels
-    float width = 0.0f, height = 0.0f; // of a cell
-    bool upward = false;               // labels of columns
+    float left = 0.0f, top = 0.0f;      // room of the labels
+    float width = 0.0f, height = 0.0f;  // of a cell
+    bool upward = false;                // labels of columns
   };
   Layout layout_for(Corner room);
   void draw_cells(std::string_view name, const Layout& layout, Corner origin, const std::optional<Cell>& marked);

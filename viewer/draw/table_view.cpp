@@ -62,14 +62,15 @@ void TableView::draw_cell(std::size_t row, std::size_t column) const {
     const float zero = from.x + (how.is_signed ? width / 2 : 0.0f), room = how.is_signed ? width / 2 : width;
     const float end = zero + room * static_cast<float>(cell.number() / how.reach);
     const Color color = color_at(ColorMap::diverging, cell.number() < 0.0 ? 0.12 : 0.88);
-    ImGui::GetWindowDrawList()->AddRectFilled({std::min(zero, end), from.y}, {std::max(zero, end), from.y + height}, (ink_of(color) & 0x00ffffffu) | 0x70000000u);
+    ImGui::GetWindowDrawList()->AddRectFilled({std::min(zero, end), from.y}, {std::max(zero, end), from.y + height},
+                                              (ink_of(color) & 0x00ffffffu) | 0x70000000u);
   }
   ImGui::TextUnformatted(cell_text(cell).c_str());
 }
 
 std::optional<std::size_t> TableView::draw(std::string_view name, Corner size) {
-  constexpr ImGuiTableFlags flags = ImGuiTableFlags_RowBg | ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate | ImGuiTableFlags_Resizable |
-                                    ImGuiTableFlags_BordersInnerV;
+  constexpr ImGuiTableFlags flags = ImGuiTableFlags_RowBg | ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_Sortable |
+                                    ImGuiTableFlags_SortTristate | ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerV;
   std::optional<std::size_t> clicked;
   const std::size_t count = std::min(table_.header.size(), most_columns);
   if (count == 0 || !ImGui::BeginTable(std::string(name).c_str(), static_cast<int>(count), flags, {size.x, size.y})) return clicked;
@@ -77,7 +78,8 @@ std::optional<std::size_t> TableView::draw(std::string_view name, Corner size) {
   const float unit = ImGui::GetFontSize(), share = (size.x - 20.0f) / static_cast<float>(count) - 2 * ImGui::GetStyle().CellPadding.x;
   for (std::size_t c = 0; c < count; ++c) {
     const float words = ImGui::CalcTextSize(table_.header[c].c_str()).x + 1.5f * unit;
-    ImGui::TableSetupColumn(table_.header[c].c_str(), ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_PreferSortDescending, std::clamp(share, std::min(std::max(words, 6.0f * unit), 14.0f * unit), 22.0f * unit));
+    ImGui::TableSetupColumn(table_.header[c].c_str(), ImGuiTableColumnFlags_WidthFixed | ImGuiTableColumnFlags_PreferSortDescending,
+                            std::clamp(share, std::min(std::max(words, 6.0f * unit), 14.0f * unit), 22.0f * unit));
   }
   ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
   for (std::size_t c = 0; c < count; ++c) {
@@ -89,7 +91,8 @@ std::optional<std::size_t> TableView::draw(std::string_view name, Corner size) {
     ImGui::PopID();
   }
   if (ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs(); specs != nullptr && specs->SpecsDirty) {
-    if (specs->SpecsCount > 0) sort(static_cast<std::size_t>(specs->Specs->ColumnIndex), specs->Specs->SortDirection == ImGuiSortDirection_Descending);
+    if (specs->SpecsCount > 0)
+      sort(static_cast<std::size_t>(specs->Specs->ColumnIndex), specs->Specs->SortDirection == ImGuiSortDirection_Descending);
     else std::iota(order_.begin(), order_.end(), std::size_t{0});
     specs->SpecsDirty = false;
   }

@@ -47,10 +47,10 @@ class TokenFlow {
 
   std::vector<std::string> labels_;
   std::vector<bool> ends_line_;
-  std::vector<float> widths_;           // of labels, in pixels
+  std::vector<float> widths_;  // of labels, in pixels
   std::size_t measured_ = 0, laid_out_ = 0;
-  float font_ = 0.0f, width_ = 0.0f;    // that widths and lines are of
-  std::vector<std::size_t> lines_;      // first token of each
+  float font_ = 0.0f, width_ = 0.0f;  // that widths and lines are of
+  std::vector<std::size_t> lines_;    // first token of each
   bool code_points_ = false;
   std::optional<std::size_t> wanted_;
 };

@@ -22,15 +22,17 @@
 namespace vitrine {
 namespace {
 
-constexpr std::size_t most_links = 8, most_lines = 4000, most_rows = 400;
+constexpr std::size_t most_links = 8, most_lines = 1500, most_rows = 400;
 constexpr float smallest_square = 3.0f;  // pixels: what is smaller is merged
 constexpr double largest_token = 40.0;
 
 /// Colours of Okabe & Ito (2008) without black, which people tell apart who see few colours.
-constexpr std::array head_inks{IM_COL32(230, 159, 0, 255), IM_COL32(86, 180, 233, 255), IM_COL32(0, 158, 115, 255), IM_COL32(240, 228, 66, 255),
-                               IM_COL32(0, 114, 178, 255), IM_COL32(213, 94, 0, 255), IM_COL32(204, 121, 167, 255), IM_COL32(150, 150, 155, 255)};
+constexpr std::array head_inks{IM_COL32(230, 159, 0, 255), IM_COL32(86, 180, 233, 255), IM_COL32(0, 158, 115, 255),   IM_COL32(240, 228, 66, 255),
+                               IM_COL32(0, 114, 178, 255), IM_COL32(213, 94, 0, 255),   IM_COL32(204, 121, 167, 255), IM_COL32(150, 150, 155, 255)};
 
-std::uint32_t with_alpha(std::uint32_t color, float alpha) { return (color & 0x00ffffffu) | static_cast<std::uint32_t>(std::clamp(alpha, 0.0f, 1.0f) * 255.0f) << IM_COL32_A_SHIFT; }
+std::uint32_t with_alpha(std::uint32_t color, float alpha) {
+  return (color & 0x00ffffffu) | static_cast<std::uint32_t>(std::clamp(alpha, 0.0f, 1.0f) * 255.0f) << IM_COL32_A_SHIFT;
+}
 
 class ArcsView : public PanelView {
  public:
@@ -61,7 +63,9 @@ class ArcsView : public PanelView {
   void draw_layer(Desk& desk, std::size_t layer, Corner at, float next, const std::map<std::size_t, float>& rows);
   std::map<std::size_t, float> rows_of_layers(std::size_t own, float top, float height);
   /// The row of the chosen token's own line: its own, or one below all keys where those are another text's.
-  std::size_t own_row(const Selection& selection) const { return module(selection).queries == module(selection).keys ? *selection.query : static_cast<std::size_t>(-1); }
+  std::size_t own_row(const Selection& selection) const {
+    return module(selection).queries == module(selection).keys ? *selection.query : static_cast<std::size_t>(-1);
+  }
   std::uint32_t ink_of_link(const Link& link) const { return all_heads_ ? head_inks[link.head % head_inks.size()] : mark_ink(); }
   std::size_t square() const;
   double y_of(double token) const { return (token + 0.5 - top_) * pixels_; }
@@ -92,14 +96,22 @@ class ArcsView : public PanelView {
 };
 
 Json ArcsView::state() const {
-  return Json::object().set("layers", through_layers_).set("all", all_heads_).set("mean", mean_).set("without_first", without_first_).set("most", most_).set("top", top_).set("pixels", pixels_);
+  return Json::object()
+      .set("layers", through_layers_)
+      .set("all", all_heads_)
+      .set("mean", mean_)
+      .set("without_first", without_first_)
+      .set("most", most_)
+      .set("top", top_)
+      .set("pixels", pixels_);
 }
 
 void ArcsView::restore(const Json& json) {
   const auto flag = [&](const char* name, bool& value) { value = json[name].is_bool() ? json[name].boolean() : value; };
   flag("layers", through_layers_), flag("all", all_heads_), flag("mean", mean_), flag("without_first", without_first_);
   if (json["most"].is_integer()) most_ = static_cast<int>(std::clamp<std::int64_t>(json["most"].integer(), 1, most_links));
-  if (json["top"].is_number() && json["pixels"].is_number() && json["pixels"].number() > 0.0) top_ = json["top"].number(), pixels_ = std::min(json["pixels"].number(), largest_token);
+  if (json["top"].is_number() && json["pixels"].is_number() && json["pixels"].number() > 0.0)
+    top_ = json["top"].number(), pixels_ = std::min(json["pixels"].number(), largest_token);
 }
 
 void ArcsView::load(const Selection& selection) {
@@ -125,7 +137,8 @@ std::size_t ArcsView::square() const {
 
 /// Queries in sight and half as many on each side, in steps, so that not every movement asks anew.
 LinkOrder ArcsView::link_order(const Selection& selection, double rows) const {
-  LinkOrder order{.map = map(selection), .all_heads = all_heads_, .cell = square(), .most = static_cast<std::size_t>(most_), .without_first = without_first_};
+  LinkOrder order{
+      .map = map(selection), .all_heads = all_heads_, .cell = square(), .most = static_cast<std::size_t>(most_), .without_first = without_first_};
   if (all_heads_) order.map.head = 0;
   std::size_t step = order.cell * 16;
   while (static_cast<double>(step) < rows / 2) step *= 2;
@@ -137,10 +150,17 @@ LinkOrder ArcsView::link_order(const Selection& selection, double rows) const {
 }
 
 LayerOrder ArcsView::layer_order(const Selection& selection) const {
-  LayerOrder order{.map = map(selection), .mean = mean_, .query = selection.query.value_or(0), .most = static_cast<std::size_t>(most_), .without_first = without_first_};
+  LayerOrder order{.map = map(selection),
+                   .mean = mean_,
+                   .query = selection.query.value_or(0),
+                   .most = static_cast<std::size_t>(most_),
+                   .without_first = without_first_};
   if (mean_) order.map.head = 0;
   const auto modules = recording_.modules();  // any layer of the same sides stands for all
-  order.map.module = static_cast<std::size_t>(std::ranges::find_if(modules, [&](const Module& each) { return each.queries == module(selection).queries && each.keys == module(selection).keys; }) - modules.begin());
+  order.map.module = static_cast<std::size_t>(
+      std::ranges::find_if(modules,
+                           [&](const Module& each) { return each.queries == module(selection).queries && each.keys == module(selection).keys; }) -
+      modules.begin());
   return order;
 }
 
@@ -153,7 +173,8 @@ void ArcsView::refresh_links(const LinkOrder& wanted) {
   }
   if (links_job_ || links_of_ == wanted) return;
   links_wanted_ = wanted;
-  links_job_ = std::make_unique<Background<std::vector<Link>>>([this, wanted](Run& run) { return strongest_links(wanted, shelf_, run); }, wake_window);
+  links_job_ =
+      std::make_unique<Background<std::vector<Link>>>([this, wanted](Run& run) { return strongest_links(wanted, shelf_, run); }, wake_window);
 }
 
 void ArcsView::refresh_layers(const LayerOrder& wanted) {
@@ -165,7 +186,8 @@ void ArcsView::refresh_layers(const LayerOrder& wanted) {
   }
   if (layers_job_ || layers_of_ == wanted) return;
   layers_wanted_ = wanted;
-  layers_job_ = std::make_unique<Background<std::vector<LayerLinks>>>([this, wanted](Run& run) { return links_through_layers(wanted, shelf_, run); }, wake_window);
+  layers_job_ = std::make_unique<Background<std::vector<LayerLinks>>>([this, wanted](Run& run) { return links_through_layers(wanted, shelf_, run); },
+                                                                      wake_window);
 }
 
 void ArcsView::draw_header(Desk& desk) {
@@ -193,7 +215,8 @@ void ArcsView::draw_header(Desk& desk) {
     name_item("arcs/fit");
   }
   ImGui::PushStyleColor(ImGuiCol_Text, mark_ink());
-  if (through_layers_) ImGui::Text("%s", mean_ ? "mean of each layer's heads" : ("head " + std::to_string(selection.head) + " of each layer").c_str());
+  if (through_layers_)
+    ImGui::Text("%s", mean_ ? "mean of each layer's heads" : ("head " + std::to_string(selection.head) + " of each layer").c_str());
   else ImGui::Text("%s, %s", module(selection).name.c_str(), all_heads_ ? "all heads" : ("head " + std::to_string(selection.head)).c_str());
   ImGui::PopStyleColor();
   ImGui::SameLine();
@@ -226,7 +249,8 @@ void ArcsView::draw_heads(Desk& desk) {
 void ArcsView::fit(float height) {
   const std::size_t longest = std::max(query_labels_.size(), key_labels_.size());
   top_ = 0.0;
-  pixels_ = std::min(static_cast<double>(height) / static_cast<double>(std::max<std::size_t>(longest, 1)), static_cast<double>(ImGui::GetTextLineHeightWithSpacing()));
+  pixels_ = std::min(static_cast<double>(height) / static_cast<double>(std::max<std::size_t>(longest, 1)),
+                     static_cast<double>(ImGui::GetTextLineHeightWithSpacing()));
 }
 
 void ArcsView::navigate(Desk& desk, Corner from, Corner to) {
@@ -274,14 +298,18 @@ void ArcsView::draw_lines(const Selection& selection, Corner left, Corner right,
     if (y > -20.0 && y < static_cast<double>(height) + 20.0) seen.push_back(&link);
   }
   if (seen.size() > most_lines) {
-    std::ranges::nth_element(seen, seen.begin() + most_lines, [&](const Link* a, const Link* b) { return std::pair(chosen(*a), a->weight) > std::pair(chosen(*b), b->weight); });
+    std::ranges::nth_element(seen, seen.begin() + most_lines,
+                             [&](const Link* a, const Link* b) { return std::pair(chosen(*a), a->weight) > std::pair(chosen(*b), b->weight); });
     seen.resize(most_lines);
   }
   std::ranges::stable_partition(seen, [&](const Link* each) { return !chosen(*each); });
   const double shift = (static_cast<double>(cell) - 1.0) / 2.0;
   for (const Link* link : seen) {
-    const float from = static_cast<float>(y_of(link->query + shift)), to = static_cast<float>(std::clamp(y_of(link->key + shift), -4.0, static_cast<double>(height) + 4.0));
-    const float strength = std::sqrt(link->weight), alpha = !focus ? 0.1f + 0.9f * strength : chosen(*link) ? 0.25f + 0.75f * strength : 0.22f * strength;
+    const float from = static_cast<float>(y_of(link->query + shift)),
+                to = static_cast<float>(std::clamp(y_of(link->key + shift), -4.0, static_cast<double>(height) + 4.0));
+    const float strength = std::sqrt(link->weight), alpha = !focus          ? 0.1f + 0.9f * strength
+                                                            : chosen(*link) ? 0.25f + 0.75f * strength
+                                                                            : 0.22f * strength;
     list->AddLine({left.x, left.y + from}, {right.x, right.y + to}, with_alpha(ink_of_link(*link), alpha), 1.0f + 2.5f * link->weight);
   }
 }
@@ -296,10 +324,13 @@ void ArcsView::draw_labels(const Selection& selection, Corner left, Corner right
   }
   const auto every = static_cast<std::size_t>(std::max(1.0, std::ceil(static_cast<double>(line - 1.0f) / pixels_)));
   const auto first = static_cast<std::size_t>(top_) / every * every;
-  for (std::size_t token = first; y_of(static_cast<double>(token)) < static_cast<double>(height) && token < std::max(query_labels_.size(), key_labels_.size()); token += every) {
+  for (std::size_t token = first;
+       y_of(static_cast<double>(token)) < static_cast<double>(height) && token < std::max(query_labels_.size(), key_labels_.size()); token += every) {
     const float y = static_cast<float>(y_of(static_cast<double>(token))) - line / 2;
     if (y < -line) continue;
-    const auto label = [&](const std::vector<std::string>& labels) { return every > 1 ? std::to_string(token) + " " + labels[token] : labels[token]; };
+    const auto label = [&](const std::vector<std::string>& labels) {
+      return every > 1 ? std::to_string(token) + " " + labels[token] : labels[token];
+    };
     if (token < query_labels_.size()) {
       const std::string text = label(query_labels_);
       const ImVec2 at{left.x - 8.0f - ImGui::CalcTextSize(text.c_str()).x, left.y + y};
@@ -310,7 +341,8 @@ void ArcsView::draw_labels(const Selection& selection, Corner left, Corner right
       const std::string text = label(key_labels_);
       const Corner from{right.x + 8.0f, right.y + y}, to{from.x + ImGui::CalcTextSize(text.c_str()).x, from.y + line};
       const auto found = read.find(token);
-      if (found != read.end()) list->AddRectFilled({from.x - 3.0f, from.y}, {to.x + 3.0f, to.y}, with_alpha(mark_ink(), 0.15f + 0.5f * std::sqrt(found->second)), 2.0f);
+      if (found != read.end())
+        list->AddRectFilled({from.x - 3.0f, from.y}, {to.x + 3.0f, to.y}, with_alpha(mark_ink(), 0.15f + 0.5f * std::sqrt(found->second)), 2.0f);
       list->AddText({from.x, from.y}, selection.key == token ? mark_ink() : ink(), text.c_str());
       name_rectangle("arcs/key/" + std::to_string(token), {from, to});
     }
@@ -338,7 +370,8 @@ void ArcsView::draw_columns(Desk& desk) {
   const float side = std::min(room.x * 0.3f, 12.0f * ImGui::GetFontSize());
   const Corner left{origin.x + side, origin.y}, right{origin.x + room.x - side, origin.y};
   ImGui::PushClipRect(origin, {origin.x + room.x, origin.y + room.y}, true);
-  const bool of_this = links_of_ && links_of_->map.module == selection.layer && links_of_->map.sequence == selection.sequence && links_of_->all_heads == all_heads_ && (all_heads_ || links_of_->map.head == selection.head);
+  const bool of_this = links_of_ && links_of_->map.module == selection.layer && links_of_->map.sequence == selection.sequence &&
+                       links_of_->all_heads == all_heads_ && (all_heads_ || links_of_->map.head == selection.head);
   if (of_this) draw_lines(selection, left, right, room.y);
   draw_labels(selection, left, right, room.y);
   ImGui::PopClipRect();
@@ -355,7 +388,9 @@ std::map<std::size_t, float> ArcsView::rows_of_layers(std::size_t own, float top
   for (const auto& [token, sum] : strength) order.emplace_back(token == own ? 1e9f : sum, token);
   if (!strength.contains(own)) order.emplace_back(1e9f, own);
   std::ranges::sort(order, std::greater<>());
-  note_ = order.size() > room ? std::to_string(order.size() - room) + " of " + std::to_string(order.size()) + " tokens, those that are read least, have no room here" : "";
+  note_ = order.size() > room
+              ? std::to_string(order.size() - room) + " of " + std::to_string(order.size()) + " tokens, those that are read least, have no room here"
+              : "";
   order.resize(std::min(order.size(), room));
   std::set<std::size_t> tokens;
   for (const auto& [sum, token] : order) tokens.insert(token);
@@ -374,14 +409,19 @@ void ArcsView::draw_layer(Desk& desk, std::size_t layer, Corner at, float next, 
     const auto row = rows.find(link.key);
     if (row == rows.end()) continue;
     const float strength = std::sqrt(link.weight);
-    const std::uint32_t color = with_alpha(ink_of(color_at(light_look() ? ColorMap::cividis : ColorMap::viridis, light_look() ? 0.85 - 0.85 * static_cast<double>(strength) : 0.3 + 0.7 * static_cast<double>(strength))), 0.45f + 0.55f * strength);
-    list->AddBezierCubic({at.x, row->second}, {at.x + reach * 0.6f, row->second}, {at.x + reach * 0.4f, own}, {next, own}, color, 1.0f + 3.0f * link.weight);
+    const std::uint32_t color =
+        with_alpha(ink_of(color_at(light_look() ? ColorMap::cividis : ColorMap::viridis,
+                                   light_look() ? 0.85 - 0.85 * static_cast<double>(strength) : 0.3 + 0.7 * static_cast<double>(strength))),
+                   0.45f + 0.55f * strength);
+    list->AddBezierCubic({at.x, row->second}, {at.x + reach * 0.6f, row->second}, {at.x + reach * 0.4f, own}, {next, own}, color,
+                         1.0f + 3.0f * link.weight);
     const float radius = 2.0f + 4.0f * strength;
     list->AddCircleFilled({at.x, row->second}, radius, color);
     const Rectangle dot{{at.x - radius - 2.0f, row->second - radius - 2.0f}, {at.x + radius + 2.0f, row->second + radius + 2.0f}};
     name_rectangle("arcs/dot/" + std::to_string(layer) + "." + std::to_string(link.key), dot);
     if (!ImGui::IsItemHovered() || !ImGui::IsMouseHoveringRect({dot.from.x, dot.from.y}, {dot.to.x, dot.to.y})) continue;
-    ImGui::SetTooltip("%s reads %zu %s with %.4f", recording_.modules()[layers_[layer].module].name.c_str(), static_cast<std::size_t>(link.key), key_labels_[link.key].c_str(), static_cast<double>(link.weight));
+    ImGui::SetTooltip("%s reads %zu %s with %.4f", recording_.modules()[layers_[layer].module].name.c_str(), static_cast<std::size_t>(link.key),
+                      key_labels_[link.key].c_str(), static_cast<double>(link.weight));
     if (!ImGui::IsMouseReleased(ImGuiMouseButton_Left)) continue;
     desk.selection.layer = layers_[layer].module;
     desk.selection.key = link.key;
@@ -393,7 +433,8 @@ void ArcsView::draw_layers(Desk& desk) {
   if (!selection.query) return ImGui::TextWrapped("Choose a token: click on it in the text, in a map, or in the columns of one layer.");
   const LayerOrder wanted = layer_order(selection);
   refresh_layers(wanted);
-  const bool of_this = layers_of_ && layers_of_->query == wanted.query && layers_of_->map.module == wanted.map.module && layers_of_->map.sequence == wanted.map.sequence;
+  const bool of_this = layers_of_ && layers_of_->query == wanted.query && layers_of_->map.module == wanted.map.module &&
+                       layers_of_->map.sequence == wanted.map.sequence;
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
   if (layers_.empty() || !of_this || room.y < 60.0f) return ImGui::TextDisabled("reading");
   const float line = ImGui::GetTextLineHeight(), side = std::min(room.x * 0.25f, 13.0f * ImGui::GetFontSize());
@@ -405,8 +446,10 @@ void ArcsView::draw_layers(Desk& desk) {
   list->AddText({origin.x, origin.y}, faint_ink(), "layer \u2192");
   for (const auto& [token, y] : rows) {
     const bool is_own = token == own_row(selection);
-    const std::string text = is_own ? std::to_string(*selection.query) + " " + query_labels_[*selection.query] : std::to_string(token) + " " + key_labels_[token];
-    list->AddLine({origin.x + side, y}, {origin.x + room.x - 8.0f, y}, is_own ? with_alpha(mark_ink(), 0.6f) : with_alpha(faint_ink(), 0.15f), is_own ? 2.0f : 1.0f);
+    const std::string text =
+        is_own ? std::to_string(*selection.query) + " " + query_labels_[*selection.query] : std::to_string(token) + " " + key_labels_[token];
+    list->AddLine({origin.x + side, y}, {origin.x + room.x - 8.0f, y}, is_own ? with_alpha(mark_ink(), 0.6f) : with_alpha(faint_ink(), 0.15f),
+                  is_own ? 2.0f : 1.0f);
     list->AddText({origin.x + side - 8.0f - ImGui::CalcTextSize(text.c_str()).x, y - line / 2}, is_own ? mark_ink() : ink(), text.c_str());
   }
   float labelled = -1e9f;
@@ -422,7 +465,8 @@ void ArcsView::draw_layers(Desk& desk) {
 }
 
 void ArcsView::draw(Desk& desk) {
-  if (recording_.modules().empty() || recording_.sequences() == 0) return ImGui::TextWrapped("This recording holds no attention: record with --attention factors.");
+  if (recording_.modules().empty() || recording_.sequences() == 0)
+    return ImGui::TextWrapped("This recording holds no attention: record with --attention factors.");
   load(desk.selection);
   if (query_labels_.empty() || key_labels_.empty()) return ImGui::TextWrapped("This text holds no tokens yet.");
   draw_header(desk);
@@ -458,26 +502,35 @@ std::vector<Action> ArcsView::actions(Desk& desk) {
 /// Every line as a row of a table; through layers also as a grid.
 Figure ArcsView::figure(Desk& desk) {
   const Selection& selection = desk.selection;
-  if (recording_.modules().empty() || recording_.sequences() == 0) throw Error({document_->path.string(), "attention", "a recording without any", "record with --attention factors"});
+  if (recording_.modules().empty() || recording_.sequences() == 0)
+    throw Error({document_->path.string(), "attention", "a recording without any", "record with --attention factors"});
   load(selection);
   Run run;
-  Figure figure{.title = "Links of " + document_->path.filename().string(), .notes = {"the strongest " + std::to_string(most_) + " keys of each query" + (without_first_ ? ", without the first token" : "")}};
+  Figure figure{.title = "Links of " + document_->path.filename().string(),
+                .notes = {"the strongest " + std::to_string(most_) + " keys of each query" + (without_first_ ? ", without the first token" : "")}};
   FigureTable table{.title = "links", .header = {"module", "head", "query", "query token", "key", "key token", "weight"}};
   const auto add = [&](std::size_t place, const Link& link, bool mean) {
     char weight[32];
     std::snprintf(weight, sizeof weight, "%.9g", static_cast<double>(link.weight));
-    table.rows.push_back({recording_.modules()[place].name, mean ? "mean" : std::to_string(link.head), std::to_string(link.query), queries_.labels[link.query], std::to_string(link.key), keys_.labels[link.key], weight});
+    table.rows.push_back({recording_.modules()[place].name, mean ? "mean" : std::to_string(link.head), std::to_string(link.query),
+                          queries_.labels[link.query], std::to_string(link.key), keys_.labels[link.key], weight});
   };
   if (!through_layers_) {
     LinkOrder order = link_order(selection, 64.0);
-    order.cell = 1, order.first = selection.query.value_or(static_cast<std::size_t>(top_)), order.rows = selection.query ? 1 : std::min<std::size_t>(64, query_labels_.size() - std::min(order.first, query_labels_.size()));
+    order.cell = 1, order.first = selection.query.value_or(static_cast<std::size_t>(top_)),
+    order.rows = selection.query ? 1 : std::min<std::size_t>(64, query_labels_.size() - std::min(order.first, query_labels_.size()));
     for (const Link& link : strongest_links(order, shelf_, run)) add(selection.layer, link, false);
   } else {
     if (!selection.query) throw Error({"arcs", "a chosen token", "none", "--goto query=17"});
-    FigureGrid grid{.title = "what token " + std::to_string(*selection.query) + " reads most", .row_axis = "layer", .column_axis = "key", .unit = "weight", .spread = ColorSpread::square_root};
+    FigureGrid grid{.title = "what token " + std::to_string(*selection.query) + " reads most",
+                    .row_axis = "layer",
+                    .column_axis = "key",
+                    .unit = "weight",
+                    .spread = ColorSpread::square_root};
     const std::vector<LayerLinks> layers = links_through_layers(layer_order(selection), shelf_, run);
     std::set<std::size_t> tokens;
-    for (const LayerLinks& layer : layers) for (const Link& link : layer.links) tokens.insert(link.key);
+    for (const LayerLinks& layer : layers)
+      for (const Link& link : layer.links) tokens.insert(link.key);
     for (const std::size_t token : tokens) grid.column_labels.push_back(std::to_string(token) + " " + keys_.labels[token]);
     for (const LayerLinks& layer : layers) {
       grid.row_labels.push_back(std::to_string(recording_.modules()[layer.module].block));
@@ -495,9 +548,13 @@ Figure ArcsView::figure(Desk& desk) {
 }  // namespace
 
 const Panel& panel_arcs() {
-  static const Panel panel{.name = "arcs", .title = "Arcs", .summary = "the keys that queries read most as lines: one layer, or one token through all layers", .place = 45,
-                           .shows = [](const Document& document) { return document.recording != nullptr; },
-                           .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<ArcsView>(document); }};
+  static const Panel panel{
+      .name = "arcs",
+      .title = "Arcs",
+      .summary = "the keys that queries read most as lines: one layer, or one token through all layers",
+      .place = 45,
+      .shows = [](const Document& document) { return document.recording != nullptr; },
+      .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<ArcsView>(document); }};
   return panel;
 }
 

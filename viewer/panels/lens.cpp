@@ -35,7 +35,9 @@ class LensView : public PanelView {
   explicit LensView(const Desk& desk);
   void draw(Desk& desk) override;
   bool busy() const override { return norms_job_ != nullptr; }
-  Json state() const override { return Json::object().set("part", chosen_title_).set("colors", colored_by_).set("spread", static_cast<int>(spread_)); }
+  Json state() const override {
+    return Json::object().set("part", chosen_title_).set("colors", colored_by_).set("spread", static_cast<int>(spread_));
+  }
   void restore(const Json& json) override;
   std::vector<Action> actions(Desk& desk) override;
   Figure figure(Desk& desk) override;
@@ -71,7 +73,10 @@ class LensView : public PanelView {
 /// [layer, position] of the recorded residual stream in front of each block.
 FigureGrid norms_of(const Document& document, std::size_t sequence, Run& run) {
   const Recording& recording = *document.recording;
-  FigureGrid grid{.title = "norm of the residual stream in front of each block, " + document.path.filename().string(), .row_axis = "layer", .column_axis = "position", .unit = "L2 norm"};
+  FigureGrid grid{.title = "norm of the residual stream in front of each block, " + document.path.filename().string(),
+                  .row_axis = "layer",
+                  .column_axis = "position",
+                  .unit = "L2 norm"};
   const Recording::Rows rows = recording.rows_of(sequence);
   for (const Recording::Dataset& each : recording.activations()) {
     if (!each.name.ends_with(".hook_resid_pre") || each.side != Recording::Side::text) continue;
@@ -104,7 +109,9 @@ FigureGrid norms_of(const Document& document, std::size_t sequence, Run& run) {
 
 bool has_norms(const Document& document) {
   return document.recording && document.recording->sequences() > 0 &&
-         std::ranges::any_of(document.recording->activations(), [](const Recording::Dataset& each) { return each.name.ends_with(".hook_resid_pre") && each.side == Recording::Side::text; });
+         std::ranges::any_of(document.recording->activations(), [](const Recording::Dataset& each) {
+           return each.name.ends_with(".hook_resid_pre") && each.side == Recording::Side::text;
+         });
 }
 
 LensView::LensView(const Desk& desk) : analysis_(desk.shown(DocumentKind::analysis)), recording_(desk.shown(DocumentKind::recording)) {
@@ -147,7 +154,8 @@ void LensView::restore(const Json& json) {
 std::vector<std::size_t> LensView::grids_like(const ResultTable& table) const {
   std::vector<std::size_t> like;
   for (std::size_t g = 0; g < grids_.size(); ++g) {
-    const bool positions = std::ranges::all_of(table.header.begin() + 1, table.header.end(), [&](const std::string& each) { return std::ranges::count(grids_[g].column_labels, each) == 1; });
+    const bool positions = std::ranges::all_of(table.header.begin() + 1, table.header.end(),
+                                               [&](const std::string& each) { return std::ranges::count(grids_[g].column_labels, each) == 1; });
     if (positions && std::ranges::count(grids_[g].row_labels, cell_text(table.rows.front().front())) == 1) like.push_back(g);
   }
   return like;
@@ -159,17 +167,22 @@ void LensView::set_tokens(const ResultTable& table) {
   const auto wanted = std::ranges::find(like, colored_by_, [&](std::size_t g) { return grids_[g].title; });
   const auto likely = std::ranges::find_if(like, [&](std::size_t g) { return grids_[g].title.starts_with("probability of the likeliest"); });
   const FigureGrid* source = like.empty() ? nullptr : &grids_[wanted != like.end() ? *wanted : likely != like.end() ? *likely : like.front()];
-  FigureGrid grid{.title = table.title, .row_axis = "layer", .column_axis = "position", .unit = source == nullptr ? "" : source->title + (source->unit.empty() ? "" : ", " + source->unit)};
+  FigureGrid grid{.title = table.title,
+                  .row_axis = "layer",
+                  .column_axis = "position",
+                  .unit = source == nullptr ? "" : source->title + (source->unit.empty() ? "" : ", " + source->unit)};
   grid.column_labels.assign(table.header.begin() + 1, table.header.end());
   grid.columns = grid.column_labels.size();
   std::vector<std::string> words;
   for (const std::vector<Json>& row : table.rows) {
     grid.row_labels.push_back(cell_text(row.front()));
-    const auto line = source == nullptr ? std::ptrdiff_t{0} : std::ranges::find(source->row_labels, grid.row_labels.back()) - source->row_labels.begin();
+    const auto line =
+        source == nullptr ? std::ptrdiff_t{0} : std::ranges::find(source->row_labels, grid.row_labels.back()) - source->row_labels.begin();
     for (std::size_t c = 0; c < grid.columns; ++c) {
       words.push_back(cell_text(row[c + 1]));
       const bool known = source != nullptr && static_cast<std::size_t>(line) < source->rows;
-      const auto column = known ? static_cast<std::size_t>(std::ranges::find(source->column_labels, grid.column_labels[c]) - source->column_labels.begin()) : 0;
+      const auto column =
+          known ? static_cast<std::size_t>(std::ranges::find(source->column_labels, grid.column_labels[c]) - source->column_labels.begin()) : 0;
       grid.values.push_back(known ? source->values[static_cast<std::size_t>(line) * source->columns + column] : std::nan(""));
     }
   }
@@ -184,9 +197,12 @@ void LensView::set_view() {
   fresh_ = true;
   const Part& part = parts_[chosen_];
   switch (part.kind) {
-    case PartKind::tokens: return set_tokens(tables_[part.place]);
-    case PartKind::table: return table_.set(tables_[part.place]);
-    case PartKind::norms: return grid_.set(norms_);
+    case PartKind::tokens:
+      return set_tokens(tables_[part.place]);
+    case PartKind::table:
+      return table_.set(tables_[part.place]);
+    case PartKind::norms:
+      return grid_.set(norms_);
     case PartKind::grid: {
       FigureGrid grid = grids_[part.place];
       grid.spread = grid.colors == ColorMap::diverging ? ColorSpread::linear : spread_;
@@ -194,7 +210,8 @@ void LensView::set_view() {
     }
     case PartKind::estimates: {
       ResultTable table{part.title, {"what", "value", "low", "high", "n", "unit", "method", "verdict"}, {}};
-      for (const Estimate& each : analysis_->estimates) table.rows.push_back({each.name, each.value, each.low, each.high, std::uint64_t{each.n}, each.unit, each.method, verdict_name(each.verdict)});
+      for (const Estimate& each : analysis_->estimates)
+        table.rows.push_back({each.name, each.value, each.low, each.high, std::uint64_t{each.n}, each.unit, each.method, verdict_name(each.verdict)});
       return table_.set(std::move(table));
     }
   }
@@ -202,7 +219,8 @@ void LensView::set_view() {
 
 void LensView::start_norms(std::size_t sequence) {
   norms_wanted_ = sequence;
-  norms_job_ = std::make_unique<Background<FigureGrid>>([document = recording_, sequence](Run& run) { return norms_of(*document, sequence, run); }, wake_window);
+  norms_job_ = std::make_unique<Background<FigureGrid>>([document = recording_, sequence](Run& run) { return norms_of(*document, sequence, run); },
+                                                        wake_window);
 }
 
 void LensView::take_norms(std::size_t sequence) {
@@ -218,7 +236,8 @@ void LensView::take_norms(std::size_t sequence) {
 void LensView::draw_header(Desk& desk) {
   const float unit = ImGui::GetFontSize();
   std::vector<DocumentPointer> analyses;
-  std::ranges::copy_if(desk.documents(), std::back_inserter(analyses), [](const DocumentPointer& each) { return each->kind == DocumentKind::analysis; });
+  std::ranges::copy_if(desk.documents(), std::back_inserter(analyses),
+                       [](const DocumentPointer& each) { return each->kind == DocumentKind::analysis; });
   if (analyses.size() > 1) {
     ImGui::SetNextItemWidth(14.0f * unit);
     if (ImGui::BeginCombo("##file", analysis_->path.filename().c_str())) {
@@ -267,7 +286,8 @@ void LensView::click(Desk& desk, const GridView::Cell& cell) const {
   const DocumentPointer recording = desk.shown(DocumentKind::recording);
   if (grid.row_axis != "layer" || !row || !recording) return;
   const auto modules = recording->recording->modules();
-  const auto found = std::ranges::find_if(modules, [&](const Recording::Module& each) { return each.block == *row && each.queries == Recording::Side::text; });
+  const auto found =
+      std::ranges::find_if(modules, [&](const Recording::Module& each) { return each.block == *row && each.queries == Recording::Side::text; });
   if (found != modules.end()) desk.selection.layer = static_cast<std::size_t>(found - modules.begin());
 }
 
@@ -275,8 +295,11 @@ std::optional<GridView::Cell> LensView::marked(const Desk& desk) const {
   const FigureGrid& grid = grid_.grid();
   const DocumentPointer recording = desk.shown(DocumentKind::recording);
   const auto modules = recording ? recording->recording->modules() : std::span<const Recording::Module>();
-  if (grid.row_axis != "layer" || modules.empty() || (grid.column_axis == "position" && !desk.selection.query) || (grid.column_axis != "position" && grid.column_axis != "head")) return {};
-  const std::size_t layer = modules[desk.selection.layer].block, wanted = grid.column_axis == "position" ? *desk.selection.query : desk.selection.head;
+  if (grid.row_axis != "layer" || modules.empty() || (grid.column_axis == "position" && !desk.selection.query) ||
+      (grid.column_axis != "position" && grid.column_axis != "head"))
+    return {};
+  const std::size_t layer = modules[desk.selection.layer].block,
+                    wanted = grid.column_axis == "position" ? *desk.selection.query : desk.selection.head;
   const auto row = std::ranges::find_if(grid.row_labels, [&](const std::string& each) { return number_in_front(each) == layer; });
   const auto column = std::ranges::find_if(grid.column_labels, [&](const std::string& each) { return number_in_front(each) == wanted; });
   if (row == grid.row_labels.end() || column == grid.column_labels.end()) return {};
@@ -307,9 +330,16 @@ void LensView::draw(Desk& desk) {
 }
 
 std::vector<Action> LensView::actions(Desk&) {
-  std::vector<Action> actions{{"Lens: next picture or table", ImGuiKey_J, [this] { if (!parts_.empty()) choose((chosen_ + 1) % parts_.size()); }},
-                              {"Lens: previous picture or table", ImGuiKey_K, [this] { if (!parts_.empty()) choose((chosen_ + parts_.size() - 1) % parts_.size()); }},
-                              {"Lens: colours linear, by root, by logarithm", ImGuiKey_L, [this] { spread_ = static_cast<ColorSpread>((static_cast<int>(spread_) + 1) % 3), fresh_ = false; }}};
+  std::vector<Action> actions{{"Lens: next picture or table", ImGuiKey_J,
+                               [this] {
+                                 if (!parts_.empty()) choose((chosen_ + 1) % parts_.size());
+                               }},
+                              {"Lens: previous picture or table", ImGuiKey_K,
+                               [this] {
+                                 if (!parts_.empty()) choose((chosen_ + parts_.size() - 1) % parts_.size());
+                               }},
+                              {"Lens: colours linear, by root, by logarithm", ImGuiKey_L,
+                               [this] { spread_ = static_cast<ColorSpread>((static_cast<int>(spread_) + 1) % 3), fresh_ = false; }}};
   for (std::size_t p = 0; p < parts_.size(); ++p) actions.push_back({"Lens: " + parts_[p].title, 0, [this, p] { choose(p); }});
   return actions;
 }
@@ -325,13 +355,18 @@ Figure LensView::figure(Desk& desk) {
   if (!fresh_) set_view();
   Figure figure{.title = (parts_[chosen_].kind == PartKind::norms ? recording_ : analysis_)->path.filename().string(), .notes = notes_};
   switch (parts_[chosen_].kind) {
-    case PartKind::table: figure.tables.push_back(figure_of(table_.sorted())); break;
-    case PartKind::estimates: figure.estimates.push_back({parts_[chosen_].title, analysis_->estimates}); break;
+    case PartKind::table:
+      figure.tables.push_back(figure_of(table_.sorted()));
+      break;
+    case PartKind::estimates:
+      figure.estimates.push_back({parts_[chosen_].title, analysis_->estimates});
+      break;
     case PartKind::tokens:
       figure.tables.push_back(figure_of(tables_[parts_[chosen_].place]));
       figure.grids.push_back(grid_.grid());
       break;
-    default: figure.grids.push_back(grid_.grid());
+    default:
+      figure.grids.push_back(grid_.grid());
   }
   return figure;
 }
@@ -339,8 +374,14 @@ Figure LensView::figure(Desk& desk) {
 }  // namespace
 
 const Panel& panel_lens() {
-  static const Panel panel{.name = "lens", .title = "Analyses", .summary = "lenses, direct attribution and every other analysis: tables and heat maps; residual norms", .place = 60,
-                           .shows = [](const Document& document) { return document.kind == DocumentKind::analysis || (document.kind == DocumentKind::recording && has_norms(document)); },
+  static const Panel panel{.name = "lens",
+                           .title = "Analyses",
+                           .summary = "lenses, direct attribution and every other analysis: tables and heat maps; residual norms",
+                           .place = 60,
+                           .shows =
+                               [](const Document& document) {
+                                 return document.kind == DocumentKind::analysis || (document.kind == DocumentKind::recording && has_norms(document));
+                               },
                            .make = [](const DocumentPointer&, Desk& desk) -> std::unique_ptr<PanelView> { return std::make_unique<LensView>(desk); }};
   return panel;
 }

@@ -18,7 +18,9 @@ namespace {
 
 class PatchingView : public PanelView {
  public:
-  explicit PatchingView(const DocumentPointer& document) : document_(document), sweep_(read_sweep(document->json, document->path.string())) { set_views(); }
+  explicit PatchingView(const DocumentPointer& document) : document_(document), sweep_(read_sweep(document->json, document->path.string())) {
+    set_views();
+  }
   void draw(Desk& desk) override;
   Json state() const override;
   void restore(const Json& json) override;
@@ -58,7 +60,10 @@ void PatchingView::show_raw(bool raw) {
 
 Json PatchingView::state() const {
   Json json = Json::object().set("raw", raw_);
-  if (chosen_) json.set("direction", std::uint64_t{chosen_->direction}).set("row", std::uint64_t{chosen_->cell.first}).set("column", std::uint64_t{chosen_->cell.second});
+  if (chosen_)
+    json.set("direction", std::uint64_t{chosen_->direction})
+        .set("row", std::uint64_t{chosen_->cell.first})
+        .set("column", std::uint64_t{chosen_->cell.second});
   return json;
 }
 
@@ -68,7 +73,8 @@ void PatchingView::restore(const Json& json) {
   for (const char* name : {"direction", "row", "column"}) {
     if (!json[name].is_integer() || json[name].integer() < 0) return;
   }
-  const Chosen chosen{static_cast<std::size_t>(json["direction"].integer()), {static_cast<std::size_t>(json["row"].integer()), static_cast<std::size_t>(json["column"].integer())}};
+  const Chosen chosen{static_cast<std::size_t>(json["direction"].integer()),
+                      {static_cast<std::size_t>(json["row"].integer()), static_cast<std::size_t>(json["column"].integer())}};
   const FigureGrid& grid = sweep_.directions.front().effect;
   if (chosen.direction < sweep_.directions.size() && chosen.cell.first < grid.rows && chosen.cell.second < grid.columns) chosen_ = chosen;
 }
@@ -89,7 +95,8 @@ void PatchingView::choose(Desk& desk, const Chosen& chosen) {
 
 void PatchingView::draw_header(Desk& desk) {
   std::vector<DocumentPointer> sweeps;
-  std::ranges::copy_if(desk.documents(), std::back_inserter(sweeps), [](const DocumentPointer& each) { return each->kind == DocumentKind::patching; });
+  std::ranges::copy_if(desk.documents(), std::back_inserter(sweeps),
+                       [](const DocumentPointer& each) { return each->kind == DocumentKind::patching; });
   if (sweeps.size() > 1) {
     ImGui::SetNextItemWidth(14.0f * ImGui::GetFontSize());
     if (ImGui::BeginCombo("##file", document_->path.filename().c_str())) {
@@ -113,7 +120,8 @@ void PatchingView::draw_header(Desk& desk) {
   ImGui::TextDisabled("%s of %s, %zu pair%s", sweep_.method.c_str(), sweep_.sweep.c_str(), sweep_.pairs, sweep_.pairs == 1 ? "" : "s");
   const auto word = [&](const char* name) { return sweep_.question[name].is_string() ? drawable(sweep_.question[name].string()) : std::string(); };
   if (sweep_.question.has("clean")) {
-    ImGui::TextWrapped("clean: \u201c%s\u201d   corrupt: \u201c%s\u201d   answer \u201c%s\u201d against \u201c%s\u201d", word("clean").c_str(), word("corrupt").c_str(), word("answer").c_str(), word("wrong").c_str());
+    ImGui::TextWrapped("clean: \u201c%s\u201d   corrupt: \u201c%s\u201d   answer \u201c%s\u201d against \u201c%s\u201d", word("clean").c_str(),
+                       word("corrupt").c_str(), word("answer").c_str(), word("wrong").c_str());
   }
   for (const std::string& note : sweep_.notes) ImGui::TextWrapped("%s", drawable(note).c_str());
 }
@@ -124,7 +132,8 @@ void PatchingView::draw_direction(Desk& desk, std::size_t direction, Corner size
   ImGui::TextWrapped("%s", raw_ ? "0: this cell alone changes nothing" : drawable(own.meaning).c_str());
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const bool own_cell = chosen_ && chosen_->direction == direction;
-  const GridView::Answer answer = views_[direction].draw(direction == 0 ? "patching/first" : "patching/second", {room.x, room.y}, own_cell ? std::optional(chosen_->cell) : std::nullopt);
+  const GridView::Answer answer = views_[direction].draw(direction == 0 ? "patching/first" : "patching/second", {room.x, room.y},
+                                                         own_cell ? std::optional(chosen_->cell) : std::nullopt);
   if (answer.clicked) choose(desk, {direction, *answer.clicked});
   ImGui::EndChild();
 }
@@ -133,7 +142,8 @@ void PatchingView::draw_commands(const Chosen& chosen) const {
   const SweepDirection& own = sweep_.directions[chosen.direction];
   const std::vector<std::string> commands = commands_of_cell(sweep_, own, swept_cell(own, chosen.cell.first, chosen.cell.second));
   if (commands.empty()) {
-    ImGui::TextDisabled("%s", sweep_.question.is_null() ? "This file does not say what was asked (an older version wrote it)." : "No command repeats a single cell of this sweep: repeat it as a whole.");
+    ImGui::TextDisabled("%s", sweep_.question.is_null() ? "This file does not say what was asked (an older version wrote it)."
+                                                        : "No command repeats a single cell of this sweep: repeat it as a whole.");
     return;
   }
   std::string all;
@@ -153,7 +163,9 @@ void PatchingView::draw_cell(const Chosen& chosen) const {
   const SweptCell place = swept_cell(own, row, column);
   std::string what = sweep_.sweep + " of layer " + std::to_string(place.layer);
   if (place.head) what += ", head " + std::to_string(*place.head);
-  what += place.position ? ", position " + own.effect.column_labels[column].substr(own.effect.column_axis == "head and position" ? own.effect.column_labels[column].find(' ') + 1 : 0) : ", all positions";
+  what += place.position ? ", position " + own.effect.column_labels[column].substr(
+                                               own.effect.column_axis == "head and position" ? own.effect.column_labels[column].find(' ') + 1 : 0)
+                         : ", all positions";
   ImGui::PushStyleColor(ImGuiCol_Text, mark_ink());
   ImGui::TextWrapped("%s", drawable(what).c_str());
   ImGui::PopStyleColor();
@@ -172,7 +184,8 @@ void PatchingView::draw_cell(const Chosen& chosen) const {
     line("moved by", short_number(own.raw.values[cell]) + " logits");
     std::string effect = short_number(own.effect.values[cell]);
     if (!own.low.empty() && std::isfinite(own.low[cell]) && std::isfinite(own.high[cell])) {
-      effect += "   [" + short_number(own.low[cell]) + ", " + short_number(own.high[cell]) + "]  " + std::to_string(std::lround(own.level * 100)) + "%, " + own.method;
+      effect += "   [" + short_number(own.low[cell]) + ", " + short_number(own.high[cell]) + "]  " + std::to_string(std::lround(own.level * 100)) +
+                "%, " + own.method;
     } else if (!own.low.empty()) {
       effect += "   (no interval)";
     }
@@ -185,7 +198,8 @@ void PatchingView::draw_cell(const Chosen& chosen) const {
 void PatchingView::draw(Desk& desk) {
   draw_header(desk);
   const ImVec2 room = ImGui::GetContentRegionAvail();
-  const float line = ImGui::GetTextLineHeightWithSpacing(), detail = std::min(room.y * 0.45f, chosen_ ? 12.0f * line : 1.5f * line), gap = ImGui::GetStyle().ItemSpacing.x;
+  const float line = ImGui::GetTextLineHeightWithSpacing(), detail = std::min(room.y * 0.45f, chosen_ ? 12.0f * line : 1.5f * line),
+              gap = ImGui::GetStyle().ItemSpacing.x;
   const float height = room.y - detail - ImGui::GetStyle().ItemSpacing.y;
   const auto count = static_cast<float>(sweep_.directions.size());
   for (std::size_t d = 0; d < sweep_.directions.size(); ++d) {
@@ -199,19 +213,22 @@ void PatchingView::draw(Desk& desk) {
 }
 
 std::vector<Action> PatchingView::actions(Desk&) {
-  return {{"Patching: effects or logits", ImGuiKey_E, [this] { show_raw(!raw_); }}, {"Patching: no cell chosen", ImGuiKey_Escape, [this] { chosen_.reset(); }}};
+  return {{"Patching: effects or logits", ImGuiKey_E, [this] { show_raw(!raw_); }},
+          {"Patching: no cell chosen", ImGuiKey_Escape, [this] { chosen_.reset(); }}};
 }
 
 Figure PatchingView::figure(Desk&) {
   Figure figure{.title = document_->path.filename().string(), .notes = sweep_.notes};
   for (std::size_t d = 0; d < sweep_.directions.size(); ++d) {
-    figure.notes.push_back(sweep_.directions[d].name + ": " + sweep_.directions[d].meaning + "; clean " + short_number(sweep_.directions[d].clean) + ", corrupt " + short_number(sweep_.directions[d].corrupt) + " logits");
+    figure.notes.push_back(sweep_.directions[d].name + ": " + sweep_.directions[d].meaning + "; clean " + short_number(sweep_.directions[d].clean) +
+                           ", corrupt " + short_number(sweep_.directions[d].corrupt) + " logits");
     figure.grids.push_back(grid_of(d));
     const SweepDirection& own = sweep_.directions[d];
     if (own.low.empty()) continue;
     FigureTable intervals{.title = "intervals, " + own.name, .header = {"layer", own.effect.column_axis, "effect", "low", "high"}};
     for (std::size_t cell = 0; cell < own.low.size(); ++cell) {
-      intervals.rows.push_back({std::to_string(cell / own.effect.columns), own.effect.column_labels[cell % own.effect.columns], short_number(own.effect.values[cell]), short_number(own.low[cell]), short_number(own.high[cell])});
+      intervals.rows.push_back({std::to_string(cell / own.effect.columns), own.effect.column_labels[cell % own.effect.columns],
+                                short_number(own.effect.values[cell]), short_number(own.low[cell]), short_number(own.high[cell])});
     }
     figure.tables.push_back(std::move(intervals));
   }
@@ -221,9 +238,13 @@ Figure PatchingView::figure(Desk&) {
 }  // namespace
 
 const Panel& panel_patching() {
-  static const Panel panel{.name = "patching", .title = "Patching", .summary = "sweeps of activation patching as heat maps, and the runs behind each cell", .place = 65,
-                           .shows = [](const Document& document) { return document.kind == DocumentKind::patching; },
-                           .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<PatchingView>(document); }};
+  static const Panel panel{
+      .name = "patching",
+      .title = "Patching",
+      .summary = "sweeps of activation patching as heat maps, and the runs behind each cell",
+      .place = 65,
+      .shows = [](const Document& document) { return document.kind == DocumentKind::patching; },
+      .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<PatchingView>(document); }};
   return panel;
 }
 

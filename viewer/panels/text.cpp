@@ -93,7 +93,11 @@ const Recording::Module* TextView::module(const Selection& selection) const {
 }
 
 Json TextView::state() const {
-  return Json::object().set("quantity", words_of(quantity_).name).set("spread", static_cast<int>(spread_)).set("signs", signs_).set("search", needle_);
+  return Json::object()
+      .set("quantity", words_of(quantity_).name)
+      .set("spread", static_cast<int>(spread_))
+      .set("signs", signs_)
+      .set("search", needle_);
 }
 
 void TextView::restore(const Json& json) {
@@ -114,7 +118,8 @@ std::string TextView::label(std::size_t side, std::size_t token) const {
   if (tokens.bytes.empty() || tokens.bytes[token].empty()) return tokens.labels[token];
   const std::string& bytes = tokens.bytes[token];
   const std::size_t spaces = signs_ ? 0 : std::min(bytes.find_first_not_of(' '), bytes.size());
-  return spaces == bytes.size() ? token_label(bytes, longest_label) : std::string(spaces, ' ') + token_label(std::string_view(bytes).substr(spaces), longest_label);
+  return spaces == bytes.size() ? token_label(bytes, longest_label)
+                                : std::string(spaces, ' ') + token_label(std::string_view(bytes).substr(spaces), longest_label);
 }
 
 void TextView::load(std::size_t sequence) {
@@ -148,14 +153,27 @@ TokenOrder TextView::order_of(const Desk& desk) const {
   TokenOrder order{.quantity = quantity_, .map = {document_, chosen.layer, chosen.head, chosen.sequence}, .other = nullptr, .query = {}, .key = {}};
   switch (quantity_) {
     case TokenQuantity::reads:
-    case TokenQuantity::read_by: order.query = chosen.query, order.key = chosen.key; break;
+    case TokenQuantity::read_by:
+      order.query = chosen.query, order.key = chosen.key;
+      break;
     case TokenQuantity::layer_reads:
-    case TokenQuantity::layer_read_by: order.query = chosen.query, order.key = chosen.key, order.map.head = 0; break;
-    case TokenQuantity::entropy: break;
-    case TokenQuantity::residual_norm: order.map.head = 0; break;
-    case TokenQuantity::log_probability: order.map.module = order.map.head = 0; break;
-    case TokenQuantity::attribution: order.map.module = order.map.head = 0, order.other = desk.shown(DocumentKind::attribution); break;
-    case TokenQuantity::loss_difference: order.map.module = order.map.head = 0, order.other = desk.reference(); break;
+    case TokenQuantity::layer_read_by:
+      order.query = chosen.query, order.key = chosen.key, order.map.head = 0;
+      break;
+    case TokenQuantity::entropy:
+      break;
+    case TokenQuantity::residual_norm:
+      order.map.head = 0;
+      break;
+    case TokenQuantity::log_probability:
+      order.map.module = order.map.head = 0;
+      break;
+    case TokenQuantity::attribution:
+      order.map.module = order.map.head = 0, order.other = desk.shown(DocumentKind::attribution);
+      break;
+    case TokenQuantity::loss_difference:
+      order.map.module = order.map.head = 0, order.other = desk.reference();
+      break;
   }
   return order;
 }
@@ -215,7 +233,8 @@ void TextView::search() {
     }
     text = lower(std::move(text));
     const auto token_of = [&](std::size_t byte) { return static_cast<std::size_t>(std::ranges::upper_bound(begins, byte) - begins.begin()) - 1; };
-    for (std::size_t at = text.find(wanted); at != std::string::npos; at = text.find(wanted, at + wanted.size())) matches_.push_back({side, token_of(at), token_of(at + wanted.size() - 1)});
+    for (std::size_t at = text.find(wanted); at != std::string::npos; at = text.find(wanted, at + wanted.size()))
+      matches_.push_back({side, token_of(at), token_of(at + wanted.size() - 1)});
   }
 }
 
@@ -273,6 +292,8 @@ void TextView::draw_header(Desk& desk) {
   name_item("text/signs");
   ImGui::SameLine();
   draw_search();
+  const float used = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x;
+  if (ImGui::GetWindowWidth() - used > 28.0f * unit) ImGui::SameLine();  // a low window has no line to spare
   const bool numbers = !values_.of_side[0].empty() || !values_.of_side[1].empty();
   if (numbers) {
     draw_color_strip(13.0f * unit, colors(), recording_ == nullptr ? std::string("attribution") : std::string(words_of(quantity_).unit));
@@ -280,14 +301,17 @@ void TextView::draw_header(Desk& desk) {
   }
   ImGui::PushStyleColor(ImGuiCol_Text, mark_ink());
   const bool of_head = quantity_ == TokenQuantity::reads || quantity_ == TokenQuantity::read_by || quantity_ == TokenQuantity::entropy;
-  const bool of_layer = quantity_ == TokenQuantity::layer_reads || quantity_ == TokenQuantity::layer_read_by || quantity_ == TokenQuantity::residual_norm;
+  const bool of_layer =
+      quantity_ == TokenQuantity::layer_reads || quantity_ == TokenQuantity::layer_read_by || quantity_ == TokenQuantity::residual_norm;
   if (module(selection) != nullptr && of_head) ImGui::Text("%s, head %zu", module(selection)->name.c_str(), selection.head);
   else if (module(selection) != nullptr && of_layer) ImGui::TextUnformatted(module(selection)->name.c_str());
   else ImGui::TextUnformatted(" ");
   ImGui::PopStyleColor();
   if (!values_.note.empty()) ImGui::TextWrapped("%s", drawable(values_.note).c_str());
   if (flows_[0].has_code_points() || flows_[1].has_code_points()) {
-    ImGui::TextDisabled("U+0000: characters that no font here has, or whose scripts join or turn letters, which this window cannot; bytes in <> are parts of characters");
+    ImGui::TextDisabled(
+        "U+0000: characters that no font here has, or whose scripts join or turn letters, which this window cannot; bytes in <> are parts of "
+        "characters");
   }
 }
 
@@ -360,14 +384,16 @@ void TextView::draw_alternatives(std::size_t sequence, std::size_t token) {
   }
   if (top_of_ != row && !top_job_) {
     const Recording* recording = recording_;
-    top_job_ = std::make_unique<Background<std::pair<std::size_t, Recording::TopTokens>>>([recording, sequence, row](Run&) { return std::pair(row, recording->top_tokens(sequence, row)); }, wake_window);
+    top_job_ = std::make_unique<Background<std::pair<std::size_t, Recording::TopTokens>>>(
+        [recording, sequence, row](Run&) { return std::pair(row, recording->top_tokens(sequence, row)); }, wake_window);
   }
   if (top_of_ != row || top_.ids.empty()) return;
   ImGui::Separator();
   ImGui::TextDisabled("likeliest here");
   for (std::size_t i = 0; i < std::min(most_alternatives, top_.ids.size()); ++i) {
     const auto known = std::ranges::find(tokens_[0].ids, top_.ids[i]);  // a recording holds texts of its own tokens alone
-    const std::string word = known == tokens_[0].ids.end() ? "token " + std::to_string(top_.ids[i]) : drawable(tokens_[0].labels[static_cast<std::size_t>(known - tokens_[0].ids.begin())]);
+    const std::string word = known == tokens_[0].ids.end() ? "token " + std::to_string(top_.ids[i])
+                                                           : drawable(tokens_[0].labels[static_cast<std::size_t>(known - tokens_[0].ids.begin())]);
     ImGui::Text("%5.1f%%  %s", 100.0 * std::exp(static_cast<double>(top_.log_probabilities[i])), word.c_str());
   }
 }
@@ -389,10 +415,12 @@ void TextView::tooltip(const Selection& selection, std::size_t side, std::size_t
   }
   const std::vector<double>& numbers = values_.of_side[side];
   if (token < numbers.size() && !std::isnan(numbers[token])) {
-    ImGui::Text("%s: %s", recording_ == nullptr ? "attribution" : std::string(words_of(quantity_).title).c_str(), short_number(numbers[token]).c_str());
+    ImGui::Text("%s: %s", recording_ == nullptr ? "attribution" : std::string(words_of(quantity_).title).c_str(),
+                short_number(numbers[token]).c_str());
   }
   if (side == 0 && token < log_probabilities_.size() && !std::isnan(log_probabilities_[token])) {
-    ImGui::Text("log P %.3f nats (%.2g%%)", static_cast<double>(log_probabilities_[token]), 100.0 * std::exp(static_cast<double>(log_probabilities_[token])));
+    ImGui::Text("log P %.3f nats (%.2g%%)", static_cast<double>(log_probabilities_[token]),
+                100.0 * std::exp(static_cast<double>(log_probabilities_[token])));
   }
   if (side == 0 && recording_ != nullptr) draw_alternatives(selection.sequence, token);
   ImGui::EndTooltip();
@@ -413,7 +441,8 @@ std::vector<Action> TextView::actions(Desk& desk) {
                               {"Text: previous token", ImGuiKey_K, [this, &desk] { move_query(desk.selection, -1); }},
                               {"Text: no token chosen", ImGuiKey_Escape, [&desk] { desk.selection.query.reset(), desk.selection.key.reset(); }},
                               {"Text: signs for spaces", ImGuiKey_S, [this] { signs_ = !signs_, loaded_.reset(); }},
-                              {"Text: colours linear, by root, by logarithm", ImGuiKey_L, [this] { spread_ = static_cast<ColorSpread>((static_cast<int>(spread_) + 1) % 3); }}};
+                              {"Text: colours linear, by root, by logarithm", ImGuiKey_L,
+                               [this] { spread_ = static_cast<ColorSpread>((static_cast<int>(spread_) + 1) % 3); }}};
   for (const TokenQuantityWords& each : token_quantities) {
     if (recording_ != nullptr) actions.push_back({"Text: colour by " + std::string(each.title), 0, [this, &each] { quantity_ = each.quantity; }});
   }
@@ -431,7 +460,10 @@ Figure TextView::figure(Desk& desk) {
   for (const Side each : sides) {
     const auto side = static_cast<std::size_t>(each);
     if (tokens_[side].labels.empty()) continue;
-    FigureText text{.title = tokens_[1].labels.empty() ? title : each == Side::encoder ? "encoder" : "decoder", .unit = recording_ == nullptr ? "attribution" : std::string(words_of(quantity_).unit)};
+    FigureText text{.title = tokens_[1].labels.empty() ? title
+                             : each == Side::encoder   ? "encoder"
+                                                       : "decoder",
+                    .unit = recording_ == nullptr ? "attribution" : std::string(words_of(quantity_).unit)};
     for (std::size_t i = 0; i < tokens_[side].labels.size(); ++i) text.spans.push_back(label(side, i));
     text.values = values_.of_side[side];
     text.values.resize(text.spans.size(), std::nan(""));
@@ -444,9 +476,13 @@ Figure TextView::figure(Desk& desk) {
 }  // namespace
 
 const Panel& panel_text() {
-  static const Panel panel{.name = "text", .title = "Text", .summary = "the tokens of a text, coloured by attention, log-probability, entropy, attribution, ...", .place = 40,
-                           .shows = [](const Document& document) { return document.recording != nullptr || document.kind == DocumentKind::attribution; },
-                           .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<TextView>(document); }};
+  static const Panel panel{
+      .name = "text",
+      .title = "Text",
+      .summary = "the tokens of a text, coloured by attention, log-probability, entropy, attribution, ...",
+      .place = 40,
+      .shows = [](const Document& document) { return document.recording != nullptr || document.kind == DocumentKind::attribution; },
+      .make = [](const DocumentPointer& document, Desk&) -> std::unique_ptr<PanelView> { return std::make_unique<TextView>(document); }};
   return panel;
 }
 
