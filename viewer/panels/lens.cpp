@@ -170,7 +170,7 @@ void LensView::set_tokens(const ResultTable& table) {
   FigureGrid grid{.title = table.title,
                   .row_axis = "layer",
                   .column_axis = "position",
-                  .unit = source == nullptr ? "" : source->title + (source->unit.empty() ? "" : ", " + source->unit)};
+                  .unit = source == nullptr ? "" : source->title};
   grid.column_labels.assign(table.header.begin() + 1, table.header.end());
   grid.columns = grid.column_labels.size();
   std::vector<std::string> words;
