@@ -21,6 +21,9 @@ std::string table_html(const FigureTable& table);
 /// <ul> of lines; nothing where there are none
 std::string list_html(std::span<const std::string> lines);
 
+/// Pieces of text on grounds from white to orange, as part of the page: it wraps, and can be selected. @param text  its colours are not looked at
+std::string shaded_text_html(const FigureText& text);
+
 /// A picture that may be as wide as the page.
 std::string figure_html(const Figure& figure);
 

@@ -54,6 +54,9 @@ Json to_json(const StudyResult& result);
 /// @throws Error where the folder is something else
 void write_study(const StudyResult& result, const std::filesystem::path& folder);
 
+/// What to_json() wrote of a finished study; its items are not read. @throws Error where the folder has none
+StudyResult read_study(const std::filesystem::path& folder);
+
 /// The end of a study: writes it, then prints its JSON where that is asked for, else what `print` shows of it and where the report is.
 void deliver_study(const StudyResult& result, const std::string& folder, const CommonOptions& common, void (*print)(const StudyResult& result));
 

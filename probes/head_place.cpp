@@ -6,20 +6,24 @@
 
 namespace vitrine {
 
-HeadPlace head_of(const ModelSpec& spec, std::string_view setting, const std::string& text) {
+std::optional<HeadPlace> parse_head(std::string_view text) {
   HeadPlace place;
-  std::string_view left = text;
-  const bool letters = left.starts_with('L');
-  const auto take = [&left](std::size_t& number) {
-    const auto [end, error] = std::from_chars(left.data(), left.data() + left.size(), number);
-    left.remove_prefix(static_cast<std::size_t>(end - left.data()));
+  const bool letters = text.starts_with('L');
+  const auto take = [&text](std::size_t& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     return error == std::errc();
   };
-  if (letters) left.remove_prefix(1);
-  bool known = take(place.layer) && left.starts_with(letters ? 'H' : '.');
-  if (known) left.remove_prefix(1);
-  known = known && take(place.head) && left.empty() && place.layer < spec.blocks.size() && place.head < spec.blocks[place.layer].attention.heads;
-  if (known) return place;
+  if (letters) text.remove_prefix(1);
+  if (!take(place.layer) || !text.starts_with(letters ? 'H' : '.')) return {};
+  text.remove_prefix(1);
+  if (!take(place.head) || !text.empty()) return {};
+  return place;
+}
+
+HeadPlace head_of(const ModelSpec& spec, std::string_view setting, const std::string& text) {
+  const std::optional<HeadPlace> place = parse_head(text);
+  if (place && place->layer < spec.blocks.size() && place->head < spec.blocks[place->layer].attention.heads) return *place;
   throw Error({"--set " + std::string(setting),
                "a head from L0H0 to L" + std::to_string(spec.blocks.size() - 1) + "H" + std::to_string(spec.blocks.back().attention.heads - 1),
                quoted(text), ""},

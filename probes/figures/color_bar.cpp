@@ -17,17 +17,19 @@ struct Beyond {
 
 Beyond beyond(const ColorScale& scale, const std::vector<double>& values) {
   Beyond result;
+  const double rounding = (scale.high - scale.low) * 1e-3;  // a weight that was rebuilt may be 1.0001
   for (const double value : values) {
     result.undefined |= std::isnan(value);
-    result.below |= value < scale.low;
-    result.above |= value > scale.high;
+    result.below |= value < scale.low - rounding;
+    result.above |= value > scale.high + rounding;
   }
   return result;
 }
 
 std::string tick_text(const BarTick& tick, const ColorScale& scale, const Beyond& outside) {
   const char* sign = tick.value == scale.low && outside.below ? "\u2264 " : tick.value == scale.high && outside.above ? "\u2265 " : "";
-  return sign + format("%.3g", tick.value);
+  const bool whole = std::abs(tick.value) >= 1000.0 && std::abs(tick.value) < 1e6;  // never 3.81e+03
+  return sign + format(whole ? "%.0f" : "%.3g", tick.value);
 }
 
 std::string swatch_svg(const ColorScale& scale, double x, double y) {
@@ -62,7 +64,7 @@ std::string text_svg(const TextAt& at, std::string_view text) {
 std::string image_svg(const EmbeddedImage& at, const std::vector<std::uint8_t>& places, std::size_t columns, ColorMap colors) {
   std::vector<std::uint8_t> palette;
   for (int i = 0; i < 256; ++i) {
-    const Color color = i == undefined_place ? undefined_color(colors) : color_at(colors, i / palette_steps);
+    const Color color = i == undefined_place ? undefined_color(colors) : i == paper_place ? Color{1.0f, 1.0f, 1.0f} : color_at(colors, i / palette_steps);
     for (const float part : {color.red, color.green, color.blue}) palette.push_back(static_cast<std::uint8_t>(std::lround(part * 255.0f)));
   }
   return format("<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" image-rendering=\"%s\" xlink:href=\"data:image/png;base64,", at.x, at.y,

@@ -25,15 +25,19 @@ std::string titled(const std::string& title) {
   return line + "\r\n";
 }
 
-std::string label(const std::vector<std::string>& labels, std::size_t place) { return labels.empty() ? std::to_string(place) : labels[place]; }
+/// Of a cell: its block's, with its place in it where a block has several.
+std::string label(const std::vector<std::string>& labels, std::size_t place, std::size_t block) {
+  if (labels.empty()) return std::to_string(place);
+  return block == 1 ? labels[place] : labels[place / block] + "." + std::to_string(place % block);
+}
 
 std::string csv_of(const FigureGrid& grid) {
   VITRINE_CHECK(grid.values.size() == grid.rows * grid.columns);
   Fields header{grid.row_axis + "\\" + grid.column_axis};
-  for (std::size_t c = 0; c < grid.columns; ++c) header.push_back(label(grid.column_labels, c));
+  for (std::size_t c = 0; c < grid.columns; ++c) header.push_back(label(grid.column_labels, c, grid.block_columns));
   std::string text = titled(grid.unit.empty() ? grid.title : grid.title + " [" + grid.unit + "]") + csv_line(header);
   for (std::size_t r = 0; r < grid.rows; ++r) {
-    Fields row{label(grid.row_labels, r)};
+    Fields row{label(grid.row_labels, r, grid.block_rows)};
     for (std::size_t c = 0; c < grid.columns; ++c) row.push_back(exact(grid.values[r * grid.columns + c]));
     text += csv_line(row);
   }

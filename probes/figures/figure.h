@@ -29,7 +29,9 @@ enum class ColorSpread { linear, square_root, logarithmic };
 struct FigureGrid {
   std::string title{}, row_axis{}, column_axis{}, unit{};
   std::size_t rows = 0, columns = 0;
-  std::vector<std::string> row_labels{}, column_labels{};  ///< as many as there are rows and columns, or none
+  /// Cells of a block, which is a picture of its own (a thumbnail of a map): blocks are set apart, and labels are theirs.
+  std::size_t block_rows = 1, block_columns = 1;
+  std::vector<std::string> row_labels{}, column_labels{};  ///< as many as there are rows and columns (of blocks), or none
   std::vector<double> values{};                            ///< [rows, columns]; NaN: masked or undefined
   ColorMap colors = ColorMap::viridis;
   ColorSpread spread = ColorSpread::linear;

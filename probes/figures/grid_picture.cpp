@@ -12,10 +12,23 @@
 namespace vitrine {
 namespace {
 
-constexpr double largest_cell = 26.0, most_pixels = 720.0;
+constexpr double largest_cell = 26.0, most_pixels = 720.0, most_pixels_of_blocks = 1400.0;
 constexpr std::size_t most_rectangles = 2500, longest_label = 40;
 
 bool is_number(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789.-+") == std::string::npos; }
+
+/// One axis of a grid in pixels. Cells stand in blocks (of one cell, where there are none), which are set apart by as much as a cell.
+struct Axis {
+  std::size_t cells = 0, block = 1;
+  double cell = 1.0;
+
+  std::size_t blocks() const { return cells / block; }
+  std::size_t gaps() const { return block > 1 ? blocks() - 1 : 0; }
+  double length() const { return cell * static_cast<double>(cells + gaps()); }
+  /// Between the beginnings of two blocks: labels stand this far apart.
+  double pitch() const { return cell * static_cast<double>(block > 1 ? block + 1 : 1); }
+  double middle(std::size_t place) const { return pitch() * static_cast<double>(place) + cell * static_cast<double>(block) / 2; }
+};
 
 /// Labels along one axis, those that are shown.
 struct Labels {
@@ -36,24 +49,36 @@ Labels every(const std::vector<std::string>& labels, std::size_t step, bool turn
   return shown;
 }
 
-Labels row_labels(const FigureGrid& grid, double cell) { return every(grid.row_labels, label_step(cell, 13.0), false); }
-
 /// Numbers stay upright and are thinned; words are turned where they would meet.
-Labels column_labels(const FigureGrid& grid, double cell) {
-  const double upright = widest(grid.column_labels, 1) + 8.0;
-  const bool numbers = std::ranges::all_of(grid.column_labels, is_number);
-  if (numbers || upright <= cell) return every(grid.column_labels, label_step(cell, upright), false);
-  return every(grid.column_labels, label_step(cell, 13.0), true);
+Labels column_labels(const std::vector<std::string>& labels, double pitch) {
+  const double upright = widest(labels, 1) + 8.0;
+  if (std::ranges::all_of(labels, is_number) || upright <= pitch) return every(labels, label_step(pitch, upright), false);
+  return every(labels, label_step(pitch, 13.0), true);
 }
 
-/// Where the cells are.
+/// Where everything stands.
 struct Frame {
-  double left = 0.0, top = 0.0, cell = 1.0, width = 0.0, height = 0.0;
+  double left = 0.0, top = 0.0;
+  Axis rows{}, columns{};
+  Labels beside{}, below{};
 };
 
 /// Whether the rows' axis has room for its name beside it; else the name stands above.
-bool axis_is_turned(const FigureGrid& grid, double cell) {
-  return !grid.row_axis.empty() && text_width(grid.row_axis, font_size) <= cell * static_cast<double>(grid.rows) + 8.0;
+bool axis_is_turned(const FigureGrid& grid, const Axis& rows) { return !grid.row_axis.empty() && text_width(grid.row_axis, font_size) <= rows.length() + 8.0; }
+
+Frame frame_of(const FigureGrid& grid) {
+  Frame frame{.rows = {grid.rows, grid.block_rows}, .columns = {grid.columns, grid.block_columns}};
+  const bool blocks = grid.block_rows > 1 || grid.block_columns > 1;
+  const double longest = std::max(frame.rows.length(), frame.columns.length());
+  // Whole pixels, so that every cell has the same size.
+  frame.rows.cell = frame.columns.cell = std::clamp(std::floor((blocks ? most_pixels_of_blocks : most_pixels) / longest), 1.0, largest_cell);
+  frame.beside = every(grid.row_labels, label_step(frame.rows.pitch(), 13.0), false);
+  frame.below = column_labels(grid.column_labels, frame.columns.pitch());
+  const bool turned = axis_is_turned(grid, frame.rows), above = !grid.row_axis.empty() && !turned;
+  frame.left = (turned ? 20.0 : 0.0) + (frame.beside.places.empty() ? 0.0 : frame.beside.width + 8.0);
+  if (!frame.below.turned) frame.left = std::max(frame.left, (frame.below.width - frame.columns.pitch()) / 2);
+  frame.top = (grid.title.empty() ? 6.0 : 26.0) + (above ? line_height : 0.0);
+  return frame;
 }
 
 std::string name_at(const std::string& axis, const std::vector<std::string>& labels, std::size_t place) {
@@ -61,76 +86,92 @@ std::string name_at(const std::string& axis, const std::vector<std::string>& lab
   return axis.empty() ? label : axis + " " + label;
 }
 
+std::string rectangle_svg(double x, double y, double width, double height, const std::string& fill) {
+  return format("<rect x=\"%.6g\" y=\"%.6g\" width=\"%.4g\" height=\"%.4g\" ", x, y, width, height) + fill + "><title>";
+}
+
 std::string rectangles(const FigureGrid& grid, const ColorScale& scale, const Frame& frame) {
-  std::string svg = "<g shape-rendering=\"crispEdges\">\n";
+  const double cell = frame.rows.cell;
+  std::string svg = "<g shape-rendering=\"crispEdges\">\n" + format("<rect x=\"%.6g\" y=\"%.6g\" width=\"%.6g\" height=\"%.6g\" fill=\"%s\"/>\n", frame.left, frame.top, frame.columns.length(),
+                                                                  frame.rows.length(), hex_of(undefined_color(grid.colors)).c_str());
   for (std::size_t i = 0; i < grid.values.size(); ++i) {
     const std::size_t row = i / grid.columns, column = i % grid.columns;
-    const double value = grid.values[i], x = frame.left + frame.cell * static_cast<double>(column), y = frame.top + frame.cell * static_cast<double>(row);
-    svg += format("<rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"%.4g\" fill=\"%s\"><title>", x, y, frame.cell, frame.cell, hex_of(scale.color(value)).c_str());
+    const double value = grid.values[i];
+    if (std::isnan(value)) continue;  // the ground shows
+    const double x = frame.left + cell * static_cast<double>(column), y = frame.top + cell * static_cast<double>(row);
+    svg += rectangle_svg(x, y, cell, cell, "fill=\"" + hex_of(scale.color(value)) + "\"");
     svg += escaped(name_at(grid.row_axis, grid.row_labels, row) + ", " + name_at(grid.column_axis, grid.column_labels, column) + ": " +
-                   (std::isnan(value) ? "undefined" : format("%.6g", value) + (grid.unit.empty() ? "" : " " + grid.unit)));
+                   format("%.4g", value) + (grid.unit.empty() ? "" : " " + grid.unit));
     svg += "</title></rect>\n";
   }
   return svg + "</g>\n";
 }
 
 std::string image(const FigureGrid& grid, const ColorScale& scale, const Frame& frame) {
-  std::vector<std::uint8_t> places;
-  places.reserve(grid.values.size());
-  for (const double value : grid.values) places.push_back(std::isnan(value) ? undefined_place : static_cast<std::uint8_t>(std::lround(scale.position(value) * palette_steps)));
-  return image_svg({frame.left, frame.top, frame.width, frame.height, "pixelated"}, places, grid.columns, grid.colors);
+  const std::size_t rows = grid.rows + frame.rows.gaps(), columns = grid.columns + frame.columns.gaps();
+  const auto with_gaps = [](const Axis& axis, std::size_t place) { return axis.block > 1 ? place + place / axis.block : place; };
+  std::vector<std::uint8_t> places(rows * columns, paper_place);
+  for (std::size_t i = 0; i < grid.values.size(); ++i) {
+    const double value = grid.values[i];
+    places[with_gaps(frame.rows, i / grid.columns) * columns + with_gaps(frame.columns, i % grid.columns)] =
+        std::isnan(value) ? undefined_place : static_cast<std::uint8_t>(std::lround(scale.position(value) * palette_steps));
+  }
+  return image_svg({frame.left, frame.top, frame.columns.length(), frame.rows.length(), "pixelated"}, places, columns, grid.colors);
 }
 
-std::string labels_svg(const FigureGrid& grid, const Frame& frame, const Labels& rows, const Labels& columns) {
-  std::string svg;
-  for (const std::size_t place : rows.places) {
-    const double y = frame.top + frame.cell * (static_cast<double>(place) + 0.5);
-    svg += text_svg({.x = frame.left - 6, .y = y + 4, .anchor = "end"}, shortened(grid.row_labels[place], longest_label)) + "\n";
+/// What is pointed at in a picture of blocks.
+std::string block_names(const FigureGrid& grid, const Frame& frame) {
+  std::string svg = "<g fill=\"none\" pointer-events=\"all\">\n";
+  for (std::size_t r = 0; r < frame.rows.blocks(); ++r) {
+    for (std::size_t c = 0; c < frame.columns.blocks(); ++c) {
+      svg += rectangle_svg(frame.left + frame.columns.pitch() * static_cast<double>(c), frame.top + frame.rows.pitch() * static_cast<double>(r), frame.columns.pitch(), frame.rows.pitch(), "") +
+             escaped(name_at(grid.row_axis, grid.row_labels, r) + ", " + name_at(grid.column_axis, grid.column_labels, c)) + "</title></rect>\n";
+    }
   }
-  const double bottom = frame.top + frame.height;
-  for (const std::size_t place : columns.places) {
-    const double x = frame.left + frame.cell * (static_cast<double>(place) + 0.5);
+  return svg + "</g>\n";
+}
+
+std::string labels_svg(const FigureGrid& grid, const Frame& frame) {
+  std::string svg;
+  for (const std::size_t place : frame.beside.places) {
+    svg += text_svg({.x = frame.left - 6, .y = frame.top + frame.rows.middle(place) + 4, .anchor = "end"}, shortened(grid.row_labels[place], longest_label)) + "\n";
+  }
+  const double bottom = frame.top + frame.rows.length();
+  for (const std::size_t place : frame.below.places) {
+    const double x = frame.left + frame.columns.middle(place);
     const TextAt upright{.x = x, .y = bottom + 15, .anchor = "middle"}, turned{.x = x + 4, .y = bottom + 6, .anchor = "end", .turn = -90.0};
-    svg += text_svg(columns.turned ? turned : upright, shortened(grid.column_labels[place], longest_label)) + "\n";
+    svg += text_svg(frame.below.turned ? turned : upright, shortened(grid.column_labels[place], longest_label)) + "\n";
   }
   if (grid.row_axis.empty()) return svg;
-  const TextAt turned{.x = 11.0, .y = frame.top + frame.height / 2, .anchor = "middle", .fill = quiet_ink, .turn = -90.0}, above{.x = 0.0, .y = frame.top - 5, .fill = quiet_ink};
-  return svg + (axis_is_turned(grid, frame.cell) ? text_svg(turned, grid.row_axis) : text_svg(above, grid.row_axis + " \u2193"));
+  const TextAt turned{.x = 11.0, .y = frame.top + frame.rows.length() / 2, .anchor = "middle", .fill = quiet_ink, .turn = -90.0}, above{.x = 0.0, .y = frame.top - 5, .fill = quiet_ink};
+  return svg + (axis_is_turned(grid, frame.rows) ? text_svg(turned, grid.row_axis) : text_svg(above, grid.row_axis + " \u2193"));
 }
 
-Frame frame_of(const FigureGrid& grid, const Labels& rows, const Labels& columns, double cell) {
-  const bool turned = axis_is_turned(grid, cell), above = !grid.row_axis.empty() && !turned;
-  double left = (turned ? 20.0 : 0.0) + (rows.places.empty() ? 0.0 : rows.width + 8.0);
-  if (!columns.turned) left = std::max(left, (columns.width - cell) / 2);
-  return {left, (grid.title.empty() ? 6.0 : 26.0) + (above ? line_height : 0.0), cell, cell * static_cast<double>(grid.columns), cell * static_cast<double>(grid.rows)};
-}
-
-/// Whole pixels, so that every cell has the same size.
-double cell_of(const FigureGrid& grid) {
-  const double share = std::floor(most_pixels / static_cast<double>(std::max(grid.rows, grid.columns)));
-  return std::clamp(share, 1.0, largest_cell);
+void check(const FigureGrid& grid) {
+  VITRINE_CHECK(grid.values.size() == grid.rows * grid.columns && grid.rows > 0 && grid.columns > 0 && grid.block_rows > 0 && grid.block_columns > 0);
+  VITRINE_CHECK(grid.rows % grid.block_rows == 0 && grid.columns % grid.block_columns == 0);
+  VITRINE_CHECK(grid.row_labels.empty() || grid.row_labels.size() == grid.rows / grid.block_rows);
+  VITRINE_CHECK(grid.column_labels.empty() || grid.column_labels.size() == grid.columns / grid.block_columns);
 }
 
 }  // namespace
 
 Picture picture_of(const FigureGrid& grid) {
-  VITRINE_CHECK(grid.values.size() == grid.rows * grid.columns && grid.rows > 0 && grid.columns > 0);
-  VITRINE_CHECK(grid.row_labels.empty() || grid.row_labels.size() == grid.rows);
-  VITRINE_CHECK(grid.column_labels.empty() || grid.column_labels.size() == grid.columns);
-  const double cell = cell_of(grid);
-  const Labels beside = row_labels(grid, cell), below = column_labels(grid, cell);
-  const Frame frame = frame_of(grid, beside, below, cell);
+  check(grid);
+  const Frame frame = frame_of(grid);
   const ColorScale scale{grid.colors, grid.spread, grid.low, grid.high};
-  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, grid.title) + "\n", text_width(grid.title, 14.0), frame.top + frame.height + 4};
-  picture.svg += grid.values.size() <= most_rectangles ? rectangles(grid, scale, frame) : image(grid, scale, frame);
-  picture.svg += labels_svg(grid, frame, beside, below);
-  if (!below.places.empty()) picture.height += below.turned ? below.width + 8.0 : line_height;
+  const bool blocks = grid.block_rows > 1 || grid.block_columns > 1;
+  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, grid.title) + "\n", text_width(grid.title, 14.0), frame.top + frame.rows.length() + 4};
+  picture.svg += !blocks && grid.values.size() <= most_rectangles ? rectangles(grid, scale, frame) : image(grid, scale, frame);
+  if (blocks) picture.svg += block_names(grid, frame);
+  picture.svg += labels_svg(grid, frame);
+  if (!frame.below.places.empty()) picture.height += frame.below.turned ? frame.below.width + 8.0 : line_height;
   if (!grid.column_axis.empty()) {
-    picture.svg += text_svg({.x = frame.left + frame.width / 2, .y = picture.height + 13, .anchor = "middle", .fill = quiet_ink}, grid.column_axis);
+    picture.svg += text_svg({.x = frame.left + frame.columns.length() / 2, .y = picture.height + 13, .anchor = "middle", .fill = quiet_ink}, grid.column_axis);
     picture.height += line_height + 2;
   }
-  const Picture bar = upright_bar(scale, grid.values, grid.unit, std::clamp(frame.height - 28.0, 90.0, 300.0));
-  const double right = frame.left + frame.width + 24.0;
+  const Picture bar = upright_bar(scale, grid.values, grid.unit, std::clamp(frame.rows.length() - 28.0, 90.0, 300.0));
+  const double right = frame.left + frame.columns.length() + 24.0;
   picture.svg += format("<g transform=\"translate(%.1f,%.1f)\">", right, frame.top) + bar.svg + "</g>\n";
   return {picture.svg, std::max(picture.width, right + bar.width), std::max(picture.height, frame.top + bar.height)};
 }

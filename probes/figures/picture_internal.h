@@ -57,8 +57,8 @@ struct EmbeddedImage {
   std::string_view rendering = "pixelated";  ///< "auto": smoothed
 };
 std::string image_svg(const EmbeddedImage& at, const std::vector<std::uint8_t>& places, std::size_t columns, ColorMap colors);
-/// Place of NaN in the palette of every map; those before it are the map's colours.
-constexpr std::uint8_t undefined_place = 255;
-constexpr double palette_steps = 254.0;
+/// Places of the palette of every map: its colours, white between blocks, NaN.
+constexpr double palette_steps = 253.0;
+constexpr std::uint8_t paper_place = 254, undefined_place = 255;
 
 }  // namespace vitrine

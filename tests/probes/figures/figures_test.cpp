@@ -173,10 +173,10 @@ TEST(FigureSvg, FewCellsSayTheirNumbers) {
   grid.values[7] = nan;
   const std::string svg = figure_svg({.title = "A & B", .grids = {grid}});
   expect_well_formed(svg);
-  EXPECT_THAT(svg, HasSubstr("<title>layer 2, head 4: 0.933333 share</title>"));
-  EXPECT_THAT(svg, HasSubstr("<title>layer 1, head 2: undefined</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>layer 2, head 4: 0.9333 share</title>"));
+  EXPECT_THAT(svg, Not(HasSubstr("<title>layer 1, head 2")));
   EXPECT_THAT(svg, HasSubstr("masked or undefined"));
-  EXPECT_EQ(count_of(svg, "<title>"), 15u);
+  EXPECT_EQ(count_of(svg, "<title>"), 14u);
   EXPECT_THAT(figure_svg({.grids = {grid_of(3, 5)}}), Not(HasSubstr("masked")));
   grid.high = 0.5;
   EXPECT_THAT(figure_svg({.grids = {grid}}), HasSubstr("\u2265 0.5"));  // numbers beyond the end are not hidden
@@ -210,11 +210,28 @@ TEST(FigureSvg, ManyCellsAreOneImageOfTheirColors) {
   std::vector<std::uint8_t> pixels(PNG_IMAGE_SIZE(image));
   ASSERT_TRUE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr));
   for (std::size_t i = 0; i < grid.values.size(); ++i) {
-    const Color color = std::isnan(grid.values[i]) ? undefined_color(grid.colors) : color_at(grid.colors, std::round(grid.values[i] * 254) / 254);
+    const Color color = std::isnan(grid.values[i]) ? undefined_color(grid.colors) : color_at(grid.colors, std::round(grid.values[i] * 253) / 253);
     EXPECT_NEAR(pixels[3 * i], color.red * 255, 0.6) << i;
     EXPECT_NEAR(pixels[3 * i + 1], color.green * 255, 0.6) << i;
     EXPECT_NEAR(pixels[3 * i + 2], color.blue * 255, 0.6) << i;
   }
+}
+
+TEST(FigureSvg, BlocksAreSetApartAndNamed) {
+  FigureGrid grid = grid_of(6, 12);
+  grid.block_rows = 3;
+  grid.block_columns = 4;
+  grid.row_labels = {"7", "8"};
+  grid.column_labels = {"0", "1", "2"};
+  const std::string svg = figure_svg({.grids = {grid}});
+  expect_well_formed(svg);
+  EXPECT_THAT(svg, HasSubstr("<title>layer 8, head 2</title>"));
+  EXPECT_EQ(count_of(svg, "<title>"), 6u);
+  EXPECT_EQ(count_of(svg, "image-rendering=\"pixelated\""), 1u);
+  // Six rows and a gap, twelve columns and two gaps, in cells of one size.
+  std::smatch size;
+  ASSERT_TRUE(std::regex_search(svg, size, std::regex(R"re(width="([0-9.]+)" height="([0-9.]+)" preserveAspectRatio="none" image-rendering="pixelated")re")));
+  EXPECT_DOUBLE_EQ(std::stod(size[1]) / 14, std::stod(size[2]) / 7);
 }
 
 /// Labels of the columns that are shown, as they are placed: x and half a width.
