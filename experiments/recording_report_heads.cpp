@@ -208,9 +208,9 @@ std::string heads_html(const RecordingReport& report) {
   const std::vector<HeadRow> table = head_table(report.recording, report.pool, report.run);
   html += scores_html(report, table);
   if (!maps) return html;
-  html += heading_html(report.level, "Maps");
+  html += heading_html(report.level, "Maps") + "<div class=\"maps\">\n";
   for (const Chosen& chosen : report.view.heads.empty() ? telling_heads(report, table) : named) html += map_html(report, chosen);
-  return html;
+  return html + "</div>\n";
 }
 
 }  // namespace vitrine

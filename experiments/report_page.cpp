@@ -19,7 +19,7 @@ pre,.text{background:#f9fafb;padding:1em;overflow:auto;font-size:12px}td{overflo
 .figure{overflow-x:auto;margin:.5em 0}.row{display:flex;flex-wrap:wrap;gap:.5em}.row .figure{flex:0 1 auto;min-width:0}
 svg{max-width:100%;height:auto}section{border-top:2px solid #d1d5db;margin-top:2.5em}summary{cursor:pointer;color:#374151}
 @media print{body{margin:0;max-width:none;font-size:12px}.wide,.figure,pre{overflow:visible}table{font-size:9px}.figure,tr{break-inside:avoid}h1,h2,h3{break-after:avoid}
-svg{max-height:215mm}.row .figure{width:32%}.text{font-size:9px;max-height:none}@page{margin:14mm}}
+svg{max-height:215mm}.maps svg{max-height:122mm}.row .figure{width:32%}ul{break-inside:avoid}p:has(+.figure){break-after:avoid}.text{font-size:9px;max-height:none}@page{margin:14mm}}
 )";
 
 constexpr std::size_t shades = 16;

@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "experiments/output.h"
 #include "experiments/study.h"
+#include "probes/figures/figure_text.h"
 
 namespace vitrine {
 namespace {
@@ -21,7 +22,7 @@ FigureTable table_from_json(const Json& json, const std::string& where) {
       for (const auto& [name, cell] : row.members()) table.header.push_back(name);
     }
     std::vector<std::string>& cells = table.rows.emplace_back();
-    for (const std::string& name : table.header) cells.push_back(cell_of(row[name]));
+    for (const std::string& name : table.header) cells.push_back(row[name].is_number() ? format("%.6g", row[name].number()) : cell_of(row[name]));
   }
   return table;
 }

@@ -17,7 +17,7 @@ struct Beyond {
 
 Beyond beyond(const ColorScale& scale, const std::vector<double>& values) {
   Beyond result;
-  const double rounding = (scale.high - scale.low) * 1e-3;  // a weight that was rebuilt may be 1.0001
+  const double rounding = (scale.high - scale.low) * 0x1p-7;  // a weight that was rounded to bfloat16 may be 1.004
   for (const double value : values) {
     result.undefined |= std::isnan(value);
     result.below |= value < scale.low - rounding;
