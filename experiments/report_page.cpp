@@ -82,7 +82,9 @@ std::string shaded_text_html(const FigureText& text) {
     const auto shaded = std::isnan(value) ? 0 : std::lround(spread_position(ColorSpread::linear, value, text.low, text.high) * (shades - 1));
     html += (std::isnan(value) ? "<b " : format("<b class=s%ld ", shaded)) + place + ">" + escaped(label) + "</b>" + (text.spans[i].ends_with('\n') ? "\n" : "");
   }
-  html += "</div>\n<p class=\"quiet\">";
+  html += "</div>\n";
+  if (std::ranges::all_of(text.values, [](double value) { return std::isnan(value); })) return html;
+  html += "<p class=\"quiet\">";
   for (const double share : {0.0, 0.25, 0.5, 0.75, 1.0}) {
     html += format("<span class=s%ld>&nbsp;%s%.3g&nbsp;</span>", std::lround(share * (shades - 1)), share == 1.0 ? "\u2265 " : "", text.low + share * (text.high - text.low));
   }

@@ -12,7 +12,7 @@
 namespace vitrine {
 namespace {
 
-constexpr double largest_cell = 26.0, most_pixels = 720.0, most_pixels_of_blocks = 1400.0;
+constexpr double largest_cell = 26.0, largest_cell_of_blocks = 12.0, most_pixels = 720.0, most_pixels_of_blocks = 1400.0;
 constexpr std::size_t most_rectangles = 2500, longest_label = 40;
 
 bool is_number(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789.-+") == std::string::npos; }
@@ -71,7 +71,7 @@ Frame frame_of(const FigureGrid& grid) {
   const bool blocks = grid.block_rows > 1 || grid.block_columns > 1;
   const double longest = std::max(frame.rows.length(), frame.columns.length());
   // Whole pixels, so that every cell has the same size.
-  frame.rows.cell = frame.columns.cell = std::clamp(std::floor((blocks ? most_pixels_of_blocks : most_pixels) / longest), 1.0, largest_cell);
+  frame.rows.cell = frame.columns.cell = std::clamp(std::floor((blocks ? most_pixels_of_blocks : most_pixels) / longest), 1.0, blocks ? largest_cell_of_blocks : largest_cell);
   frame.beside = every(grid.row_labels, label_step(frame.rows.pitch(), 13.0), false);
   frame.below = column_labels(grid.column_labels, frame.columns.pitch());
   const bool turned = axis_is_turned(grid, frame.rows), above = !grid.row_axis.empty() && !turned;
