@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "kernels/pattern/map_cells.h"
+#include "probes/pooled_map.h"
 
 namespace vitrine {
 namespace {
@@ -30,65 +30,19 @@ MapPart part_of(const TileId& id, std::size_t queries, std::size_t keys) {
   return {row, std::min(side, queries - row), key, std::min(side, keys - key)};
 }
 
-/// Which pairs of a map can be seen at all.
-struct Sight {
-  const ScoreRule& score;
-  const PatternRule& rule;
-  std::size_t q_start = 0, keys = 0;
-
-  bool causal() const { return score.mask == Mask::causal; }
-  /// The mask of q alone says everything.
-  bool plain() const { return rule.kind != PatternKind::softmax_blocks && score.allowed.empty() && score.window == 0 && rule.window == 0; }
-  bool sees_any(const MapPart& part) const {
-    if (causal() && part.key > q_start + part.row + part.rows - 1) return false;
-    if (plain()) return true;
-    for (std::size_t row = part.row; row < part.row + part.rows; ++row) {
-      const RowMask mask(score, rule, q_start, row, keys);
-      for (std::size_t key = part.key; key < part.key + part.keys; ++key) {
-        if (mask.sees(key)) return true;
-      }
-    }
-    return false;
-  }
-};
-
-/// Cells whose pairs are all masked become NaN. Only a cell without any weight can be one.
-void mark_masked(Tile& tile, const Sight& sight, const MapPart& part, std::size_t cell) {
-  if (!sight.causal() && sight.plain()) return;
-  for (std::size_t r = 0; r < tile.rows; ++r) {
-    for (std::size_t c = 0; c < tile.columns; ++c) {
-      const std::size_t at = r * tile.columns + c, row = part.row + r * cell, key = part.key + c * cell;
-      if (tile.largest[at] != 0.0f) continue;
-      const MapPart pairs{row, std::min(cell, part.row + part.rows - row), key, std::min(cell, part.key + part.keys - key)};
-      if (!sight.sees_any(pairs)) tile.largest[at] = tile.mean[at] = std::numeric_limits<float>::quiet_NaN();
-    }
-  }
-}
-
-/// Of the file's pyramid, where it has the level; none else. What each row may see by itself stands in the file's tokens: such maps are made anew.
+/// Of the file's pyramid, where it has the level; none else.
 std::optional<Tile> stored_tile(const TileId& id) {
   const Recording& recording = *id.map.document->recording;
-  const auto modules = recording.modules();
-  const Recording::Module& module = modules[id.map.module];
-  if (module.allowed) return std::nullopt;
-  const std::optional<Recording::Squares> first = recording.squares(module, id.map.head, id.map.sequence);
-  const std::size_t cell = std::size_t{1} << id.level;
-  if (!first || first->cell > cell || first->cell == 0) return std::nullopt;
-  std::size_t level = 0;
-  while (first->cell << level < cell) ++level;
-  if (first->cell << level != cell) return std::nullopt;
-  const std::optional<Recording::Squares> squares = level == 0 ? first : recording.squares(module, id.map.head, id.map.sequence, level);
-  if (!squares) return std::nullopt;
+  const std::optional<PooledMap> map = stored_pooled_map(recording, recording.modules()[id.map.module], id.map.head, id.map.sequence, std::size_t{1} << id.level);
+  if (!map) return std::nullopt;
   const std::size_t row = id.row * tile_cells, column = id.column * tile_cells;
-  if (row >= squares->rows || column >= squares->columns) return std::nullopt;
-  Tile tile{std::min(tile_cells, squares->rows - row), std::min(tile_cells, squares->columns - column), {}, {}};
+  if (row >= map->rows || column >= map->columns) return std::nullopt;
+  Tile tile{std::min(tile_cells, map->rows - row), std::min(tile_cells, map->columns - column), {}, {}};
   for (std::size_t r = 0; r < tile.rows; ++r) {
-    const auto from = static_cast<std::ptrdiff_t>((row + r) * squares->columns + column), to = from + static_cast<std::ptrdiff_t>(tile.columns);
-    tile.largest.insert(tile.largest.end(), squares->largest.begin() + from, squares->largest.begin() + to);
-    tile.mean.insert(tile.mean.end(), squares->mean.begin() + from, squares->mean.begin() + to);
+    const auto from = static_cast<std::ptrdiff_t>((row + r) * map->columns + column), to = from + static_cast<std::ptrdiff_t>(tile.columns);
+    tile.largest.insert(tile.largest.end(), map->largest.begin() + from, map->largest.begin() + to);
+    tile.mean.insert(tile.mean.end(), map->mean.begin() + from, map->mean.begin() + to);
   }
-  const std::size_t queries = recording.rows_of(id.map.sequence, module.queries).count, keys = recording.rows_of(id.map.sequence, module.keys).count;
-  mark_masked(tile, {module.score, module.rule, 0, keys}, part_of(id, queries, keys), cell);
   return tile;
 }
 
@@ -104,20 +58,8 @@ unsigned whole_level(std::size_t queries, std::size_t keys) {
 }
 
 Tile make_tile(const TileId& id, const Recording::Head& head) {
-  const PatternFactors& factors = head.factors;
-  const std::size_t cell = std::size_t{1} << id.level;
-  const MapPart part = part_of(id, factors.q.extent(0), factors.k.extent(0));
-  Tile tile{(part.rows + cell - 1) / cell, (part.keys + cell - 1) / cell, {}, {}};
-  tile.largest.resize(tile.rows * tile.columns);
-  tile.mean.resize(tile.rows * tile.columns);
-  const TensorView<float, 2> sums{tile.mean.data(), {tile.rows, tile.columns}};
-  const bool hidden = factors.score.mask == Mask::causal && part.key > factors.q_start + part.row + part.rows - 1;
-  if (!hidden) map_cells(factors, part, {cell, {tile.largest.data(), {tile.rows, tile.columns}}, sums});
-  for (std::size_t r = 0; r < tile.rows; ++r) {
-    for (std::size_t c = 0; c < tile.columns; ++c) sums(r, c) /= static_cast<float>(std::min(cell, part.rows - r * cell) * std::min(cell, part.keys - c * cell));
-  }
-  mark_masked(tile, {factors.score, factors.rule, factors.q_start, factors.k.extent(0)}, part, cell);
-  return tile;
+  PooledMap map = pooled_map(head, part_of(id, head.factors.q.extent(0), head.factors.k.extent(0)), std::size_t{1} << id.level);
+  return {map.rows, map.columns, std::move(map.largest), std::move(map.mean)};
 }
 
 struct TileCache::State {

@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "core/base/error.h"
-#include "kernels/pattern/map_cells.h"
+#include "probes/pooled_map.h"
 #include "viewer/data/tokens.h"
 #include "viewer/draw/fonts.h"
 #include "viewer/draw/ink.h"
@@ -142,11 +142,8 @@ void AttentionView::read_column(const Selection& selection) {
 /// So that one weight in a hundred of what is seen is brighter than the scale.
 void AttentionView::fit_range(ColorScale& scale) const {
   const std::size_t keys = key_labels_.size(), queries = query_labels_.size();
-  std::size_t cell = 1;
-  while (std::max(keys, queries) / cell > 512) cell *= 2;
-  const std::size_t rows = (queries + cell - 1) / cell, columns = (keys + cell - 1) / cell;
-  std::vector<float> largest(rows * columns), sums(rows * columns);
-  map_cells(head_->factors, {0, queries, 0, keys}, {cell, {largest.data(), {rows, columns}}, {sums.data(), {rows, columns}}});
+  const std::size_t cell = pooled_cell(std::max(keys, queries), 512);
+  std::vector<float> largest = pooled_map(*head_, cell).largest;
   std::erase_if(largest, [](float each) { return !(each > 0.0f) || !std::isfinite(each); });
   if (largest.empty()) return;
   const auto place = largest.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(largest.size() - 1) * 0.99);
@@ -317,20 +314,12 @@ Figure AttentionView::figure(Desk& desk) {
     part.row = std::min(queries - 1, static_cast<std::size_t>(seen.top)), part.key = std::min(keys - 1, static_cast<std::size_t>(seen.left));
     part.rows = std::min(queries - part.row, static_cast<std::size_t>(600.0 / seen.pixels) + 1), part.keys = std::min(keys - part.key, static_cast<std::size_t>(900.0 / seen.pixels) + 1);
   }
-  std::size_t cell = 1;
-  while (std::max(part.rows, part.keys) / cell > most_exported) cell *= 2;
+  const std::size_t cell = pooled_cell(std::max(part.rows, part.keys), most_exported);
   part.row = part.row / cell * cell, part.key = part.key / cell * cell;
-  FigureGrid grid{.title = module(selection).name + ", head " + std::to_string(selection.head), .row_axis = "query", .column_axis = "key", .unit = "weight"};
-  grid.rows = (part.rows + cell - 1) / cell, grid.columns = (part.keys + cell - 1) / cell;
-  std::vector<float> largest(grid.rows * grid.columns), sums(largest.size());
-  map_cells(head_->factors, part, {cell, {largest.data(), {grid.rows, grid.columns}}, {sums.data(), {grid.rows, grid.columns}}});
   const bool mean = desk.map_scale.reduction == Reduction::mean;
-  for (std::size_t i = 0; i < largest.size(); ++i) {
-    const std::size_t row = part.row + i / grid.columns * cell, key = part.key + i % grid.columns * cell;
-    const std::size_t rows = std::min(cell, part.row + part.rows - row), columns = std::min(cell, part.key + part.keys - key);
-    const bool any = largest[i] > 0.0f || sees(row + rows - 1, key);
-    grid.values.push_back(!any ? std::nan("") : static_cast<double>(mean ? sums[i] / static_cast<float>(rows * columns) : largest[i]));
-  }
+  const PooledMap map = pooled_map(*head_, part, cell);
+  FigureGrid grid{.title = module(selection).name + ", head " + std::to_string(selection.head), .row_axis = "query", .column_axis = "key", .unit = "weight", .rows = map.rows, .columns = map.columns};
+  grid.values.assign((mean ? map.mean : map.largest).begin(), (mean ? map.mean : map.largest).end());
   const auto label = [&](const std::vector<std::string>& labels, std::size_t at) { return cell > 1 ? std::to_string(at) + " " + labels[at] : labels[at]; };
   for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(label(queries_.labels, part.row + r * cell));
   for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(label(keys_.labels, part.key + c * cell));

@@ -5,8 +5,8 @@
 #include <map>
 
 #include "core/base/error.h"
-#include "kernels/pattern/map_cells.h"
 #include "probes/head_drift.h"
+#include "probes/pooled_map.h"
 #include "viewer/data/background.h"
 #include "viewer/data/tokens.h"
 #include "viewer/draw/fonts.h"
@@ -265,19 +265,15 @@ void CompareView::draw(Desk& desk) {
 Figure CompareView::figure(Desk& desk) {
   if (!problem_.empty() || !load(desk)) throw Error({document_->path.string(), "two recordings of the same texts", problem_.empty() ? "no such module in the reference" : problem_, ""});
   const std::size_t queries = queries_.size(), keys = keys_.size();
-  unsigned level = 0;
-  while (std::max(queries, keys) >> level > most_exported) ++level;
-  const std::size_t cell = std::size_t{1} << level;
-  FigureGrid grid{.title = document_->path.filename().string() + " minus " + reference_->path.filename().string(), .row_axis = "query", .column_axis = "key", .unit = "difference of weights"};
-  grid.rows = (queries + cell - 1) / cell, grid.columns = (keys + cell - 1) / cell;
+  const std::size_t cell = pooled_cell(std::max(queries, keys), most_exported);
   const auto pooled = [&](const MapId& map) {
     const Recording& recording = *map.document->recording;
-    const auto head = recording.head(recording.modules()[map.module], map.head, map.sequence);
-    std::vector<float> largest(grid.rows * grid.columns), sums(largest.size());
-    map_cells(head->factors, {0, queries, 0, keys}, {cell, {largest.data(), {grid.rows, grid.columns}}, {sums.data(), {grid.rows, grid.columns}}});
-    return largest;
+    return pooled_map(*recording.head(recording.modules()[map.module], map.head, map.sequence), cell);
   };
-  const std::vector<float> shown = pooled(*map_), reference = pooled(*reference_map_);
+  const PooledMap own = pooled(*map_), other = pooled(*reference_map_);
+  const std::vector<float>&shown = own.largest, &reference = other.largest;
+  FigureGrid grid{.title = document_->path.filename().string() + " minus " + reference_->path.filename().string(), .row_axis = "query", .column_axis = "key", .unit = "difference of weights",
+                  .rows = own.rows, .columns = own.columns};
   for (std::size_t i = 0; i < shown.size(); ++i) grid.values.push_back(static_cast<double>(shown[i]) - static_cast<double>(reference[i]));
   for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(queries_[r * cell]);
   for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(keys_[c * cell]);
