@@ -209,11 +209,16 @@ void draw_color_bar(Corner from, float height, const ColorScale& scale, const st
   list->AddText({from.x + width + 8, below}, faint_ink(), "masked");
 }
 
+void same_line_where_room(float width) {
+  ImGui::SameLine();
+  if (ImGui::GetContentRegionAvail().x < width) ImGui::NewLine();
+}
+
 bool edit_color_scale(ColorScale& scale) {
   const ColorScale before = scale;
   const float unit = ImGui::GetFontSize();
   const auto choose = [&](const char* name, const char* shown, std::initializer_list<const char*> names, int chosen) {
-    ImGui::SetNextItemWidth(7.0f * unit);
+    ImGui::SetNextItemWidth(8.5f * unit);
     if (ImGui::BeginCombo(name, shown)) {
       int i = 0;
       for (const char* each : names) {
@@ -223,7 +228,7 @@ bool edit_color_scale(ColorScale& scale) {
       ImGui::EndCombo();
     }
     name_item(std::string("colors/") + (name + 2));
-    ImGui::SameLine();
+    same_line_where_room(8.5f * unit);
     return chosen;
   };
   constexpr std::array maps{ColorMap::viridis, ColorMap::cividis, ColorMap::greys};

@@ -64,7 +64,10 @@ void draw_color_bar(Corner from, float height, const ColorScale& scale, const st
 /// Pixels that the bar takes on the x axis.
 float color_bar_width();
 
-/// Combos and fields for a scale of weights, in one line. Returns whether something changed.
+/// As ImGui::SameLine, where so many pixels are left on the line; else the next item begins a line.
+void same_line_where_room(float width);
+
+/// Combos and fields for a scale of weights, in as many lines as the width takes. Returns whether something changed.
 bool edit_color_scale(ColorScale& scale);
 
 }  // namespace vitrine

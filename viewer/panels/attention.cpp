@@ -195,17 +195,17 @@ void AttentionView::draw_header(Desk& desk) {
     if (ImGui::SliderInt("sequence", &chosen, 0, static_cast<int>(recording_.sequences()) - 1, "%d", ImGuiSliderFlags_AlwaysClamp)) {
       desk.selection = {selection.layer, selection.head, static_cast<std::size_t>(chosen), {}, {}};
     }
-    ImGui::SameLine();
+    same_line_where_room(8.5f * ImGui::GetFontSize());
   }
   edit_color_scale(desk.map_scale);
-  ImGui::SameLine();
+  same_line_where_room(10.0f * ImGui::GetFontSize());
   if (ImGui::Button("99%")) fit_range(desk.map_scale);
   ImGui::SetItemTooltip("one cell in a hundred is brighter (N); R: up to 1");
   name_item("attention/percentile");
   ImGui::SameLine();
   if (ImGui::Button("whole map")) canvas_.fit();
   name_item("attention/fit");
-  ImGui::SameLine();
+  same_line_where_room(20.0f * ImGui::GetFontSize());
   const std::size_t cell = std::size_t{1} << drawn_.level;
   const char* reduction = desk.map_scale.reduction == Reduction::largest ? "largest" : "mean";
   cell > 1 ? ImGui::TextDisabled("cell = %s of %zu x %zu pairs%s", reduction, cell, cell, drawn_.complete ? "" : " (coarser for now)")
