@@ -26,10 +26,12 @@ void add_rows(const Json& json, const std::string& name, FigureTable& table) {
 std::string provenance_html(const RecordingReport& report) {
   const Recording& recording = report.recording;
   FigureTable table{.header = {"of the recording", ""}};
-  table.rows.push_back({"file", recording.path().filename().string() + (recording.finished() ? "" : ": unfinished, only its committed rows are shown")});
+  table.rows.push_back(
+      {"file", recording.path().filename().string() + (recording.finished() ? "" : ": unfinished, only its committed rows are shown")});
   std::size_t tokens = 0;
   for (std::size_t s = 0; s < recording.sequences(); ++s) tokens += recording.rows_of(s).count;
-  table.rows.push_back({"texts", std::to_string(recording.sequences()) + " with " + std::to_string(tokens) + " tokens; shown here: text " + std::to_string(report.view.sequence) + ", counted from 0"});
+  table.rows.push_back({"texts", std::to_string(recording.sequences()) + " with " + std::to_string(tokens) + " tokens; shown here: text " +
+                                     std::to_string(report.view.sequence) + ", counted from 0"});
   add_rows(recording.provenance(), "", table);
   return heading_html(report.level, "Where it comes from") + table_html(table);
 }
@@ -49,7 +51,8 @@ std::string text_html(const RecordingReport& report) {
   const std::size_t sequence = report.view.sequence;
   std::string html = heading_html(report.level, "Text");
   if (!recording.may_read(DataClass::text)) return html + "<p class=\"quiet\">The key does not read texts.</p>\n";
-  if (recording.has_encoder()) html += "<p>The encoder's text:</p>\n" + shaded_text_html(text_of(recording, sequence, Recording::Side::encoder));
+  if (recording.has_encoder())
+    html += "<p>The encoder's text:</p>\n" + shaded_text_html(text_of(recording, sequence, Recording::Side::encoder));
   FigureText text = text_of(recording, sequence, Recording::Side::text);
   const std::vector<float> log_probabilities = recording.log_probabilities(sequence);
   double sum = 0.0;
@@ -62,7 +65,8 @@ std::string text_html(const RecordingReport& report) {
   }
   const std::string tokens = std::to_string(text.spans.size()) + " tokens. ";
   if (count == 0) return html + "<p>" + tokens + "No log-probabilities were recorded.</p>\n" + shaded_text_html(text);
-  html += "<p>" + tokens + "The darker a token, the less it was expected: -ln P(token | tokens before it), " + format("%.4g nats on average over the %zu that have one.</p>\n", sum / static_cast<double>(count), count);
+  html += "<p>" + tokens + "The darker a token, the less it was expected: -ln P(token | tokens before it), " +
+          format("%.4g nats on average over the %zu that have one.</p>\n", sum / static_cast<double>(count), count);
   return html + shaded_text_html(text);
 }
 
@@ -70,9 +74,12 @@ std::string text_html(const RecordingReport& report) {
 
 std::string recording_html(const Recording& recording, const RecordingView& view, int level, ThreadPool& pool, Run& run) {
   const std::string where = recording.path().string();
-  if (recording.sequences() == 0) throw Error({where, "recorded tokens", recording.finished() ? "none" : "none: it is unfinished, and nothing was committed", "record anew"});
+  if (recording.sequences() == 0)
+    throw Error(
+        {where, "recorded tokens", recording.finished() ? "none" : "none: it is unfinished, and nothing was committed", "record anew"});
   if (view.sequence >= recording.sequences()) {
-    throw Error({"--sequence", "0 to " + std::to_string(recording.sequences() - 1) + " of " + where, std::to_string(view.sequence), ""}, Fault::usage);
+    throw Error({"--sequence", "0 to " + std::to_string(recording.sequences() - 1) + " of " + where, std::to_string(view.sequence), ""},
+                Fault::usage);
   }
   const RecordingReport report{recording, view, level, pool, run};
   return provenance_html(report) + text_html(report) + heads_html(report) + norms_html(report);

@@ -22,7 +22,9 @@ std::optional<ResidualRows> stream_of(const Recording::Dataset& dataset) {
   constexpr std::string_view parts[] = {"pre", "mid", "post"}, hook = ".hook_resid_", blocks = "blocks.";
   const std::string_view name = dataset.name;
   const std::size_t begin = name.find(blocks), end = name.find(hook);
-  if (dataset.side != Recording::Side::text || begin == std::string_view::npos || end == std::string_view::npos || dataset.shape.size() != 2) return {};
+  if (dataset.side != Recording::Side::text || begin == std::string_view::npos || end == std::string_view::npos ||
+      dataset.shape.size() != 2)
+    return {};
   ResidualRows stream{&dataset};
   std::from_chars(name.data() + begin + blocks.size(), name.data() + end, stream.block);
   const auto part = std::ranges::find(parts, name.substr(end + hook.size()));
@@ -40,13 +42,15 @@ std::vector<ResidualRows> streams_of(const Recording& recording) {
   std::ranges::sort(streams, {}, [](const ResidualRows& stream) { return std::pair(stream.block, stream.part); });
   std::vector<ResidualRows> shown;
   std::ranges::copy_if(streams, std::back_inserter(shown), [&](const ResidualRows& stream) {
-    return stream.part != 2 || std::ranges::none_of(streams, [&](const ResidualRows& other) { return other.block == stream.block + 1 && other.part == 0; });
+    return stream.part != 2 ||
+           std::ranges::none_of(streams, [&](const ResidualRows& other) { return other.block == stream.block + 1 && other.part == 0; });
   });
   return shown;
 }
 
 /// Appends the largest norm of each `cell` rows.
-void append_norms(const Recording& recording, const ResidualRows& stream, Recording::Rows rows, std::size_t cell, std::vector<double>& values) {
+void append_norms(const Recording& recording, const ResidualRows& stream, Recording::Rows rows, std::size_t cell,
+                  std::vector<double>& values) {
   const std::size_t width = stream.dataset->shape[1], first = values.size();
   values.resize(first + (rows.count + cell - 1) / cell, 0.0);
   for (std::size_t begin = 0; begin < rows.count; begin += rows_at_once) {
@@ -71,8 +75,13 @@ std::string norms_html(const RecordingReport& report) {
   if (streams.empty() || rows.count == 0) return html + "<p class=\"quiet\">No residual stream was recorded.</p>\n";
   std::size_t cell = 1;
   while ((rows.count + cell - 1) / cell > most_columns) cell *= 2;
-  FigureGrid grid{.title = "Norms of the residual stream", .row_axis = "block", .column_axis = "position",
-                  .unit = cell == 1 ? "L2 norm" : "max of " + std::to_string(cell), .rows = streams.size(), .columns = (rows.count + cell - 1) / cell, .spread = ColorSpread::logarithmic};
+  FigureGrid grid{.title = "Norms of the residual stream",
+                  .row_axis = "block",
+                  .column_axis = "position",
+                  .unit = cell == 1 ? "L2 norm" : "max of " + std::to_string(cell),
+                  .rows = streams.size(),
+                  .columns = (rows.count + cell - 1) / cell,
+                  .spread = ColorSpread::logarithmic};
   for (std::size_t s = 0; s < streams.size(); ++s) {
     append_norms(report.recording, streams[s], rows, cell, grid.values);
     grid.row_labels.push_back(streams[s].name());
@@ -81,11 +90,15 @@ std::string norms_html(const RecordingReport& report) {
   for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(std::to_string(c * cell));
   double low = INFINITY, high = 0.0;
   for (double& value : grid.values) {
-    if (!std::isfinite(value)) value = std::numeric_limits<double>::quiet_NaN();
-    else if (value > 0.0) low = std::min(low, value), high = std::max(high, value);
+    if (!std::isfinite(value))
+      value = std::numeric_limits<double>::quiet_NaN();
+    else if (value > 0.0)
+      low = std::min(low, value), high = std::max(high, value);
   }
   if (low < high) grid.low = low, grid.high = high;
-  return html + "<p>From top to bottom the stream before each block (pre), behind its attention (mid), and behind the last one (post).</p>\n" + figure_html({.grids = {std::move(grid)}});
+  return html +
+         "<p>From top to bottom the stream before each block (pre), behind its attention (mid), and behind the last one (post).</p>\n" +
+         figure_html({.grids = {std::move(grid)}});
 }
 
 }  // namespace vitrine

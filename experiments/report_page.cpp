@@ -33,7 +33,8 @@ std::string hex(const Color& color) {
 
 std::string shade_style() {
   std::string css;
-  for (std::size_t i = 0; i < shades; ++i) css += format(".s%zu{background:%s;color:%s}", i, hex(shade(i)).c_str(), hex(ink_on(shade(i))).c_str());
+  for (std::size_t i = 0; i < shades; ++i)
+    css += format(".s%zu{background:%s;color:%s}", i, hex(shade(i)).c_str(), hex(ink_on(shade(i))).c_str());
   return css + "\n";
 }
 
@@ -43,8 +44,8 @@ bool numeric(const std::string& text) { return !text.empty() && text.find_first_
 }  // namespace
 
 std::string page_html(std::string_view title, std::string_view body) {
-  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>" + escaped(title) + "</title><style>" + style + shade_style() +
-         "</style></head><body>\n" + std::string(body) + "</body></html>\n";
+  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>" +
+         escaped(title) + "</title><style>" + style + shade_style() + "</style></head><body>\n" + std::string(body) + "</body></html>\n";
 }
 
 std::string heading_html(int level, std::string_view text) { return format("<h%d>", level) + escaped(text) + format("</h%d>\n", level); }
@@ -78,15 +79,19 @@ std::string shaded_text_html(const FigureText& text) {
       rest.remove_prefix(bytes);
     }
     const double value = text.values[i];
-    const std::string place = "title=\"" + std::to_string(i) + (std::isnan(value) ? "" : format(": %.3g ", value) + escaped(text.unit)) + "\"";
-    const auto shaded = std::isnan(value) ? 0 : std::lround(spread_position(ColorSpread::linear, value, text.low, text.high) * (shades - 1));
-    html += (std::isnan(value) ? "<b " : format("<b class=s%ld ", shaded)) + place + ">" + escaped(label) + "</b>" + (text.spans[i].ends_with('\n') ? "\n" : "");
+    const std::string place =
+        "title=\"" + std::to_string(i) + (std::isnan(value) ? "" : format(": %.3g ", value) + escaped(text.unit)) + "\"";
+    const auto shaded =
+        std::isnan(value) ? 0 : std::lround(spread_position(ColorSpread::linear, value, text.low, text.high) * (shades - 1));
+    html += (std::isnan(value) ? "<b " : format("<b class=s%ld ", shaded)) + place + ">" + escaped(label) + "</b>" +
+            (text.spans[i].ends_with('\n') ? "\n" : "");
   }
   html += "</div>\n";
   if (std::ranges::all_of(text.values, [](double value) { return std::isnan(value); })) return html;
   html += "<p class=\"quiet\">";
   for (const double share : {0.0, 0.25, 0.5, 0.75, 1.0}) {
-    html += format("<span class=s%ld>&nbsp;%s%.3g&nbsp;</span>", std::lround(share * (shades - 1)), share == 1.0 ? "\u2265 " : "", text.low + share * (text.high - text.low));
+    html += format("<span class=s%ld>&nbsp;%s%.3g&nbsp;</span>", std::lround(share * (shades - 1)), share == 1.0 ? "\u2265 " : "",
+                   text.low + share * (text.high - text.low));
   }
   return html + " " + escaped(text.unit) + "</p>\n";
 }

@@ -64,11 +64,17 @@ void run(const Options& options) {
   ThreadPool pool(checked_threads(options.common.threads));
   Run progress(progress_bar(options.common.quiet));
   std::vector<Part> parts;
-  for (const std::string& path : options.inputs) parts.push_back(part_of(path, options, pool, progress, options.inputs.size() == 1 ? 2 : 3));
+  for (const std::string& path : options.inputs)
+    parts.push_back(part_of(path, options, pool, progress, options.inputs.size() == 1 ? 2 : 3));
   const std::string page = page_of(parts);
   write_in_one_step(options.output, [&](std::ostream& file) { file << page; });
   if (options.common.json) {
-    std::puts(Json::object().set("file", options.output).set("bytes", static_cast<std::uint64_t>(page.size())).set("parts", static_cast<std::uint64_t>(parts.size())).dump(2).c_str());
+    std::puts(Json::object()
+                  .set("file", options.output)
+                  .set("bytes", static_cast<std::uint64_t>(page.size()))
+                  .set("parts", static_cast<std::uint64_t>(parts.size()))
+                  .dump(2)
+                  .c_str());
     return;
   }
   std::printf("report: %s, %.1f MB\n", options.output.c_str(), static_cast<double>(page.size()) / 1e6);
@@ -78,7 +84,8 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("RUN|DIR", options->inputs, "recordings and folders of finished studies, any number of each")->required();
   app.add_option("-o,--output", options->output, "the HTML file: opens in any browser, without a network, and prints")->required();
-  app.add_option("--heads", options->view.heads, "heads whose maps are drawn: L5H8,L3H2 (default: those with the highest scores)")->delimiter(',');
+  app.add_option("--heads", options->view.heads, "heads whose maps are drawn: L5H8,L3H2 (default: those with the highest scores)")
+      ->delimiter(',');
   app.add_option("--sequence", options->view.sequence, "which text of recordings is shown, counted from 0 (0)")->check(whole_number(0));
   declare_without_model(app, options->common);
   declare_key_file(app, options->key);

@@ -33,7 +33,8 @@ std::vector<double> round_ticks(double low, double high, double count) {
   if (!(high > low) || !std::isfinite(high - low)) return result;
   const double rough = (high - low) / count, power = std::pow(10.0, std::floor(std::log10(rough)));
   const double step = rough / power < 2.0 ? 2.0 * power : rough / power < 5.0 ? 5.0 * power : 10.0 * power;
-  for (double at = std::ceil(low / step) * step; at <= high && result.size() < 64; at += step) result.push_back(std::abs(at) < step / 1e6 ? 0.0 : at);
+  for (double at = std::ceil(low / step) * step; at <= high && result.size() < 64; at += step)
+    result.push_back(std::abs(at) < step / 1e6 ? 0.0 : at);
   return result;
 }
 
@@ -42,7 +43,8 @@ std::vector<BarTick> bar_ticks(ColorSpread spread, double low, double high, doub
   if (!(high > low)) return {{0.0, low}};
   for (const double value : candidates(spread, low, high)) {
     const double position = spread_position(spread, value, low, high);
-    if (std::ranges::none_of(ticks, [&](const BarTick& tick) { return std::abs(tick.position - position) < least_apart; })) ticks.push_back({position, value});
+    if (std::ranges::none_of(ticks, [&](const BarTick& tick) { return std::abs(tick.position - position) < least_apart; }))
+      ticks.push_back({position, value});
   }
   std::ranges::sort(ticks, {}, &BarTick::position);
   return ticks;

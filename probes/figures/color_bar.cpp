@@ -33,14 +33,15 @@ std::string tick_text(const BarTick& tick, const ColorScale& scale, const Beyond
 }
 
 std::string swatch_svg(const ColorScale& scale, double x, double y) {
-  return format("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.0f\" height=\"%.0f\" fill=\"%s\" stroke=\"#9ca3af\" stroke-width=\"0.5\"/>", x, y, thickness, thickness,
-                hex_of(undefined_color(scale.colors)).c_str()) +
+  return format("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.0f\" height=\"%.0f\" fill=\"%s\" stroke=\"#9ca3af\" stroke-width=\"0.5\"/>", x, y,
+                thickness, thickness, hex_of(undefined_color(scale.colors)).c_str()) +
          text_svg({.x = x + thickness + 6, .y = y + 11}, "masked or undefined");
 }
 
 std::vector<std::uint8_t> ramp(bool falling) {
   std::vector<std::uint8_t> places;
-  for (int i = 0; i <= static_cast<int>(palette_steps); ++i) places.push_back(static_cast<std::uint8_t>(falling ? static_cast<int>(palette_steps) - i : i));
+  for (int i = 0; i <= static_cast<int>(palette_steps); ++i)
+    places.push_back(static_cast<std::uint8_t>(falling ? static_cast<int>(palette_steps) - i : i));
   return places;
 }
 
@@ -54,7 +55,8 @@ std::string hex_of(const Color& color) {
 }
 
 std::string text_svg(const TextAt& at, std::string_view text) {
-  std::string svg = at.turn == 0.0 ? format("<text x=\"%.1f\" y=\"%.1f\"", at.x, at.y) : format("<text transform=\"translate(%.1f,%.1f) rotate(%.0f)\"", at.x, at.y, at.turn);
+  std::string svg = at.turn == 0.0 ? format("<text x=\"%.1f\" y=\"%.1f\"", at.x, at.y)
+                                   : format("<text transform=\"translate(%.1f,%.1f) rotate(%.0f)\"", at.x, at.y, at.turn);
   if (at.anchor != "start") svg += " text-anchor=\"" + std::string(at.anchor) + "\"";
   if (at.fill != ink) svg += " fill=\"" + std::string(at.fill) + "\"";
   if (at.size != font_size) svg += format(" font-size=\"%.0f\"", at.size);
@@ -64,11 +66,15 @@ std::string text_svg(const TextAt& at, std::string_view text) {
 std::string image_svg(const EmbeddedImage& at, const std::vector<std::uint8_t>& places, std::size_t columns, ColorMap colors) {
   std::vector<std::uint8_t> palette;
   for (int i = 0; i < 256; ++i) {
-    const Color color = i == undefined_place ? undefined_color(colors) : i == paper_place ? Color{1.0f, 1.0f, 1.0f} : color_at(colors, i / palette_steps);
+    const Color color = i == undefined_place ? undefined_color(colors)
+                        : i == paper_place   ? Color{1.0f, 1.0f, 1.0f}
+                                             : color_at(colors, i / palette_steps);
     for (const float part : {color.red, color.green, color.blue}) palette.push_back(static_cast<std::uint8_t>(std::lround(part * 255.0f)));
   }
-  return format("<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" image-rendering=\"%s\" xlink:href=\"data:image/png;base64,", at.x, at.y,
-                at.width, at.height, std::string(at.rendering).c_str()) +
+  return format(
+             "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" image-rendering=\"%s\" "
+             "xlink:href=\"data:image/png;base64,",
+             at.x, at.y, at.width, at.height, std::string(at.rendering).c_str()) +
          base64(png_of_palette(places, columns, palette)) + "\"/>\n";
 }
 
@@ -79,7 +85,8 @@ Picture upright_bar(const ColorScale& scale, const std::vector<double>& values, 
   for (const BarTick& tick : bar_ticks(scale.spread, scale.low, scale.high, line_height / length)) {
     const double y = 20.0 + length * (1.0 - tick.position);
     const std::string label = tick_text(tick, scale, outside);
-    bar.svg += format("<line x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#6b7280\"/>", thickness, thickness + 4, y, y) + text_svg({.x = thickness + 7, .y = y + 4}, label);
+    bar.svg += format("<line x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#6b7280\"/>", thickness, thickness + 4, y, y) +
+               text_svg({.x = thickness + 7, .y = y + 4}, label);
     bar.width = std::max(bar.width, thickness + 7 + text_width(label, font_size));
   }
   bar.height += 8.0;
@@ -91,7 +98,8 @@ Picture upright_bar(const ColorScale& scale, const std::vector<double>& values, 
 Picture lying_bar(const ColorScale& scale, const std::vector<double>& values, std::string_view unit) {
   constexpr double length = 260.0;
   const Beyond outside = beyond(scale, values);
-  Picture bar{image_svg({0.0, 2.0, length, thickness, "auto"}, ramp(false), static_cast<std::size_t>(palette_steps) + 1, scale.colors), length, 38.0};
+  Picture bar{image_svg({0.0, 2.0, length, thickness, "auto"}, ramp(false), static_cast<std::size_t>(palette_steps) + 1, scale.colors),
+              length, 38.0};
   for (const BarTick& tick : bar_ticks(scale.spread, scale.low, scale.high, 48.0 / length)) {
     const char* anchor = tick.position == 0.0 ? "start" : tick.position == 1.0 ? "end" : "middle";
     bar.svg += text_svg({.x = length * tick.position, .y = 32.0, .anchor = anchor}, tick_text(tick, scale, outside));

@@ -14,8 +14,8 @@ struct NamedMap {
   ColorMap map;
   std::string_view name;
 };
-constexpr std::array named_maps{NamedMap{ColorMap::viridis, "viridis"}, NamedMap{ColorMap::cividis, "cividis"}, NamedMap{ColorMap::greys, "greys"},
-                                NamedMap{ColorMap::diverging, "diverging"}};
+constexpr std::array named_maps{NamedMap{ColorMap::viridis, "viridis"}, NamedMap{ColorMap::cividis, "cividis"},
+                                NamedMap{ColorMap::greys, "greys"}, NamedMap{ColorMap::diverging, "diverging"}};
 
 float digits_at(std::string_view table, std::size_t place) {
   const auto digit = [&](std::size_t i) { return table[i] <= '9' ? table[i] - '0' : table[i] - 'a' + 10; };
@@ -70,22 +70,28 @@ double spread_share(ColorSpread spread, double value, double low, double high) {
 Color color_at(ColorMap map, double position) {
   const double inside = std::clamp(position, 0.0, 1.0);
   switch (map) {
-    case ColorMap::viridis: return of_table(viridis_table, inside);
-    case ColorMap::cividis: return of_table(cividis_table, inside);
+    case ColorMap::viridis:
+      return of_table(viridis_table, inside);
+    case ColorMap::cividis:
+      return of_table(cividis_table, inside);
     case ColorMap::greys: {
       const auto grey = static_cast<float>(1.0 - 0.92 * inside);
       return {grey, grey, grey};
     }
-    case ColorMap::diverging: return diverging_at(inside);
+    case ColorMap::diverging:
+      return diverging_at(inside);
   }
   return {};
 }
 
 Color undefined_color(ColorMap map) {
   switch (map) {
-    case ColorMap::greys: return {0.98f, 0.91f, 0.70f};      // the map has every grey
-    case ColorMap::diverging: return {0.62f, 0.64f, 0.66f};  // the map has white, and no grey
-    default: return {0.88f, 0.89f, 0.91f};                   // lighter than the dark end, with less colour than the light one
+    case ColorMap::greys:
+      return {0.98f, 0.91f, 0.70f};  // the map has every grey
+    case ColorMap::diverging:
+      return {0.62f, 0.64f, 0.66f};  // the map has white, and no grey
+    default:
+      return {0.88f, 0.89f, 0.91f};  // lighter than the dark end, with less colour than the light one
   }
 }
 

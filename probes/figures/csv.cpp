@@ -47,7 +47,8 @@ std::string csv_of(const FigureGrid& grid) {
 std::string csv_of(const FigureText& figure) {
   VITRINE_CHECK(figure.spans.size() == figure.values.size());
   std::string text = titled(figure.title) + csv_line(Fields{"place", "text", figure.unit.empty() ? "value" : figure.unit});
-  for (std::size_t i = 0; i < figure.spans.size(); ++i) text += csv_line(Fields{std::to_string(i), figure.spans[i], exact(figure.values[i])});
+  for (std::size_t i = 0; i < figure.spans.size(); ++i)
+    text += csv_line(Fields{std::to_string(i), figure.spans[i], exact(figure.values[i])});
   return text;
 }
 
@@ -55,17 +56,20 @@ std::string csv_of(const FigurePoints& figure) {
   const std::string &x = figure.x_axis, &y = figure.y_axis;
   std::string text = titled(figure.title) + csv_line(Fields{"name", x, x + " low", x + " high", y, y + " low", y + " high", "marked"});
   for (const FigurePoints::Point& point : figure.points) {
-    text += csv_line(Fields{point.name, exact(point.x), exact(point.x_low), exact(point.x_high), exact(point.y), exact(point.y_low), exact(point.y_high), point.marked ? "1" : "0"});
+    text += csv_line(Fields{point.name, exact(point.x), exact(point.x_low), exact(point.x_high), exact(point.y), exact(point.y_low),
+                            exact(point.y_high), point.marked ? "1" : "0"});
   }
   return text;
 }
 
 std::string csv_of(const FigureEstimates& figure) {
-  std::string text = titled(figure.title) + csv_line(Fields{"name", "value", "low", "high", "level", "unit", "n", "clusters", "method", "null", "control", "p", "family", "margin", "verdict", "reason"});
+  std::string text = titled(figure.title) + csv_line(Fields{"name", "value", "low", "high", "level", "unit", "n", "clusters", "method",
+                                                            "null", "control", "p", "family", "margin", "verdict", "reason"});
   for (const Estimate& e : figure.rows) {
     const bool has_p = e.p && !e.family.empty();  // a p never stands without its family
-    text += csv_line(Fields{e.name, exact(e.value), exact(e.low), exact(e.high), exact(e.level), e.unit, std::to_string(e.n), std::to_string(e.clusters), e.method, exact(e.null_value),
-                            exact(e.control), has_p ? exact(e.p) : "", e.family, exact(e.margin), std::string(verdict_name(e.verdict)), e.reason});
+    text += csv_line(Fields{e.name, exact(e.value), exact(e.low), exact(e.high), exact(e.level), e.unit, std::to_string(e.n),
+                            std::to_string(e.clusters), e.method, exact(e.null_value), exact(e.control), has_p ? exact(e.p) : "", e.family,
+                            exact(e.margin), std::string(verdict_name(e.verdict)), e.reason});
   }
   return text;
 }

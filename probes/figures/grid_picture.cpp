@@ -64,14 +64,17 @@ struct Frame {
 };
 
 /// Whether the rows' axis has room for its name beside it; else the name stands above.
-bool axis_is_turned(const FigureGrid& grid, const Axis& rows) { return !grid.row_axis.empty() && text_width(grid.row_axis, font_size) <= rows.length() + 8.0; }
+bool axis_is_turned(const FigureGrid& grid, const Axis& rows) {
+  return !grid.row_axis.empty() && text_width(grid.row_axis, font_size) <= rows.length() + 8.0;
+}
 
 Frame frame_of(const FigureGrid& grid) {
   Frame frame{.rows = {grid.rows, grid.block_rows}, .columns = {grid.columns, grid.block_columns}};
   const bool blocks = grid.block_rows > 1 || grid.block_columns > 1;
   const double longest = std::max(frame.rows.length(), frame.columns.length());
   // Whole pixels, so that every cell has the same size.
-  frame.rows.cell = frame.columns.cell = std::clamp(std::floor((blocks ? most_pixels_of_blocks : most_pixels) / longest), 1.0, blocks ? largest_cell_of_blocks : largest_cell);
+  frame.rows.cell = frame.columns.cell =
+      std::clamp(std::floor((blocks ? most_pixels_of_blocks : most_pixels) / longest), 1.0, blocks ? largest_cell_of_blocks : largest_cell);
   frame.beside = every(grid.row_labels, label_step(frame.rows.pitch(), 13.0), false);
   frame.below = column_labels(grid.column_labels, frame.columns.pitch());
   const bool turned = axis_is_turned(grid, frame.rows), above = !grid.row_axis.empty() && !turned;
@@ -92,8 +95,9 @@ std::string rectangle_svg(double x, double y, double width, double height, const
 
 std::string rectangles(const FigureGrid& grid, const ColorScale& scale, const Frame& frame) {
   const double cell = frame.rows.cell;
-  std::string svg = "<g shape-rendering=\"crispEdges\">\n" + format("<rect x=\"%.6g\" y=\"%.6g\" width=\"%.6g\" height=\"%.6g\" fill=\"%s\"/>\n", frame.left, frame.top, frame.columns.length(),
-                                                                  frame.rows.length(), hex_of(undefined_color(grid.colors)).c_str());
+  std::string svg = "<g shape-rendering=\"crispEdges\">\n" +
+                    format("<rect x=\"%.6g\" y=\"%.6g\" width=\"%.6g\" height=\"%.6g\" fill=\"%s\"/>\n", frame.left, frame.top,
+                           frame.columns.length(), frame.rows.length(), hex_of(undefined_color(grid.colors)).c_str());
   for (std::size_t i = 0; i < grid.values.size(); ++i) {
     const std::size_t row = i / grid.columns, column = i % grid.columns;
     const double value = grid.values[i];
@@ -124,8 +128,10 @@ std::string block_names(const FigureGrid& grid, const Frame& frame) {
   std::string svg = "<g fill=\"none\" pointer-events=\"all\">\n";
   for (std::size_t r = 0; r < frame.rows.blocks(); ++r) {
     for (std::size_t c = 0; c < frame.columns.blocks(); ++c) {
-      svg += rectangle_svg(frame.left + frame.columns.pitch() * static_cast<double>(c), frame.top + frame.rows.pitch() * static_cast<double>(r), frame.columns.pitch(), frame.rows.pitch(), "") +
-             escaped(name_at(grid.row_axis, grid.row_labels, r) + ", " + name_at(grid.column_axis, grid.column_labels, c)) + "</title></rect>\n";
+      svg += rectangle_svg(frame.left + frame.columns.pitch() * static_cast<double>(c),
+                           frame.top + frame.rows.pitch() * static_cast<double>(r), frame.columns.pitch(), frame.rows.pitch(), "") +
+             escaped(name_at(grid.row_axis, grid.row_labels, r) + ", " + name_at(grid.column_axis, grid.column_labels, c)) +
+             "</title></rect>\n";
     }
   }
   return svg + "</g>\n";
@@ -134,7 +140,9 @@ std::string block_names(const FigureGrid& grid, const Frame& frame) {
 std::string labels_svg(const FigureGrid& grid, const Frame& frame) {
   std::string svg;
   for (const std::size_t place : frame.beside.places) {
-    svg += text_svg({.x = frame.left - 6, .y = frame.top + frame.rows.middle(place) + 4, .anchor = "end"}, shortened(grid.row_labels[place], longest_label)) + "\n";
+    svg += text_svg({.x = frame.left - 6, .y = frame.top + frame.rows.middle(place) + 4, .anchor = "end"},
+                    shortened(grid.row_labels[place], longest_label)) +
+           "\n";
   }
   const double bottom = frame.top + frame.rows.length();
   for (const std::size_t place : frame.below.places) {
@@ -143,12 +151,14 @@ std::string labels_svg(const FigureGrid& grid, const Frame& frame) {
     svg += text_svg(frame.below.turned ? turned : upright, shortened(grid.column_labels[place], longest_label)) + "\n";
   }
   if (grid.row_axis.empty()) return svg;
-  const TextAt turned{.x = 11.0, .y = frame.top + frame.rows.length() / 2, .anchor = "middle", .fill = quiet_ink, .turn = -90.0}, above{.x = 0.0, .y = frame.top - 5, .fill = quiet_ink};
+  const TextAt turned{.x = 11.0, .y = frame.top + frame.rows.length() / 2, .anchor = "middle", .fill = quiet_ink, .turn = -90.0},
+      above{.x = 0.0, .y = frame.top - 5, .fill = quiet_ink};
   return svg + (axis_is_turned(grid, frame.rows) ? text_svg(turned, grid.row_axis) : text_svg(above, grid.row_axis + " \u2193"));
 }
 
 void check(const FigureGrid& grid) {
-  VITRINE_CHECK(grid.values.size() == grid.rows * grid.columns && grid.rows > 0 && grid.columns > 0 && grid.block_rows > 0 && grid.block_columns > 0);
+  VITRINE_CHECK(grid.values.size() == grid.rows * grid.columns && grid.rows > 0 && grid.columns > 0 && grid.block_rows > 0 &&
+                grid.block_columns > 0);
   VITRINE_CHECK(grid.rows % grid.block_rows == 0 && grid.columns % grid.block_columns == 0);
   VITRINE_CHECK(grid.row_labels.empty() || grid.row_labels.size() == grid.rows / grid.block_rows);
   VITRINE_CHECK(grid.column_labels.empty() || grid.column_labels.size() == grid.columns / grid.block_columns);
@@ -161,13 +171,15 @@ Picture picture_of(const FigureGrid& grid) {
   const Frame frame = frame_of(grid);
   const ColorScale scale{grid.colors, grid.spread, grid.low, grid.high};
   const bool blocks = grid.block_rows > 1 || grid.block_columns > 1;
-  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, grid.title) + "\n", text_width(grid.title, 14.0), frame.top + frame.rows.length() + 4};
+  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, grid.title) + "\n", text_width(grid.title, 14.0),
+                  frame.top + frame.rows.length() + 4};
   picture.svg += !blocks && grid.values.size() <= most_rectangles ? rectangles(grid, scale, frame) : image(grid, scale, frame);
   if (blocks) picture.svg += block_names(grid, frame);
   picture.svg += labels_svg(grid, frame);
   if (!frame.below.places.empty()) picture.height += frame.below.turned ? frame.below.width + 8.0 : line_height;
   if (!grid.column_axis.empty()) {
-    picture.svg += text_svg({.x = frame.left + frame.columns.length() / 2, .y = picture.height + 13, .anchor = "middle", .fill = quiet_ink}, grid.column_axis);
+    picture.svg += text_svg({.x = frame.left + frame.columns.length() / 2, .y = picture.height + 13, .anchor = "middle", .fill = quiet_ink},
+                            grid.column_axis);
     picture.height += line_height + 2;
   }
   const Picture bar = upright_bar(scale, grid.values, grid.unit, std::clamp(frame.rows.length() - 28.0, 90.0, 300.0));

@@ -20,9 +20,12 @@ class Column {
   double width() const { return width_; }
   std::string document() const {
     const double width = width_ + 2 * margin, height = height_ + 2 * margin;
-    return format("<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
-                  "font-family=\"system-ui,sans-serif\" font-size=\"%.0f\" fill=\"%s\">\n<rect width=\"%.0f\" height=\"%.0f\" fill=\"#ffffff\"/>\n",
-                  width, height, width, height, font_size, ink.data(), width, height) +
+    return format(
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" viewBox=\"0 0 %.0f %.0f\" "
+               "width=\"%.0f\" height=\"%.0f\" "
+               "font-family=\"system-ui,sans-serif\" font-size=\"%.0f\" fill=\"%s\">\n<rect width=\"%.0f\" height=\"%.0f\" "
+               "fill=\"#ffffff\"/>\n",
+               width, height, width, height, font_size, ink.data(), width, height) +
            svg_ + "</svg>\n";
   }
 

@@ -6,8 +6,8 @@
 #include "probes/figures/picture_internal.h"
 #include "probes/figures/token_label.h"
 
-// Pieces of text on coloured grounds, wrapped. The font has characters of one width, and each piece is stretched to its ground, so that they
-// fit together whatever font a reader has.
+// Pieces of text on coloured grounds, wrapped. The font has characters of one width, and each piece is stretched to its ground, so that
+// they fit together whatever font a reader has.
 
 namespace vitrine {
 namespace {
@@ -58,7 +58,8 @@ class Page {
     const Color ground = scale_.color(value);
     svg_ += "<g>";
     if (!std::isnan(value)) {
-      svg_ += format("<title>%.6g %s</title><rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"18\" fill=\"%s\"/>", value, escaped(text_.unit).c_str(), x, y + 2, width - 0.6, hex_of(ground).c_str());
+      svg_ += format("<title>%.6g %s</title><rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"18\" fill=\"%s\"/>", value,
+                     escaped(text_.unit).c_str(), x, y + 2, width - 0.6, hex_of(ground).c_str());
     }
     svg_ += format("<text x=\"%.4g\" y=\"%.4g\" textLength=\"%.4g\" lengthAdjust=\"spacingAndGlyphs\"%s>", x, y + 15, width - 0.6,
                    std::isnan(value) || ink_on(ground).red < 0.5f ? "" : " fill=\"#ffffff\"") +
@@ -79,8 +80,10 @@ Picture picture_of(const FigureText& text) {
   Page page(text, scale);
   for (std::size_t i = 0; i < text.spans.size(); ++i) page.add(i);
   const double top = text.title.empty() ? 2.0 : 24.0;
-  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, text.title) + "\n", std::max(column_width * most_columns, text_width(text.title, 14.0)), top + page.height() + 8.0};
-  picture.svg += format("<g transform=\"translate(0,%.1f)\" font-family=\"ui-monospace,monospace\" font-size=\"%.0f\">\n", top, text_size) + page.svg() + "</g>\n";
+  Picture picture{text_svg({.x = 0.0, .y = 14.0, .size = 14.0}, text.title) + "\n",
+                  std::max(column_width * most_columns, text_width(text.title, 14.0)), top + page.height() + 8.0};
+  picture.svg += format("<g transform=\"translate(0,%.1f)\" font-family=\"ui-monospace,monospace\" font-size=\"%.0f\">\n", top, text_size) +
+                 page.svg() + "</g>\n";
   std::vector<double> defined;  // a piece without a colour has no ground that a bar would explain
   std::ranges::copy_if(text.values, std::back_inserter(defined), [](double value) { return !std::isnan(value); });
   if (defined.empty()) return picture;

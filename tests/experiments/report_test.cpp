@@ -81,10 +81,12 @@ TEST_F(ReportTest, IsOneFileWithEverything) {
   EXPECT_EQ(html.find("<script"), std::string::npos);
   // Nothing is fetched: the only addresses are SVG's names, which nobody opens.
   const std::regex address("https?://[a-z.0-9]+"), token(R"re(<b (?:class=s[0-9]+ )?title="[0-9]+(?:: [0-9.e+-]+ nats)?">)re");
-  for (auto at = std::sregex_iterator(html.begin(), html.end(), address); at != std::sregex_iterator(); ++at) EXPECT_EQ(at->str(), "http://www.w3.org");
+  for (auto at = std::sregex_iterator(html.begin(), html.end(), address); at != std::sregex_iterator(); ++at)
+    EXPECT_EQ(at->str(), "http://www.w3.org");
   EXPECT_FALSE(std::regex_search(html, std::regex("(?:src|href)=\"(?!#|data:)")));
-  for (const char* part : {"Where it comes from", "model_sha256", "-ln P(token", "<title>layer 1, head 0</title>", "Head scores", "previous_token", "<title>query 1 ", "Norms of the residual stream",
-                           "A &lt;study&gt; &amp; more", "Is it so?", "first &quot;part&quot;", "not_measurable", "a note", "@media print", "&quot;seed&quot;: 7"}) {
+  for (const char* part : {"Where it comes from", "model_sha256", "-ln P(token", "<title>layer 1, head 0</title>", "Head scores",
+                           "previous_token", "<title>query 1 ", "Norms of the residual stream", "A &lt;study&gt; &amp; more", "Is it so?",
+                           "first &quot;part&quot;", "not_measurable", "a note", "@media print", "&quot;seed&quot;: 7"}) {
     EXPECT_THAT(html, HasSubstr(part));
   }
   std::size_t tokens = 0;
@@ -111,8 +113,13 @@ TEST_F(ReportTest, SaysWhatIsWrongInOneLine) {
     std::string words;
     int code;
     std::string says;
-  } cases[]{{broken, 1, "broken.h5"}, {model_.path() + "/empty", 1, "study.json"}, {"missing.h5", 1, "no such file"}, {recording_ + " --heads L9H0", 2, "L2H5"}, {recording_ + " --heads x", 2, "--heads"},
-            {recording_ + " --sequence 1", 2, "--sequence"}, {"", 2, "RUN"}};
+  } cases[]{{broken, 1, "broken.h5"},
+            {model_.path() + "/empty", 1, "study.json"},
+            {"missing.h5", 1, "no such file"},
+            {recording_ + " --heads L9H0", 2, "L2H5"},
+            {recording_ + " --heads x", 2, "--heads"},
+            {recording_ + " --sequence 1", 2, "--sequence"},
+            {"", 2, "RUN"}};
   for (const auto& each : cases) {
     const Answer answer = report(each.words);
     EXPECT_EQ(answer.code, each.code) << each.words << ": " << answer.out;
@@ -129,7 +136,8 @@ TEST_F(ReportTest, OpensProtectedRecordingsAsFarAsTheKeyGoes) {
   const std::string all = model_.path() + "/all.key", few = model_.path() + "/few.key", sealed = model_.path() + "/sealed.h5";
   ASSERT_EQ(run(program + "key new -o " + all).code, 0);
   ASSERT_EQ(run(program + "key new -o " + few).code, 0);
-  const Answer recorded = run(program + "record " + model_.path() + " --file " + text_ + " --encrypt --key-file " + all + " --reader summaries=" + few + " -o " + sealed + " --quiet");
+  const Answer recorded = run(program + "record " + model_.path() + " --file " + text_ + " --encrypt --key-file " + all +
+                              " --reader summaries=" + few + " -o " + sealed + " --quiet");
   ASSERT_EQ(recorded.code, 0) << recorded.out;
   ASSERT_EQ(report(sealed + " --key-file " + all).code, 0);
   EXPECT_THAT(read(page_), HasSubstr("<title>layer 1, head 0</title>"));
@@ -137,7 +145,9 @@ TEST_F(ReportTest, OpensProtectedRecordingsAsFarAsTheKeyGoes) {
   const Answer part = report(sealed + " --key-file " + few);
   ASSERT_EQ(part.code, 0) << part.out;
   const std::string html = read(page_);
-  for (const char* line : {"The key does not read texts", "The key does not read attention maps", "The key does not read activations", "Head scores"}) EXPECT_THAT(html, HasSubstr(line));
+  for (const char* line :
+       {"The key does not read texts", "The key does not read attention maps", "The key does not read activations", "Head scores"})
+    EXPECT_THAT(html, HasSubstr(line));
   EXPECT_THAT(html, Not(HasSubstr("<b class")));
 }
 
@@ -159,7 +169,9 @@ TEST_F(ReportTest, ReadsStudiesBack) {
 TEST_F(ReportTest, OpensInABrowser) {
   if (run("chromium --version").code != 0) GTEST_SKIP() << "there is no chromium: apt-get install chromium";
   ASSERT_EQ(report(recording_ + " " + study_).code, 0);
-  const std::string chromium = "timeout 120 chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=" + model_.path() + "/profile ", page = " file://" + page_;
+  const std::string chromium = "timeout 120 chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=" +
+                               model_.path() + "/profile ",
+                    page = " file://" + page_;
   const Answer dom = run(chromium + "--dump-dom" + page);
   ASSERT_EQ(dom.code, 0) << dom.out;
   EXPECT_THAT(dom.out, HasSubstr("Head scores"));

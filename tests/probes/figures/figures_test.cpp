@@ -1,5 +1,3 @@
-#include "probes/figures/figure.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <png.h>
@@ -10,6 +8,7 @@
 #include <regex>
 
 #include "core/base/error.h"
+#include "probes/figures/figure.h"
 #include "probes/figures/figure_text.h"
 #include "probes/figures/png.h"
 
@@ -35,8 +34,10 @@ TEST(Colors, AreThePublishedOnes) {
     ColorMap map;
     double position;
     float red, green, blue;
-  } known[]{{ColorMap::viridis, 0.0, 0.267004f, 0.004874f, 0.329415f}, {ColorMap::viridis, 128.0 / 255, 0.127568f, 0.566949f, 0.550556f},
-            {ColorMap::viridis, 1.0, 0.993248f, 0.906157f, 0.143936f}, {ColorMap::cividis, 0.0, 0.0f, 0.135112f, 0.304751f},
+  } known[]{{ColorMap::viridis, 0.0, 0.267004f, 0.004874f, 0.329415f},
+            {ColorMap::viridis, 128.0 / 255, 0.127568f, 0.566949f, 0.550556f},
+            {ColorMap::viridis, 1.0, 0.993248f, 0.906157f, 0.143936f},
+            {ColorMap::cividis, 0.0, 0.0f, 0.135112f, 0.304751f},
             {ColorMap::cividis, 1.0, 0.995737f, 0.909344f, 0.217772f}};
   for (const auto& each : known) {
     const Color color = color_at(each.map, each.position);
@@ -48,15 +49,19 @@ TEST(Colors, AreThePublishedOnes) {
 
 TEST(Colors, KeepTheirOrderInLightness) {
   for (const ColorMap map : {ColorMap::viridis, ColorMap::cividis}) {
-    for (int i = 1; i < 256; ++i) EXPECT_GE(lightness(color_at(map, i / 255.0)), lightness(color_at(map, (i - 1) / 255.0)) - 0.1) << color_map_name(map) << " " << i;
+    for (int i = 1; i < 256; ++i)
+      EXPECT_GE(lightness(color_at(map, i / 255.0)), lightness(color_at(map, (i - 1) / 255.0)) - 0.1) << color_map_name(map) << " " << i;
   }
-  for (int i = 1; i < 256; ++i) EXPECT_LT(lightness(color_at(ColorMap::greys, i / 255.0)), lightness(color_at(ColorMap::greys, (i - 1) / 255.0)));
+  for (int i = 1; i < 256; ++i)
+    EXPECT_LT(lightness(color_at(ColorMap::greys, i / 255.0)), lightness(color_at(ColorMap::greys, (i - 1) / 255.0)));
   for (int i = 1; i <= 100; ++i) {  // both sides fall off from white alike
-    const double below = lightness(color_at(ColorMap::diverging, 0.5 - i / 200.0)), above = lightness(color_at(ColorMap::diverging, 0.5 + i / 200.0));
+    const double below = lightness(color_at(ColorMap::diverging, 0.5 - i / 200.0)),
+                 above = lightness(color_at(ColorMap::diverging, 0.5 + i / 200.0));
     EXPECT_LT(below, lightness(color_at(ColorMap::diverging, 0.5 - (i - 1) / 200.0)));
     EXPECT_NEAR(below, above, 6.0) << i;
   }
-  const Color middle = color_at(ColorMap::diverging, 0.5), low = color_at(ColorMap::diverging, 0.1), high = color_at(ColorMap::diverging, 0.9);
+  const Color middle = color_at(ColorMap::diverging, 0.5), low = color_at(ColorMap::diverging, 0.1),
+              high = color_at(ColorMap::diverging, 0.9);
   EXPECT_GT(std::min({middle.red, middle.green, middle.blue}), 0.995f);
   EXPECT_GT(low.blue, low.red + 0.3f);
   EXPECT_GT(high.red, high.blue + 0.3f);
@@ -119,7 +124,7 @@ TEST(Spread, PutsNumbersWhereItSays) {
 
 TEST(FigureText, IsSafeInXml) {
   EXPECT_EQ(escaped("a<b> & \"c\""), "a&lt;b&gt; &amp; &quot;c&quot;");
-  EXPECT_EQ(escaped("\xe6\x9d"), "&lt;E6&gt;&lt;9D&gt;");        // half a character
+  EXPECT_EQ(escaped("\xe6\x9d"), "&lt;E6&gt;&lt;9D&gt;");                // half a character
   EXPECT_EQ(escaped("\xed\xa0\x80"), "&lt;ED&gt;&lt;A0&gt;&lt;80&gt;");  // a surrogate
   EXPECT_EQ(escaped(std::string("\0\x1b", 2)), "&lt;00&gt;&lt;1B&gt;");
   EXPECT_EQ(escaped("\u20ac \U0001f600\n"), "\u20ac \U0001f600\n");
@@ -156,8 +161,15 @@ std::vector<std::string> numbers_up_to(std::size_t count) {
 }
 
 FigureGrid grid_of(std::size_t rows, std::size_t columns) {
-  FigureGrid grid{.title = "Mean <weight>", .row_axis = "layer", .column_axis = "head", .unit = "share", .rows = rows, .columns = columns, .row_labels = numbers_up_to(rows),
-                  .column_labels = numbers_up_to(columns), .values = {}};
+  FigureGrid grid{.title = "Mean <weight>",
+                  .row_axis = "layer",
+                  .column_axis = "head",
+                  .unit = "share",
+                  .rows = rows,
+                  .columns = columns,
+                  .row_labels = numbers_up_to(rows),
+                  .column_labels = numbers_up_to(columns),
+                  .values = {}};
   for (std::size_t i = 0; i < rows * columns; ++i) grid.values.push_back(static_cast<double>(i) / static_cast<double>(rows * columns));
   return grid;
 }
@@ -210,7 +222,8 @@ TEST(FigureSvg, ManyCellsAreOneImageOfTheirColors) {
   std::vector<std::uint8_t> pixels(PNG_IMAGE_SIZE(image));
   ASSERT_TRUE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr));
   for (std::size_t i = 0; i < grid.values.size(); ++i) {
-    const Color color = std::isnan(grid.values[i]) ? undefined_color(grid.colors) : color_at(grid.colors, std::round(grid.values[i] * 253) / 253);
+    const Color color =
+        std::isnan(grid.values[i]) ? undefined_color(grid.colors) : color_at(grid.colors, std::round(grid.values[i] * 253) / 253);
     EXPECT_NEAR(pixels[3 * i], color.red * 255, 0.6) << i;
     EXPECT_NEAR(pixels[3 * i + 1], color.green * 255, 0.6) << i;
     EXPECT_NEAR(pixels[3 * i + 2], color.blue * 255, 0.6) << i;
@@ -230,7 +243,8 @@ TEST(FigureSvg, BlocksAreSetApartAndNamed) {
   EXPECT_EQ(count_of(svg, "image-rendering=\"pixelated\""), 1u);
   // Six rows and a gap, twelve columns and two gaps, in cells of one size.
   std::smatch size;
-  ASSERT_TRUE(std::regex_search(svg, size, std::regex(R"re(width="([0-9.]+)" height="([0-9.]+)" preserveAspectRatio="none" image-rendering="pixelated")re")));
+  ASSERT_TRUE(std::regex_search(
+      svg, size, std::regex(R"re(width="([0-9.]+)" height="([0-9.]+)" preserveAspectRatio="none" image-rendering="pixelated")re")));
   EXPECT_DOUBLE_EQ(std::stod(size[1]) / 14, std::stod(size[2]) / 7);
 }
 
@@ -239,9 +253,12 @@ TEST(FigureSvg, LabelsNeverOverlap) {
   for (const std::size_t columns : {5u, 30u, 31u, 100u, 700u, 3000u}) {
     for (const bool words : {false, true}) {
       FigureGrid grid = grid_of(1, columns);
-      if (words) std::ranges::transform(grid.column_labels, grid.column_labels.begin(), [](const std::string& number) { return number + " 'word'"; });
+      if (words)
+        std::ranges::transform(grid.column_labels, grid.column_labels.begin(),
+                               [](const std::string& number) { return number + " 'word'"; });
       const std::string svg = figure_svg({.grids = {grid}});
-      const std::regex upright(R"re(<text x="([0-9.]+)" y="([0-9.]+)" text-anchor="middle">([0-9]+)</text>)re"), turned(R"re(translate\(([0-9.]+),([0-9.]+)\) rotate\(-90\)" text-anchor="end">)re");
+      const std::regex upright(R"re(<text x="([0-9.]+)" y="([0-9.]+)" text-anchor="middle">([0-9]+)</text>)re"),
+          turned(R"re(translate\(([0-9.]+),([0-9.]+)\) rotate\(-90\)" text-anchor="end">)re");
       double before = -1e9, least = 1e9, longest = 0.0;
       std::size_t shown = 0;
       const std::regex& pattern = words && columns > 5 ? turned : upright;
@@ -279,7 +296,10 @@ TEST(FigureSvg, TextIsWrappedOnGroundsThatAreReadable) {
 
 TEST(FigureSvg, PointsHaveIntervalsAndALine) {
   FigurePoints points{.title = "", .x_axis = "MiB", .y_axis = "nats", .points = {}, .line = {0, 2}};
-  points.points = {{"base", 10, 1.0, 10, 10, 0.8, 1.2, true}, {"Q4", 4, 1.1, 4, 4, 1.0, INFINITY, false}, {"Q8", 6, 1.05, 6, 6, 1.05, 1.05, false}, {"none", nan, 1.0, nan, nan, 1.0, 1.0, false}};
+  points.points = {{"base", 10, 1.0, 10, 10, 0.8, 1.2, true},
+                   {"Q4", 4, 1.1, 4, 4, 1.0, INFINITY, false},
+                   {"Q8", 6, 1.05, 6, 6, 1.05, 1.05, false},
+                   {"none", nan, 1.0, nan, nan, 1.0, 1.0, false}};
   const std::string svg = figure_svg({.points = {points}});
   expect_well_formed(svg);
   EXPECT_THAT(svg, HasSubstr("<polyline"));
@@ -290,7 +310,22 @@ TEST(FigureSvg, PointsHaveIntervalsAndALine) {
 }
 
 TEST(FigureSvg, EstimatesOfTwoUnitsShareNoAxis) {
-  Estimate a{.name = "a", .value = 1.0, .low = 0.5, .high = 1.5, .resampled_unit = "pair", .n = 9, .method = "t", .unit = "nats", .null_value = 0.0, .p = {}, .family = {}, .tier = {}, .control = {}, .margin = {}, .verdict = Verdict::differs, .reason = {}};
+  Estimate a{.name = "a",
+             .value = 1.0,
+             .low = 0.5,
+             .high = 1.5,
+             .resampled_unit = "pair",
+             .n = 9,
+             .method = "t",
+             .unit = "nats",
+             .null_value = 0.0,
+             .p = {},
+             .family = {},
+             .tier = {},
+             .control = {},
+             .margin = {},
+             .verdict = Verdict::differs,
+             .reason = {}};
   Estimate b = a;
   b.name = "b";
   b.unit = "share";
@@ -318,10 +353,19 @@ TEST(FigureSvg, TablesNotesAndEmptyFigures) {
 // ---- files
 
 TEST(FigureCsv, HasEveryNumberAtFullPrecision) {
-  FigureGrid grid{.title = "g", .row_axis = "r", .column_axis = "c", .unit = "u", .rows = 1, .columns = 2, .row_labels = {"a,b"}, .column_labels = {"x", "say \"y\"\n"}, .values = {0.1, nan}};
+  FigureGrid grid{.title = "g",
+                  .row_axis = "r",
+                  .column_axis = "c",
+                  .unit = "u",
+                  .rows = 1,
+                  .columns = 2,
+                  .row_labels = {"a,b"},
+                  .column_labels = {"x", "say \"y\"\n"},
+                  .values = {0.1, nan}};
   FigureText text{.title = "t", .unit = "nats", .spans = {"a", "\n"}, .values = {1.0 / 3.0, nan}};
-  EXPECT_EQ(figure_csv({.grids = {grid}, .texts = {text}}),
-            "# g [u]\r\nr\\c,x,\"say \"\"y\"\"\n\"\r\n\"a,b\",0.1,\r\n\r\n# t\r\nplace,text,nats\r\n0,a,0.3333333333333333\r\n1,\"\n\",\r\n");
+  EXPECT_EQ(
+      figure_csv({.grids = {grid}, .texts = {text}}),
+      "# g [u]\r\nr\\c,x,\"say \"\"y\"\"\n\"\r\n\"a,b\",0.1,\r\n\r\n# t\r\nplace,text,nats\r\n0,a,0.3333333333333333\r\n1,\"\n\",\r\n");
 }
 
 TEST(FigureNpy, IsWhatNumpyReads) {
