@@ -72,12 +72,7 @@ std::string list_html(std::span<const std::string> lines) {
 std::string shaded_text_html(const FigureText& text) {
   std::string html = "<div class=\"text\">";
   for (std::size_t i = 0; i < text.spans.size(); ++i) {
-    std::string label;
-    for (std::string_view rest = text.spans[i]; !rest.empty();) {
-      const std::size_t bytes = std::max<std::size_t>(character_bytes(rest), 1);
-      label += rest[0] == ' ' ? std::string(" ") : token_label(rest.substr(0, bytes), 1);
-      rest.remove_prefix(bytes);
-    }
+    const std::string label = running_text(text.spans[i]);
     const double value = text.values[i];
     const std::string place =
         "title=\"" + std::to_string(i) + (std::isnan(value) ? "" : format(": %.3g ", value) + escaped(text.unit)) + "\"";

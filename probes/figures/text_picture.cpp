@@ -21,13 +21,7 @@ class Page {
   Page(const FigureText& text, const ColorScale& scale) : text_(text), scale_(scale) {}
 
   void add(std::size_t span) {
-    // Signs of spaces would make a text hard to read; the ground shows where a piece begins.
-    std::string label;
-    for (std::string_view rest = text_.spans[span]; !rest.empty();) {
-      const std::size_t bytes = std::max<std::size_t>(character_bytes(rest), 1);
-      label += rest[0] == ' ' ? std::string("\u00a0") : token_label(rest.substr(0, bytes), 1);
-      rest.remove_prefix(bytes);
-    }
+    std::string label = running_text(text_.spans[span], "\u00a0");  // the ground shows where a piece begins
     if (column_ > 0 && column_ + text_columns(label) > most_columns) new_line();
     while (!label.empty()) label.erase(0, add_piece(label, span));
     if (text_.spans[span].ends_with('\n')) new_line();

@@ -1,5 +1,7 @@
 #include "probes/figures/token_label.h"
 
+#include <algorithm>
+
 #include "probes/figures/figure_text.h"
 
 namespace vitrine {
@@ -34,6 +36,16 @@ std::string token_label(std::string_view bytes, std::size_t longest) {
     bytes.remove_prefix(length == 0 ? 1 : length);
   }
   return label;
+}
+
+std::string running_text(std::string_view bytes, std::string_view space) {
+  std::string text;
+  while (!bytes.empty()) {
+    const std::size_t length = std::max<std::size_t>(character_bytes(bytes), 1);
+    text += bytes[0] == ' ' ? std::string(space) : token_label(bytes.substr(0, length), 1);
+    bytes.remove_prefix(length);
+  }
+  return text;
 }
 
 }  // namespace vitrine
