@@ -131,6 +131,7 @@ class MultipliedRows {
   template <class Change>
   void change(const Change& to) {
     std::vector<float> numbers;
+    numbers.reserve(rows_.extent(0) * rows_.extent(1));
     for (std::size_t i = 0; i < rows_.extent(0); ++i) {
       for (std::size_t d = 0; d < rows_.extent(1); ++d) numbers.push_back(to(rows_(i, d), d));
     }

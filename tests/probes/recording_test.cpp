@@ -397,6 +397,38 @@ TEST(HeadTable, AgreesWithTheKernelsOwnStatistics) {
   }
 }
 
+/// Whatever way a score is made (a kernel's statistic, single weights), it is that of the whole maps.
+TEST(HeadTable, IsThatOfTheWholeMaps) {
+  for (const char* kernel : {"auto", "top_k:k=2", "sliding_window:window=3", "linear"}) {
+    TinyModel tiny("llama");
+    tiny.kernel = choose_attention_kernel(kernel);
+    const ScratchFile file("scores");
+    record(tiny, two_texts, options_for(tiny, file.path, {"default"}))->finish();
+    const auto recording = Recording::open(file.path);
+    vitrine::Run progress;
+    for (const HeadRow& row : head_table(*recording, tiny.pool, progress)) {
+      const Recording::Module& module = recording->modules()[row.layer];
+      for (std::size_t s = 0; s < row.scores.size(); ++s) {
+        HeadScore::Sum sum;
+        for (std::size_t sequence = 0; sequence < 2; ++sequence) {
+          const std::vector<std::int32_t> ids = recording->token_ids(sequence);
+          std::vector<std::optional<std::size_t>> earlier(ids.size());
+          for (std::size_t i = 0; i < ids.size(); ++i) {
+            for (std::size_t j = 0; j < i; ++j) earlier[i] = ids[j] == ids[i] ? std::optional(j) : earlier[i];
+          }
+          std::vector<float> map(ids.size() * ids.size());
+          const TensorView<float, 2> weights(map.data(), {ids.size(), ids.size()});
+          pattern_tile(recording->head(module, row.head, sequence)->factors, 0, 0, weights);
+          add_rows(*all_head_scores()[s], {0, weights, ids, earlier}, sum);
+        }
+        ASSERT_EQ(row.scores[s].has_value(), sum.count > 0.0) << all_head_scores()[s]->name;
+        if (!row.scores[s]) continue;
+        EXPECT_NEAR(*row.scores[s], sum.total / sum.count, 1e-4) << kernel << " " << all_head_scores()[s]->name;
+      }
+    }
+  }
+}
+
 /// Hand-made maps whose scores are known.
 TEST(HeadScores, AreWhatTheirDefinitionsSay) {
   const std::vector<std::int32_t> ids{4, 7, 4, 9, 7};  // earlier copies: of 2 at 0, of 4 at 1
