@@ -138,7 +138,6 @@ void TileCache::State::shrink() {
 
 void TileCache::State::keep(const TileId& id, Tile tile) {
   const std::lock_guard lock(mutex);
-  making.erase(id);
   uses.push_front(id);
   tile_bytes += tile.bytes();
   tiles[id] = {std::make_shared<const Tile>(std::move(tile)), uses.begin()};
@@ -151,14 +150,17 @@ void TileCache::State::make(const TileId& id) {
     keep(id, stored ? std::move(*stored) : make_tile(id, *head_of(id.map)));
   } catch (const std::exception& caught) {
     const std::lock_guard lock(mutex);
-    making.erase(id);
     error = caught.what();
     // An empty tile stands for what cannot be made, so that it is not tried in every frame.
     uses.push_front(id);
     tiles[id] = {std::make_shared<const Tile>(), uses.begin()};
   }
-  idle.notify_all();
   options.ready();
+  {
+    const std::lock_guard lock(mutex);
+    making.erase(id);  // the last: who waits until nothing is made has been told of everything
+  }
+  idle.notify_all();
 }
 
 void TileCache::State::run() {

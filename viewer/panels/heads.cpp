@@ -40,7 +40,7 @@ class HeadsView : public PanelView {
  public:
   HeadsView(const DocumentPointer& document, Desk& desk);
   void draw(Desk& desk) override;
-  bool busy() const override { return scoring_ || (!table_ && painted_ < places_.size()); }
+  bool busy() const override { return scoring_ || (!table_ && painted_ < done_.size()); }
   Json state() const override { return Json::object().set("sort", sort_).set("table", table_).set("filter", filter_).set("size", static_cast<double>(size_)); }
   void restore(const Json& json) override;
   std::vector<Action> actions(Desk& desk) override;
