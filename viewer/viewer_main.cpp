@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -25,12 +26,14 @@ struct Options {
   bool list_panels = false, light = false, json = false;
 };
 
+constexpr std::int64_t most_pixels = 256'000'000;  // a gigabyte
+
 PixelSize parse_size(const std::string& text) {
   PixelSize size;
   char end = 0;
   if (std::sscanf(text.c_str(), "%dx%d%c", &size.width, &size.height, &end) != 2 || size.width < 320 || size.height < 240 ||
-      size.width > 16384 || size.height > 16384) {
-    throw Error({"--size", "WIDTHxHEIGHT from 320x240 to 16384x16384", quoted(text), ""}, Fault::usage);
+      size.width > 65535 || size.height > 65535 || std::int64_t{size.width} * size.height > most_pixels) {
+    throw Error({"--size", "WIDTHxHEIGHT from 320x240 to 65535 a side and 256 million pixels", quoted(text), ""}, Fault::usage);
   }
   return size;
 }

@@ -1,7 +1,6 @@
 // `vitrine report` on a tiny recording and a study: what the page holds, and that a browser shows it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cmath>
 #include <cstdio>
@@ -10,6 +9,7 @@
 #include <regex>
 
 #include "experiments/study.h"
+#include "tests/experiments/run_program.h"
 #include "tests/experiments/tokenizing_model.h"
 
 namespace vitrine {
@@ -18,20 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
-
-struct Answer {
-  int code = -1;
-  std::string out;
-};
-
-Answer run(const std::string& command) {
-  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  Answer answer;
-  for (int c; pipe && (c = std::fgetc(pipe)) != EOF;) answer.out += static_cast<char>(c);
-  const int status = pipe ? pclose(pipe) : -1;
-  answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return answer;
-}
 
 std::string read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

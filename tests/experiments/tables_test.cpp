@@ -1,6 +1,5 @@
 // What the program lists, and that studies take it from the same tables.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -8,24 +7,11 @@
 
 #include "core/base/csv.h"
 #include "probes/metrics/metric.h"
+#include "tests/experiments/run_program.h"
 #include "tests/experiments/tokenizing_model.h"
 
 namespace vitrine {
 namespace {
-
-struct Answer {
-  int code = -1;
-  std::string out;
-};
-
-Answer run(const std::string& command) {
-  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  Answer answer;
-  for (int c; pipe && (c = std::fgetc(pipe)) != EOF;) answer.out += static_cast<char>(c);
-  const int status = pipe ? pclose(pipe) : -1;
-  answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return answer;
-}
 
 TEST(List, PrintsEveryMetric) {
   const Answer answer = run(std::string(VITRINE_PROGRAM) + " list metrics");

@@ -121,6 +121,33 @@ TEST_F(Viewer, LeavesNoHalfPicture) {
   }
 }
 
+/// A picture that is larger than a tile is the same picture: labels, lines and maps go on across the edges.
+TEST(OffscreenSurface, LargePicturesAreDrawnInTiles) {
+  constexpr int width = 5000, height = 300;
+  std::unique_ptr<OffscreenSurface> surface;
+  try {
+    surface = std::make_unique<OffscreenSurface>(PixelSize{width, height});
+  } catch (const std::exception& error) {
+    GTEST_SKIP() << error.what();
+  }
+  std::vector<std::uint8_t> pixels;
+  {
+    HeatMap map;
+    std::vector<float> values(100);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 2);
+    map.upload(values, 1, 100);
+    surface->settle([&] {
+      draw_in_whole_window(map, {0, 0}, {width, height}, {0.0f, 1.0f, ColorSpread::linear});
+      return false;
+    });
+    pixels = surface->pixels();
+  }
+  for (int cell = 0; cell < 100; ++cell) {  // 50 pixels each, also behind 4,096
+    const std::uint8_t* at = pixels.data() + (150 * width + cell * 50 + 25) * 4;
+    EXPECT_EQ(at[0] > 200, cell % 2 == 1) << cell;
+  }
+}
+
 /// The pixels of a map are its weights' colours: a bright diagonal on a dark map.
 TEST(HeatMap, DrawsNumbersAsColours) {
   constexpr int size = 320;

@@ -97,4 +97,11 @@ std::string drawable(std::string_view text) {
   return result;
 }
 
+std::vector<std::string> drawable_labels(const std::vector<std::string>& labels) {
+  if (ImGui::GetCurrentContext() == nullptr) return labels;
+  std::vector<std::string> drawn;
+  for (const std::string& each : labels) drawn.push_back(drawable(each));
+  return drawn;
+}
+
 }  // namespace vitrine

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vitrine {
 
@@ -13,6 +14,8 @@ void choose_fonts(const std::string& own);
 /// ImGui joins and turns no letters: scripts that need it (Arabic, Devanagari, Thai, ...) are shown as code points, and so are
 /// characters that no font has.
 std::string drawable(std::string_view text);
+/// drawable() of each; as they are where there is no window (exports).
+std::vector<std::string> drawable_labels(const std::vector<std::string>& labels);
 /// Whether drawable() changes the text.
 bool needs_code_points(std::string_view text);
 

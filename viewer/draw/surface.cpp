@@ -27,6 +27,7 @@ namespace {
 constexpr const char* glsl_version = "#version 330 core";
 constexpr int most_frames = 20000;   // of an offscreen picture: a panel that never settles must not hang a script
 constexpr int settled_frames = 4;
+constexpr int largest_tile = 4096;     // of pixels that are drawn at once: every OpenGL can
 constexpr int frames_after_event = 3;  // ImGui needs some until what an event changed has its place
 
 std::atomic<bool> window_exists{false};
@@ -188,12 +189,24 @@ void wake_window() {
   if (window_exists) glfwPostEmptyEvent();
 }
 
+/// Draws what lies in a rectangle of the frame that ImGui::Render made.
+void draw_tile(ImDrawData& data, int x, int y, PixelSize tile) {
+  data.DisplayPos = {static_cast<float>(x), static_cast<float>(y)};
+  data.DisplaySize = {static_cast<float>(tile.width), static_cast<float>(tile.height)};
+  const ImVec4 back = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  glDisable(GL_SCISSOR_TEST);
+  glViewport(0, 0, tile.width, tile.height);
+  glClearColor(back.x, back.y, back.z, 1.0f);
+  glClear(GL_COLOR_BUFFER_BIT);
+  ImGui_ImplOpenGL3_RenderDrawData(&data);
+}
+
 struct OffscreenSurface::State {
-  State(PixelSize wanted, const Look& look) : size(wanted), context(wanted), interface(look) {
+  State(PixelSize wanted, const Look& look) : size(wanted), tile{std::min(wanted.width, largest_tile), std::min(wanted.height, largest_tile)}, context(tile), interface(look) {
     ImGui_ImplOpenGL3_Init(glsl_version);
     ImGui::GetIO().DisplaySize = {static_cast<float>(size.width), static_cast<float>(size.height)};
   }
-  PixelSize size;
+  PixelSize size, tile;
   Offscreen context;
   Interface interface;
 };
@@ -208,7 +221,8 @@ bool OffscreenSurface::draw(const std::function<bool()>& frame) {
   ImGui::NewFrame();
   forget_items();
   const bool again = frame();
-  draw_frame(state_->size.width, state_->size.height);
+  ImGui::Render();
+  draw_tile(*ImGui::GetDrawData(), 0, 0, state_->tile);
   glFinish();  // nothing is presented: the driver would keep the buffers of every frame
   return again;
 }
@@ -223,12 +237,19 @@ void OffscreenSurface::settle(const std::function<bool()>& frame) {
 }
 
 std::vector<std::uint8_t> OffscreenSurface::pixels() const {
-  const auto width = static_cast<std::size_t>(state_->size.width), height = static_cast<std::size_t>(state_->size.height);
-  std::vector<std::uint8_t> bottom_first(width * height * 4), rgba(bottom_first.size());
-  glReadPixels(0, 0, state_->size.width, state_->size.height, GL_RGBA, GL_UNSIGNED_BYTE, bottom_first.data());
-  for (std::size_t row = 0; row < height; ++row) {
-    const auto source = bottom_first.begin() + static_cast<std::ptrdiff_t>((height - 1 - row) * width * 4);
-    std::copy(source, source + static_cast<std::ptrdiff_t>(width * 4), rgba.begin() + static_cast<std::ptrdiff_t>(row * width * 4));
+  const PixelSize size = state_->size, tile = state_->tile;
+  const auto width = static_cast<std::size_t>(size.width), tile_bytes = static_cast<std::size_t>(tile.width) * 4;
+  std::vector<std::uint8_t> rgba(width * static_cast<std::size_t>(size.height) * 4), bottom_first(tile_bytes * static_cast<std::size_t>(tile.height));
+  for (int y = 0; y < size.height; y += tile.height) {
+    for (int x = 0; x < size.width; x += tile.width) {
+      draw_tile(*ImGui::GetDrawData(), x, y, tile);
+      glReadPixels(0, 0, tile.width, tile.height, GL_RGBA, GL_UNSIGNED_BYTE, bottom_first.data());
+      const auto used = static_cast<std::size_t>(std::min(tile.width, size.width - x)) * 4;
+      for (int row = 0; row < std::min(tile.height, size.height - y); ++row) {
+        const std::uint8_t* from = bottom_first.data() + static_cast<std::size_t>(tile.height - 1 - row) * tile_bytes;
+        std::copy(from, from + used, rgba.data() + (static_cast<std::size_t>(y + row) * width + static_cast<std::size_t>(x)) * 4);
+      }
+    }
   }
   for (std::size_t i = 3; i < rgba.size(); i += 4) rgba[i] = 255;
   return rgba;

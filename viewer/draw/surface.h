@@ -52,7 +52,7 @@ class OffscreenSurface {
   bool draw(const std::function<bool()>& frame);
   /// Draws until `frame` has needed no other one for some frames: windows find their sizes in the first ones.
   void settle(const std::function<bool()>& frame);
-  /// RGBA rows of the last frame, top first.
+  /// RGBA rows of the last frame, top first, drawn tile by tile where it is large.
   std::vector<std::uint8_t> pixels() const;
   PixelSize size() const;
 

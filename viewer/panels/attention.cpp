@@ -70,13 +70,8 @@ void AttentionView::load_texts(const Selection& selection) {
   texts_ = wanted;
   queries_ = tokens_of(*document_, selection.sequence, module(selection).queries);
   keys_ = tokens_of(*document_, selection.sequence, module(selection).keys);
-  const auto shown = [](const Tokens& tokens) {
-    std::vector<std::string> labels;
-    for (const std::string& each : tokens.labels) labels.push_back(ImGui::GetCurrentContext() == nullptr ? each : drawable(each));
-    return labels;
-  };
-  query_labels_ = shown(queries_);
-  key_labels_ = shown(keys_);
+  query_labels_ = drawable_labels(queries_.labels);
+  key_labels_ = drawable_labels(keys_.labels);
 }
 
 /// Returns whether there is a map at all.

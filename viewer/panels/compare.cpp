@@ -98,11 +98,7 @@ bool CompareView::load(const Desk& desk) {
   const auto twin = std::ranges::find_if(others, [&](const Recording::Module& each) { return each.name == module.name && each.heads == module.heads; });
   if (twin == others.end()) return false;
   reference_map_ = MapId{reference_, static_cast<std::size_t>(twin - others.begin()), selection.head, selection.sequence};
-  const auto labels = [&](Recording::Side side) {
-    std::vector<std::string> shown = tokens_of(*document_, selection.sequence, side).labels;
-    for (std::string& each : shown) each = ImGui::GetCurrentContext() == nullptr ? each : drawable(each);
-    return shown;
-  };
+  const auto labels = [&](Recording::Side side) { return drawable_labels(tokens_of(*document_, selection.sequence, side).labels); };
   queries_ = labels(module.queries);
   keys_ = labels(module.keys);
   return true;
