@@ -64,7 +64,7 @@ void draw_frame(int width, int height) {
 struct GlfwSession {
   GlfwSession() {
     if (glfwInit() != GLFW_TRUE) {
-      throw Error({"vitrine-viewer", "a display", "none", "use --screenshot out.png or --export PANEL out.svg, which need none"});
+      throw Error({"DISPLAY", "a display", "none", "use --screenshot out.png or --export PANEL out.svg, which need none"});
     }
   }
   ~GlfwSession() {
@@ -143,7 +143,7 @@ void run_window(const std::string& title, PixelSize size, const Look& look, cons
   glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
   glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
   GLFWwindow* window = glfwCreateWindow(size.width, size.height, title.c_str(), nullptr, nullptr);
-  if (window == nullptr) throw Error({"vitrine-viewer", "a window with OpenGL 3.3", "none", "use --screenshot out.png"});
+  if (window == nullptr) throw Error({"DISPLAY", "a window with OpenGL 3.3", "none", "use --screenshot out.png"});
   glfwMakeContextCurrent(window);
   glfwSwapInterval(1);
   {
