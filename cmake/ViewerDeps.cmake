@@ -62,6 +62,9 @@ if(NOT EXISTS "${viewer_implot}/implot.cpp")
     set(viewer_implot "${implot_SOURCE_DIR}")
   endif()
 endif()
+if(VITRINE_VIEWER STREQUAL "SOURCES")  # all that the browser's program needs of the host
+  return()
+endif()
 find_package(glfw3 3.3 QUIET)
 find_package(OpenGL QUIET COMPONENTS OpenGL EGL)
 if(EXISTS "${viewer_imgui}/imgui.cpp" AND EXISTS "${viewer_implot}/implot.cpp" AND glfw3_FOUND

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -8,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/thread_pool.h"
+#include "viewer/data/view_pack.h"
 #include "viewer/draw/surface.h"
 #include "viewer/panel.h"
 #include "viewer/workbench/export.h"
@@ -19,7 +22,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> files, exports;  // exports: panel, file, panel, file, ...
-  std::string screenshot, size = "1600x1000", panel, go_to, session, font;
+  std::string screenshot, size = "1600x1000", panel, go_to, session, font, pack;
+  std::vector<std::string> pack_heads;
   std::optional<std::size_t> layer, query;
   std::size_t head = 0, sequence = 0, cache_megabytes = 256, frame_times = 0;
   float scale = 1.0f;
@@ -109,6 +113,20 @@ void take_session(Options& options) {
   std::erase_if(options.files, is_session);
 }
 
+/// One recording's maps for a browser.
+void write_pack(const Options& options) {
+  if (options.files.size() != 1) throw Error({"--pack", "one recording", std::to_string(options.files.size()) + " files", ""}, Fault::usage);
+  const auto document = open_document(options.files.front());
+  if (!document->recording) throw Error({options.files.front(), "a recording", std::string(document_kind_name(document->kind)), ""}, Fault::usage);
+  const bool seen = isatty(STDERR_FILENO) == 1;
+  Run run([seen](std::string_view task, std::size_t done, std::size_t total) {
+    if (seen) std::fprintf(stderr, "\r%.*s %zu of %zu%s", static_cast<int>(task.size()), task.data(), done, total, done == total ? "\n" : "");
+  });
+  write_view_pack(document, {options.sequence, options.pack_heads}, options.pack, run);
+  const auto bytes = static_cast<double>(std::filesystem::file_size(options.pack));
+  options.json ? std::printf("%s\n", Json::object().set("file", options.pack).set("bytes", bytes).dump().c_str()) : std::printf("%s, %.1f MB\n", options.pack.c_str(), bytes / 1e6);
+}
+
 void run(Options& options) {
   if (options.list_panels) return list_panels();
   parse_go_to(options);
@@ -121,6 +139,7 @@ void run(Options& options) {
     std::fputs(options.json ? (times.dump(2) + "\n").c_str() : frame_times_text(times).c_str(), stdout);
     return;
   }
+  if (!options.pack.empty()) return write_pack(options);
   const bool picture = !options.screenshot.empty() || !options.exports.empty();
   if (picture && options.files.empty() && options.session.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
   Desk desk({.bytes = options.cache_megabytes << 20, .threads = available_cores(), .ready = wake_window});
@@ -150,12 +169,15 @@ int parse_and_run(int argc, char** argv) {
   app.footer("Examples:\n  vitrine-viewer run.h5 --goto layer=5,head=3,query=17\n"
              "  vitrine-viewer f32.h5 q4.h5                        (the second one is compared with the first)\n"
              "  vitrine-viewer run.h5 --goto layer=5,head=3 --export attention map.svg --export heads scores.csv\n"
+             "  vitrine-viewer run.h5 --pack run.html --heads L5H8   (a page that shows it in any browser)\n"
              "  vitrine-viewer run.h5 --screenshot all.png --size 1600x1000");
   app.add_option("FILE", options.files, "recordings (.h5), studies (study.json or their folder), results as JSON, a session (.vitrine)");
   app.add_option("--session", options.session, "a session that was saved (.vitrine)");
   app.add_option("--export", options.exports, "PANEL FILE: write what the panel shows as .png, .svg, .csv or .npy, without any display, and leave")->type_size(2)->type_name("PANEL FILE");
   app.add_option("--frame-times", options.frame_times, "draw so many frames of the recording without a display and print what they cost")->check(CLI::Range(10, 100000));
-  app.add_flag("--json", options.json, "print --frame-times as JSON");
+  app.add_flag("--json", options.json, "print --frame-times and --pack as JSON");
+  app.add_option("--pack", options.pack, "write the maps of one text for a browser, and leave: FILE.vpack, or FILE.html with the page around it");
+  app.add_option("--heads", options.pack_heads, "with --pack: heads whose maps are finer, such as L5H8,L3H2")->delimiter(',');
   app.add_flag("--light", options.light, "a light look");
   app.add_option("--scale", options.scale, "size of everything (1)")->check(CLI::Range(0.5f, 4.0f));
   app.add_option("--font", options.font, "a font file for all text");

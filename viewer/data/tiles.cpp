@@ -51,12 +51,6 @@ void yield_to_drawing() { setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()),
 
 }  // namespace
 
-unsigned whole_level(std::size_t queries, std::size_t keys) {
-  unsigned level = 0;
-  while (tile_cells << level < std::max(queries, keys)) ++level;
-  return level;
-}
-
 Tile make_tile(const TileId& id, const Recording::Head& head) {
   PooledMap map = pooled_map(head, part_of(id, head.factors.q.extent(0), head.factors.k.extent(0)), std::size_t{1} << id.level);
   return {map.rows, map.columns, std::move(map.largest), std::move(map.mean)};

@@ -80,6 +80,10 @@ class TileCache {
 Tile make_tile(const TileId& id, const Recording::Head& head);
 
 /// The highest level, whose one tile is the whole map.
-unsigned whole_level(std::size_t queries, std::size_t keys);
+constexpr unsigned whole_level(std::size_t queries, std::size_t keys) {
+  unsigned level = 0;
+  while (tile_cells << level < (queries > keys ? queries : keys)) ++level;
+  return level;
+}
 
 }  // namespace vitrine

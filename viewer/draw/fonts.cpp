@@ -40,7 +40,7 @@ constexpr std::array shaped{Range{0x0590, 0x08ff}, Range{0x0900, 0x109f}, Range{
                             Range{0xa800, 0xabff}, Range{0xfb1d, 0xfdff}, Range{0xfe70, 0xfefc}, Range{0x10a00, 0x11fff}};
 
 bool is_shaped(unsigned code) {
-  return std::ranges::any_of(shaped, [&](const Range& range) { return code >= range.first && code <= range.last; });
+  return std::any_of(shaped.begin(), shaped.end(), [&](const Range& range) { return code >= range.first && code <= range.last; });
 }
 
 bool has_glyph(unsigned code) {

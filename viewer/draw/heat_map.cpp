@@ -1,11 +1,8 @@
 #include "viewer/draw/heat_map.h"
 
-#define GL_GLEXT_PROTOTYPES
-#include <GL/gl.h>
-#include <GL/glext.h>
-
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <imgui.h>
 #include <memory>
@@ -15,12 +12,16 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "viewer/draw/open_gl_internal.h"
 
 namespace vitrine {
 namespace {
 
+// Drivers of browsers need not keep NaN and infinity: numbers that no weight has stand for them.
+constexpr float masked_number = -3e38f, infinite_number = 3e38f;
+
 // The quad is made of the vertex number alone; no buffers.
-constexpr const char* vertex_source = R"(#version 330 core
+constexpr const char* vertex_source = R"(
 uniform vec4 corners;  // x0, y0, x1, y1 in clip space
 uniform vec4 part;     // first column, first row, columns, rows
 out vec2 place;        // in cells
@@ -31,7 +32,7 @@ void main() {
 })";
 
 // What both fragment shaders share: numbers become colours.
-constexpr const char* fragment_head = R"(#version 330 core
+constexpr const char* fragment_head = R"(
 uniform sampler2D numbers;   // largest, mean
 uniform sampler2D palettes;  // a row a colour map
 uniform vec2 range;          // low, high
@@ -50,8 +51,9 @@ void paint(float value) {
   vec3 shade = texelFetch(palettes, ivec2(int(clamp(t, 0.0, 1.0) * 255.0 + 0.5), choice.x), 0).rgb;
   shade = value > range.y + slack ? vec3(1.0) : shade;
   shade = value < range.x - slack && choice.y != 2 ? vec3(0.0) : shade;
-  color = vec4(isinf(value) ? vec3(1.0, 0.0, 1.0) : shade, 1.0);
+  color = vec4(value > 1e38 ? vec3(1.0, 0.0, 1.0) : shade, 1.0);
 }
+bool is_masked(float value) { return value < -1e38; }
 void paint_masked() {
   float stripe = mod(gl_FragCoord.x + gl_FragCoord.y, 8.0) < 1.0 ? 0.06 : 0.0;
   color = vec4(masked + stripe, 1.0);
@@ -64,7 +66,7 @@ void main() {
   ivec2 size = textureSize(numbers, 0);
   vec2 cell = texelFetch(numbers, clamp(ivec2(place), ivec2(0), size - 1), 0).rg;
   float value = choice.z == 1 ? cell.g : cell.r;
-  if (isnan(value)) paint_masked();
+  if (is_masked(value)) paint_masked();
   else paint(value);
 })";
 
@@ -81,7 +83,7 @@ void main() {
   for (int y = first.y; y <= last.y && y < first.y + 64; ++y) {
     for (int x = first.x; x <= last.x && x < first.x + 64; ++x) {
       vec2 cell = texelFetch(numbers, ivec2(x, y), 0).rg;
-      if (isnan(cell.r)) continue;
+      if (is_masked(cell.r)) continue;
       count += 1.0;
       value = choice.z == 1 ? value + cell.g : count == 1.0 ? cell.r : max(value, cell.r);
     }
@@ -92,8 +94,8 @@ void main() {
 
 GLuint compile(GLenum kind, const char* head, const char* body) {
   const GLuint shader = glCreateShader(kind);
-  const char* sources[] = {head, body};
-  glShaderSource(shader, 2, sources, nullptr);
+  const char* sources[] = {shader_language, head, body};
+  glShaderSource(shader, 3, sources, nullptr);
   glCompileShader(shader);
   GLint good = 0;
   glGetShaderiv(shader, GL_COMPILE_STATUS, &good);
@@ -106,11 +108,11 @@ GLuint compile(GLenum kind, const char* head, const char* body) {
 constexpr std::array palette_order{ColorMap::viridis, ColorMap::cividis, ColorMap::greys, ColorMap::diverging};
 
 GLuint make_palettes() {
-  std::vector<float> colors;
+  std::vector<std::uint8_t> colors;  // [map, position, rgba]
   for (const ColorMap map : palette_order) {
     for (int i = 0; i < 256; ++i) {
       const Color color = color_at(map, i / 255.0);
-      colors.insert(colors.end(), {color.red, color.green, color.blue});
+      for (const float each : {color.red, color.green, color.blue, 1.0f}) colors.push_back(static_cast<std::uint8_t>(each * 255.0f + 0.5f));
     }
   }
   GLuint texture = 0;
@@ -118,7 +120,7 @@ GLuint make_palettes() {
   glBindTexture(GL_TEXTURE_2D, texture);
   glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
   glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
-  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, static_cast<GLsizei>(palette_order.size()), 0, GL_RGB, GL_FLOAT, colors.data());
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, static_cast<GLsizei>(palette_order.size()), 0, GL_RGBA, GL_UNSIGNED_BYTE, colors.data());
   return texture;
 }
 
@@ -168,7 +170,7 @@ struct alignas(16) Quads {
 void set_scale(const Program& used, const Quads& quads) {
   glUseProgram(used.program);
   glUniform2f(used.range, quads.scale.low, quads.scale.high);
-  const auto palette = std::ranges::find(palette_order, quads.scale.colors) - palette_order.begin();
+  const auto palette = std::find(palette_order.begin(), palette_order.end(), quads.scale.colors) - palette_order.begin();
   glUniform3i(used.choice, static_cast<GLint>(palette), static_cast<GLint>(quads.scale.spread), quads.scale.reduction == Reduction::mean ? 1 : 0);
   glUniform3f(used.masked, quads.masked.x, quads.masked.y, quads.masked.z);
   glActiveTexture(GL_TEXTURE1);
@@ -206,11 +208,13 @@ void draw_quads(const ImDrawList*, const ImDrawCmd* command) {
   }
 }
 
+float for_shader(float value) { return std::isnan(value) ? masked_number : std::isinf(value) ? infinite_number : value; }
+
 /// [cells, 2]
 std::vector<float> side_by_side(std::span<const float> largest, std::span<const float> mean) {
   VITRINE_CHECK(largest.size() == mean.size());
   std::vector<float> pairs(2 * largest.size());
-  for (std::size_t i = 0; i < largest.size(); ++i) pairs[2 * i] = largest[i], pairs[2 * i + 1] = mean[i];
+  for (std::size_t i = 0; i < largest.size(); ++i) pairs[2 * i] = for_shader(largest[i]), pairs[2 * i + 1] = for_shader(mean[i]);
   return pairs;
 }
 

@@ -232,7 +232,7 @@ bool edit_color_scale(ColorScale& scale) {
     return chosen;
   };
   constexpr std::array maps{ColorMap::viridis, ColorMap::cividis, ColorMap::greys};
-  const auto map = static_cast<int>(std::ranges::find(maps, scale.colors) - maps.begin());
+  const auto map = static_cast<int>(std::find(maps.begin(), maps.end(), scale.colors) - maps.begin());
   scale.colors = maps[static_cast<std::size_t>(std::min(choose("##map", std::string(color_map_name(scale.colors)).c_str(), {"viridis", "cividis", "greys"}, map), 2))];
   static constexpr const char* spreads[] = {"linear", "square root", "logarithm"};
   scale.spread = static_cast<ColorSpread>(choose("##spread", spreads[static_cast<int>(scale.spread)], {spreads[0], spreads[1], spreads[2]}, static_cast<int>(scale.spread)));

@@ -122,18 +122,8 @@ class Offscreen {
 }  // namespace
 
 void apply_look(const Look& look) {
-  ImGuiStyle& style = ImGui::GetStyle();
-  const float display = style.FontScaleDpi;
-  style = ImGuiStyle();
-  look.light ? ImGui::StyleColorsLight(&style) : ImGui::StyleColorsDark(&style);
+  apply_window_look(look);
   look.light ? ImPlot::StyleColorsLight() : ImPlot::StyleColorsDark();
-  style.Colors[ImGuiCol_WindowBg] = look.light ? ImVec4(0.97f, 0.97f, 0.97f, 1.0f) : ImVec4(0.07f, 0.07f, 0.085f, 1.0f);
-  style.WindowRounding = 3.0f;
-  style.FrameRounding = 2.0f;
-  style.FrameBorderSize = look.light ? 1.0f : 0.0f;  // fields are white on almost white
-  style.ScaleAllSizes(look.scale);
-  style.FontScaleMain = look.scale;
-  style.FontScaleDpi = display;
 }
 
 void run_window(const std::string& title, PixelSize size, const Look& look, const MakeScene& make) {

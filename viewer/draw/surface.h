@@ -6,18 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "viewer/draw/look.h"
+
 namespace vitrine {
 
 struct PixelSize {
   int width = 1600;
   int height = 1000;
-};
-
-/// How everything looks.
-struct Look {
-  bool light = false;      ///< else dark
-  float scale = 1.0f;      ///< of all sizes, besides the display's own
-  std::string font;        ///< a file, or empty: Debian's
 };
 
 /// What a window shows. Everything is called on one thread while OpenGL is there.
@@ -61,7 +56,7 @@ class OffscreenSurface {
   std::unique_ptr<State> state_;
 };
 
-/// Colours, distances and roundings of a look for the current context.
+/// apply_window_look() and the colours of plots.
 void apply_look(const Look& look);
 
 /// Writes a PNG beside `path` and renames it, so that nothing half-written appears. @throws Error

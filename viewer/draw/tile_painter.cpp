@@ -79,7 +79,7 @@ TilePainter::Drawn TilePainter::draw(const Order& order, const Source& source) {
   Drawn drawn;
   if (order.queries == 0 || order.keys == 0) return drawn;
   const unsigned most = whole_level(order.queries, order.keys);
-  drawn.level = level_of(order.porthole.pixels, most);
+  drawn.level = std::max(level_of(order.porthole.pixels, most), std::min(order.finest, most));
   drawn.complete = true;
   const double side = static_cast<double>(tile_cells << drawn.level);
   const auto place = [&](double tokens, std::size_t count) { return static_cast<std::size_t>(std::clamp(std::floor(tokens / side), 0.0, std::floor(static_cast<double>(count - 1) / side))); };

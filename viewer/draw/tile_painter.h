@@ -28,6 +28,7 @@ class TilePainter {
     Porthole porthole;
     Corner from, to;  ///< the screen's rectangle that shows it
     ColorScale scale;
+    unsigned finest = 0;  ///< the lowest level that there is
   };
   /// What was drawn.
   struct Drawn {
