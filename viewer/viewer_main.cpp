@@ -177,7 +177,7 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--frame-times", options.frame_times, "draw so many frames of the recording without a display and print what they cost")->check(CLI::Range(10, 100000));
   app.add_flag("--json", options.json, "print --frame-times and --pack as JSON");
   app.add_option("--pack", options.pack, "write the maps of one text for a browser, and leave: FILE.vpack, or FILE.html with the page around it");
-  app.add_option("--heads", options.pack_heads, "with --pack: heads whose maps are finer, such as L5H8,L3H2")->delimiter(',');
+  app.add_option("--heads", options.pack_heads, "with --pack: heads whose maps are finer: L5H8,L3H2 or all")->delimiter(',');
   app.add_flag("--light", options.light, "a light look");
   app.add_option("--scale", options.scale, "size of everything (1)")->check(CLI::Range(0.5f, 4.0f));
   app.add_option("--font", options.font, "a font file for all text");

@@ -16,7 +16,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SKIPPED = 77
-TEXT = "When Mary and John went to the store, John gave a drink to Mary. When Mary and John went home, Mary gave"
+IDS = ",".join(str(i * i % 61) for i in range(40))
 
 
 def skip(reason):
@@ -36,9 +36,9 @@ class PageTest(unittest.TestCase):
     def setUpClass(cls):
         model = os.path.join(HERE, "..", "golden", "llama", "model.gguf")
         cls.recording = os.path.join(cls.folder, "tiny.h5")
-        made = run(cls.vitrine, "record", model, "--text", TEXT, "-o", cls.recording, "--force")
-        if made.returncode != 0:
-            made = run(cls.vitrine, "record", model, "--text", TEXT, "-o", cls.recording)
+        if os.path.exists(cls.recording):
+            os.remove(cls.recording)
+        made = run(cls.vitrine, "record", model, "--ids", IDS, "-o", cls.recording)
         assert made.returncode == 0, made.stderr
         cls.pack, cls.embedded = os.path.join(cls.folder, "tiny.vpack"), os.path.join(cls.folder, "tiny.html")
         for target in (cls.pack, cls.embedded):

@@ -73,6 +73,10 @@ PackWriter::PackWriter(const std::shared_ptr<const Document>& document, const Pa
     : document_(document), recording_(*document->recording), sequence_(order.sequence), heads_(heads_of(recording_)), finer_(heads_.places.size(), false) {
   if (heads_.places.empty() || sequence_ >= recording_.sequences()) throw Error({document->path.string(), "attention of a text", "none", "record with --attention factors"});
   for (const std::string& label : order.finer) {
+    if (label == "all") {
+      finer_.assign(finer_.size(), true);
+      continue;
+    }
     const auto found = std::ranges::find(heads_.labels, label);
     if (found == heads_.labels.end()) throw Error({"--heads", "heads of " + document->path.string() + ", " + heads_.labels.front() + " to " + heads_.labels.back(), quoted(label), ""}, Fault::usage);
     finer_[static_cast<std::size_t>(found - heads_.labels.begin())] = true;

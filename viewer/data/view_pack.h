@@ -16,7 +16,7 @@ namespace vitrine {
 /// What goes into a pack.
 struct PackOrder {
   std::size_t sequence = 0;
-  std::vector<std::string> finer;  ///< labels of heads ("L5H8", "cross L5H8") of up to 1,024 cells on an axis in 16 bits; the others have 256 in 8
+  std::vector<std::string> finer;  ///< labels of heads ("L5H8", "cross L5H8"; "all") of up to 1,024 cells on an axis in 16 bits; the others have 256 in 8
 };
 
 /// The bytes that ViewPack reads. Every head's map: its largest weights and means as tiles of viewer/data/tiles.h.

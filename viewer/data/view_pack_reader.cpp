@@ -40,6 +40,18 @@ const Json::Array& list_of(const Json& json, std::string_view name, const std::s
   throw Error({where + ": " + std::string(name), "a list", quoted(json[name].dump()), ""});
 }
 
+/// What each code stands for.
+std::vector<float> meanings_of(PackCodes codes, float scale) {
+  std::vector<float> meanings(codes.masked() + 1);
+  for (std::uint32_t code = 0; code <= codes.top(); ++code) {
+    const float share = static_cast<float>(code) / static_cast<float>(codes.top());
+    meanings[code] = scale * (share * share);
+  }
+  meanings[codes.no_number()] = std::numeric_limits<float>::infinity();
+  meanings[codes.masked()] = std::numeric_limits<float>::quiet_NaN();
+  return meanings;
+}
+
 }  // namespace
 
 ViewPack::ViewPack(std::string bytes, std::string_view where) : bytes_(std::move(bytes)), where_(where) {
@@ -116,12 +128,11 @@ Tile ViewPack::tile(std::size_t place, unsigned level, std::size_t row, std::siz
   at += pack_tile_front;
   const PackCodes codes{map.bits};
   const auto plane = [&](float scale) {
+    const std::vector<float> meanings = meanings_of(codes, scale);
     std::vector<float> values(tile.rows * tile.columns);
     for (float& value : values) {
-      const std::uint32_t code = little_endian(bytes_, at, map.bits / 8);
+      value = meanings[little_endian(bytes_, at, map.bits / 8)];
       at += map.bits / 8;
-      const float share = static_cast<float>(code) / static_cast<float>(codes.top());
-      value = code == codes.masked() ? std::numeric_limits<float>::quiet_NaN() : code == codes.no_number() ? std::numeric_limits<float>::infinity() : scale * (share * share);
     }
     return values;
   };

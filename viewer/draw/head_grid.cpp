@@ -12,7 +12,7 @@ namespace vitrine {
 namespace {
 
 constexpr std::size_t thumbnail_cells = 48;
-constexpr float smallest_thumbnail = 14.0f, gap = 2.0f, scroll_bar = 14.0f;
+constexpr float smallest_thumbnail = 14.0f, readable_thumbnail = 22.0f, gap = 2.0f, scroll_bar = 14.0f;  // times the look's scale
 
 void tooltip(const HeadList& heads, std::size_t place) {
   ImGui::BeginTooltip();
@@ -93,16 +93,16 @@ void HeadGrid::put(const HeadList& heads, std::size_t place, const Tile& tile) {
 
 HeadGrid::Layout HeadGrid::lay_out(const HeadList& heads, const Order& order) const {
   const ImVec2 room = ImGui::GetContentRegionAvail();
-  const float line = ImGui::GetTextLineHeight(), margin = ImGui::CalcTextSize("000 ").x;
+  const float line = ImGui::GetTextLineHeight(), margin = ImGui::CalcTextSize("000 ").x, scale = ImGui::GetStyle().FontScaleMain, bar = scroll_bar * scale;
   Layout layout;
   layout.by_layer = order.filter.empty() && !heads.has_score(order.sort);
   for (const std::size_t place : heads.order(order.sort)) {
     if (order.filter.empty() || heads.matches(place, order.filter)) layout.shown.push_back(place);
   }
   const std::size_t modules = heads.modules.size();
-  const float by_width = (room.x - margin - scroll_bar) / static_cast<float>(heads.most_heads), by_height = (room.y - line - 6.0f) / static_cast<float>(modules);
-  layout.size = std::clamp(order.size > 0.0f ? order.size : std::min(by_width, std::max(by_height, 22.0f)), smallest_thumbnail, largest_thumbnail);
-  layout.across = layout.by_layer ? heads.most_heads : std::max<std::size_t>(1, static_cast<std::size_t>((room.x - scroll_bar) / layout.size));
+  const float by_width = (room.x - margin - bar) / static_cast<float>(heads.most_heads), by_height = (room.y - line - 6.0f) / static_cast<float>(modules);
+  layout.size = std::clamp(order.size > 0.0f ? order.size : std::min(by_width, std::max(by_height, readable_thumbnail * scale)), smallest_thumbnail * scale, largest_thumbnail * scale);
+  layout.across = layout.by_layer ? heads.most_heads : std::max<std::size_t>(1, static_cast<std::size_t>((room.x - bar) / layout.size));
   layout.down = layout.by_layer ? modules : (layout.shown.size() + layout.across - 1) / layout.across;
   layout.from = {layout.by_layer ? margin : 0.0f, layout.by_layer ? line + 2.0f : 0.0f};
   return layout;

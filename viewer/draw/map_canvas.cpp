@@ -218,7 +218,9 @@ bool edit_color_scale(ColorScale& scale) {
   const ColorScale before = scale;
   const float unit = ImGui::GetFontSize();
   const auto choose = [&](const char* name, const char* shown, std::initializer_list<const char*> names, int chosen) {
-    ImGui::SetNextItemWidth(8.5f * unit);
+    float longest = 0.0f;
+    for (const char* each : names) longest = std::max(longest, ImGui::CalcTextSize(each).x);
+    ImGui::SetNextItemWidth(longest + ImGui::GetFrameHeight() + 2 * ImGui::GetStyle().FramePadding.x);
     if (ImGui::BeginCombo(name, shown)) {
       int i = 0;
       for (const char* each : names) {

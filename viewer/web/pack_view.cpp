@@ -14,7 +14,7 @@
 namespace vitrine {
 namespace {
 
-constexpr double thumbnails_seconds = 0.012;  // of a frame, until all are there
+constexpr double thumbnails_seconds = 0.012, thumbnails_share = 0.5;  // of a frame, whichever is more, until all are there
 
 std::vector<std::string> drawn(const std::vector<std::string>& labels) {
   std::vector<std::string> texts;
@@ -27,6 +27,9 @@ std::string word(const Json& json, std::string_view name) {
   if (json[name].is_string()) return drawable(json[name].string());
   return json[name].is_null() ? "?" : json[name].dump();
 }
+
+/// A telephone: one thing below the other.
+bool upright() { return ImGui::GetIO().DisplaySize.x < 48.0f * ImGui::GetFontSize(); }
 
 double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -90,10 +93,10 @@ void PackView::read_row() {
 /// Returns whether any are missing.
 bool PackView::paint_thumbnails() {
   const HeadList& heads = pack_->heads();
-  const double start = seconds_now();
+  const double start = seconds_now(), budget = std::max(thumbnails_seconds, thumbnails_share * static_cast<double>(ImGui::GetIO().DeltaTime));
   for (std::size_t place = 0; place < heads.places.size() && !grid_.complete(); ++place) {
     if (grid_.has(place)) continue;
-    if (seconds_now() - start > thumbnails_seconds) return true;
+    if (seconds_now() - start > budget) return true;
     grid_.put(heads, place, pack_->tile(place, whole_level(pack_->queries(place).size(), pack_->keys(place).size()), 0, 0));
   }
   return false;
@@ -126,22 +129,25 @@ void PackView::take_keys() {
 
 void PackView::draw_about() {
   const Json& about = pack_->about();
-  ImGui::PushStyleColor(ImGuiCol_Text, mark_ink());
-  ImGui::TextUnformatted(word(about, "model").c_str());
-  ImGui::PopStyleColor();
+  const ImGuiStyle& style = ImGui::GetStyle();
+  const char *look = light_look() ? "dark" : "light", *other = "open another";
+  const float buttons = ImGui::CalcTextSize(look).x + ImGui::CalcTextSize(other).x + 4 * style.FramePadding.x + style.ItemSpacing.x;
+  const float left = ImGui::GetCursorPosX(), right = ImGui::GetContentRegionAvail().x - buttons, top = ImGui::GetCursorPosY();
+  ImGui::SetCursorPosX(left + right);
+  if (ImGui::SmallButton(look)) apply_window_look({!light_look(), style.FontScaleMain, {}});
+  name_item("pack/look");
+  ImGui::SameLine();
+  wants_file_ = ImGui::SmallButton(other);
+  name_item("pack/open");
+  const ImVec2 below = ImGui::GetCursorPos(), corner = ImGui::GetCursorScreenPos();
+  ImGui::SetCursorPos({left, top});
+  ImGui::PushClipRect({corner.x, corner.y - below.y}, {corner.x + right - style.ItemSpacing.x, corner.y}, true);  // what has no room beside the buttons is cut
+  ImGui::TextColored(ImGui::ColorConvertU32ToFloat4(mark_ink()), "%s", word(about, "model").c_str());
   ImGui::SameLine();
   ImGui::TextDisabled("%s   kernel %s, %s   %zu heads, %zu tokens", word(about, "recording").c_str(), word(about, "kernel").c_str(), word(about, "precision").c_str(), pack_->heads().places.size(),
                       query_labels_.size());
-  const float unit = ImGui::GetFontSize(), buttons = 8.5f * unit;
-  ImGui::SameLine(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - buttons));
-  if (ImGui::SmallButton(light_ ? "dark" : "light")) {
-    light_ = !light_;
-    apply_window_look({light_, ImGui::GetStyle().FontScaleMain, {}});
-  }
-  name_item("pack/look");
-  ImGui::SameLine();
-  wants_file_ = ImGui::SmallButton("open another");
-  name_item("pack/open");
+  ImGui::PopClipRect();
+  ImGui::SetCursorPos(below);
 }
 
 void PackView::draw_heads() {
@@ -167,8 +173,9 @@ void PackView::draw_heads() {
   name_item("heads/filter");
   if (!heads.scores.empty()) draw_role_legend();
   const auto [module, head] = heads.places[place_];
+  const float across = upright() ? (ImGui::GetContentRegionAvail().x - 4.0f * unit) / static_cast<float>(heads.most_heads) : 0.0f;
   const ColorScale scale{0.0f, 1.0f, ColorSpread::square_root, scale_.colors, scale_.reduction};
-  if (const auto clicked = grid_.draw(heads, {sort_, filter_, module, head, 0.0f, scale})) show(*clicked);
+  if (const auto clicked = grid_.draw(heads, {sort_, filter_, module, head, across, scale})) show(*clicked);
 }
 
 /// What a cell of the map is, and whether the pack has finer ones.
@@ -186,24 +193,27 @@ void PackView::draw_controls() {
   ImGui::TextUnformatted(heads.labels[place_].c_str());
   ImGui::PopStyleColor();
   ImGui::SameLine();
+  if (ImGui::SmallButton("whole map")) canvas_.fit();
+  name_item("pack/fit");
+  ImGui::SameLine();
   ImGui::TextDisabled("%s%s%s", drawable(heads.modules[heads.places[place_].module].name).c_str(), role == nullptr ? "" : ", ", role == nullptr ? "" : std::string(role->name).c_str());
   ImGui::SameLine();
   ImGui::TextDisabled("%s", cell_text().c_str());
   const Reduction before = scale_.reduction;
   edit_color_scale(scale_);
   if (scale_.reduction != before) read_row();
-  ImGui::SameLine();
-  if (ImGui::Button("whole map")) canvas_.fit();
-  name_item("pack/fit");
 }
 
-void PackView::draw_map(Corner size) {
+/// The map, and beside it, where there is room, what its colours stand for and the tokens.
+void PackView::draw_map() {
+  const ImVec2 rest = ImGui::GetContentRegionAvail(), from = ImGui::GetCursorScreenPos();
+  const float unit = ImGui::GetFontSize(), side = upright() ? 0.0f : std::max(color_bar_width(), 11.0f * unit), bar = std::min(rest.y * 0.4f, 15.0f * unit);
   const auto paint = [&](const Rectangle& area) {
     drawn_ = painter_.draw({{nullptr, 0, place_, 0}, query_labels_.size(), key_labels_.size(), canvas_.porthole(), area.from, area.to, scale_, pack_->finest(place_)},
                            [&](const TileId& id, Urgency) { return tile(id); });
     name_rectangle("pack/seen", area);
   };
-  const MapCanvas::Answer answer = canvas_.draw("pack/map", size, {&query_labels_, &key_labels_}, {query_, key_}, paint);
+  const MapCanvas::Answer answer = canvas_.draw("pack/map", {rest.x - side - 10.0f, rest.y - 4.0f}, {&query_labels_, &key_labels_}, {query_, key_}, paint);
   if (answer.clicked) {
     query_ = answer.clicked->first;
     key_ = answer.clicked->second;
@@ -211,6 +221,13 @@ void PackView::draw_map(Corner size) {
     read_row();
   }
   if (answer.hovered) tooltip(answer.hovered->first, answer.hovered->second);
+  if (upright()) return;
+  const Corner corner{from.x + rest.x - side, from.y};
+  draw_color_bar(corner, bar, scale_, {"weight", "(a row sums to 1)"});
+  ImGui::SetCursorScreenPos({corner.x, corner.y + bar + 8.0f});
+  ImGui::BeginChild("list", {side, 0});
+  draw_tokens();
+  ImGui::EndChild();
 }
 
 void PackView::tooltip(std::size_t query, std::size_t key) {
@@ -225,7 +242,7 @@ void PackView::tooltip(std::size_t query, std::size_t key) {
     ImGui::Text("weight %.3g", static_cast<double>(value));
     const std::size_t cell = std::size_t{1} << level;
     if (cell > 1) ImGui::TextDisabled("%s of %zu x %zu pairs around", scale_.reduction == Reduction::mean ? "mean" : "largest", cell, cell);
-    ImGui::TextDisabled("a number of %u bits", pack_->bits(place_));
+    ImGui::TextDisabled("packed in %u bits", pack_->bits(place_));
   }
   ImGui::EndTooltip();
 }
@@ -270,7 +287,10 @@ void PackView::draw_tokens() {
 bool PackView::frame() {
   ImGui::SetNextWindowPos({0, 0});
   ImGui::SetNextWindowSize(ImGui::GetIO().DisplaySize);
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowRounding, 0.0f);
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0f);
   ImGui::Begin("pack", nullptr, ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoBringToFrontOnFocus);
+  ImGui::PopStyleVar(2);
   wants_file_ = false;
   bool again = false;
   if (!empty()) {
@@ -279,24 +299,13 @@ bool PackView::frame() {
     draw_about();
     const ImVec2 room = ImGui::GetContentRegionAvail();
     const float unit = ImGui::GetFontSize();
-    const bool upright = room.x < 48.0f * unit;  // a telephone: one below the other
-    ImGui::BeginChild("heads", upright ? ImVec2(0, room.y * 0.4f) : ImVec2(std::clamp(room.x * 0.32f, 18.0f * unit, 34.0f * unit), 0));
+    ImGui::BeginChild("heads", upright() ? ImVec2(0, room.y * 0.4f) : ImVec2(std::clamp(room.x * 0.32f, 18.0f * unit, 34.0f * unit), 0));
     draw_heads();
     ImGui::EndChild();
-    if (!upright) ImGui::SameLine();
+    if (!upright()) ImGui::SameLine();
     ImGui::BeginChild("map", {0, 0});
     draw_controls();
-    const ImVec2 rest = ImGui::GetContentRegionAvail(), from = ImGui::GetCursorScreenPos();
-    const float side = upright ? 0.0f : std::max(color_bar_width(), 11.0f * unit), bar = std::min(rest.y * 0.4f, 15.0f * unit);
-    draw_map({rest.x - side - 10.0f, rest.y - 4.0f});
-    if (!upright) {
-      const Corner corner{from.x + rest.x - side, from.y};
-      draw_color_bar(corner, bar, scale_, {"weight", "(a row sums to 1)"});
-      ImGui::SetCursorScreenPos({corner.x, corner.y + bar + 8.0f});
-      ImGui::BeginChild("list", {side, 0});
-      draw_tokens();
-      ImGui::EndChild();
-    }
+    draw_map();
     ImGui::EndChild();
   }
   ImGui::End();

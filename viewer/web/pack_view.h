@@ -39,7 +39,7 @@ class PackView {
   void draw_about();
   void draw_heads();
   void draw_controls();
-  void draw_map(Corner size);
+  void draw_map();
   void draw_tokens();
   void tooltip(std::size_t query, std::size_t key);
   std::string cell_text() const;
@@ -50,7 +50,7 @@ class PackView {
   ColorScale scale_;
   std::size_t place_ = 0;
   std::optional<std::size_t> query_, key_;
-  bool wants_file_ = false, light_ = false, to_token_ = false;
+  bool wants_file_ = false, to_token_ = false;
 
   std::vector<std::string> query_labels_, key_labels_;  // as they can be drawn
   std::map<std::tuple<unsigned, std::size_t, std::size_t>, std::shared_ptr<const Tile>> tiles_;  // of the map that is shown

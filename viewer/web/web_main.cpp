@@ -10,10 +10,11 @@
 #include <cmath>
 #include <exception>
 
-#include "viewer/draw/fonts.h"
+#include "viewer/draw/ink.h"
 #include "viewer/draw/items.h"
 #include "viewer/draw/look.h"
 #include "viewer/draw/open_gl_internal.h"
+#include "viewer/web/browser_font.h"
 #include "viewer/web/pack_view.h"
 
 // The program inside the page: page.html hands it packs and asks for its state.
@@ -52,7 +53,7 @@ void fit_canvas(Page& page) {
   page.width = wide;
   page.height = high;
   page.scale = static_cast<float>(scale);
-  ImGui::GetStyle().FontScaleDpi = page.scale;
+  apply_window_look({light_look(), page.scale, {}});
   glfwSetWindowSize(page.window, wide, high);
   page.again = frames_after_event;
 }
@@ -91,7 +92,7 @@ void start() {
   glfwMakeContextCurrent(the_page.window);
   ImGui::CreateContext();
   ImGui::GetIO().IniFilename = nullptr;
-  choose_fonts({});
+  choose_browser_font();
   apply_window_look({});
   ImGui_ImplGlfw_InitForOpenGL(the_page.window, true);
   ImGui_ImplGlfw_InstallEmscriptenCallbacks(the_page.window, "#canvas");
