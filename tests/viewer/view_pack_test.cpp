@@ -29,10 +29,13 @@ class ViewPackTest : public WorkbenchTest {
   std::shared_ptr<const Document> recorded(const std::string& model, const std::vector<std::vector<TokenId>>& texts, const std::vector<std::vector<TokenId>>& sources = {}) {
     TinyModel tiny(model);
     tiny.sources = sources;
+    tiny.model.spec.context = 0;  // texts of any length
+    if (!sources.empty()) tiny.model.spec.encoder.front().context = 0;
     RecorderOptions options;
     options.path = folder_ / "packed.h5";
     options.points = {};
     options.kv_format = DType::f32;
+    options.longest_sequence = 601;
     record(tiny, texts, options)->finish();
     return open_document(options.path);
   }
@@ -108,7 +111,7 @@ TEST_F(ViewPackTest, FinerHeadsHaveMoreLevels) {
 }
 
 TEST_F(ViewPackTest, AnEncoderHasItsOwnText) {
-  const auto document = recorded("encoder_decoders/bart", {long_text(11, 4)}, {long_text(300, 5)});
+  const auto document = recorded("encoder_decoders/t5", {long_text(11, 4)}, {long_text(300, 5)});
   const ViewPack pack(packed(document), "pack");
   const auto& labels = pack.heads().labels;
   const auto at = [&](const char* label) { return static_cast<std::size_t>(std::ranges::find(labels, label) - labels.begin()); };

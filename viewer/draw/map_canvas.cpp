@@ -13,6 +13,7 @@ namespace {
 
 constexpr double largest_token = 160.0;  // pixels
 constexpr float label_room = 132.0f, least_area = 48.0f;
+constexpr const char *key_caption = "keys (are read) \u2192", *query_caption = "queries (read) \u2193";
 
 /// Every how manieth token has room for a label.
 std::size_t label_step(double pixels) {
@@ -108,8 +109,8 @@ void MapCanvas::draw_labels(const Rectangle& area, const Axes& axes, const Marks
   }
   if (marks.query) row_label(*marks.query, mark_ink());
   if (marks.key) column_label(*marks.key, mark_ink());
-  list->AddText({origin.x, area.from.y - 2 * line - 6}, faint_ink(), "keys (are read) \u2192");
-  list->AddText({origin.x, area.from.y - line - 4}, faint_ink(), "queries (read) \u2193");
+  list->AddText({origin.x, area.from.y - 2 * line - 6}, faint_ink(), key_caption);
+  list->AddText({origin.x, area.from.y - line - 4}, faint_ink(), query_caption);
   list->PopClipRect();
 }
 
@@ -130,7 +131,7 @@ MapCanvas::Answer MapCanvas::draw(std::string_view name, Corner size, const Axes
   const ImVec2 cursor = ImGui::GetCursorScreenPos();
   const Corner origin{cursor.x, cursor.y};
   const float most_room = std::min(label_room * ImGui::GetStyle().FontScaleMain, size.x / 3);
-  const float left = std::clamp(longest_label(*axes.queries) + 10.0f, std::min(112.0f, most_room), most_room);
+  const float left = std::clamp(longest_label(*axes.queries) + 10.0f, std::min(ImGui::CalcTextSize(key_caption).x + 8.0f, most_room), most_room);
   const float top = std::clamp(longest_label(*axes.keys) + 10.0f, 2 * ImGui::GetTextLineHeight() + 10.0f, std::min(most_room, size.y / 3));
   Rectangle area{{origin.x + left, origin.y + top}, {origin.x + std::max(size.x, left + least_area), origin.y + std::max(size.y, top + least_area)}};
   ImGui::SetCursorScreenPos({area.from.x, area.from.y});
@@ -176,7 +177,7 @@ float color_bar_width() { return 92.0f * ImGui::GetStyle().FontScaleMain; }
 
 void draw_color_bar(Corner from, float height, const ColorScale& scale, const std::vector<std::string>& caption) {
   ImDrawList* list = ImGui::GetWindowDrawList();
-  const float line = ImGui::GetTextLineHeight(), width = 14.0f;
+  const float line = ImGui::GetTextLineHeight(), unit = ImGui::GetStyle().FontScaleMain, width = 14.0f * unit, gap = 8.0f * unit;
   float y = from.y;
   for (const std::string& each : caption) {
     list->AddText({from.x, y}, ink(), each.c_str());
@@ -200,13 +201,13 @@ void draw_color_bar(Corner from, float height, const ColorScale& scale, const st
     char text[32];
     std::snprintf(text, sizeof text, "%.3g", value);
     const float tick = y + bar * static_cast<float>(1.0 - at);
-    list->AddLine({from.x + width, tick}, {from.x + width + 4, tick}, faint_ink());
-    list->AddText({from.x + width + 8, tick - (at == 0.0 ? line : at == 1.0 ? 0.0f : line / 2)}, ink(), text);
+    list->AddLine({from.x + width, tick}, {from.x + width + gap / 2, tick}, faint_ink());
+    list->AddText({from.x + width + gap, tick - (at == 0.0 ? line : at == 1.0 ? 0.0f : line / 2)}, ink(), text);
   }
-  const float below = y + bar + 8.0f;
-  list->AddRect({from.x, below + 2}, {from.x + width, below + 14}, faint_ink());
-  list->AddLine({from.x, below + 14}, {from.x + width, below + 2}, faint_ink());
-  list->AddText({from.x + width + 8, below}, faint_ink(), "masked");
+  const float below = y + bar + gap, box = 12.0f * unit;
+  list->AddRect({from.x, below + 2}, {from.x + width, below + 2 + box}, faint_ink());
+  list->AddLine({from.x, below + 2 + box}, {from.x + width, below + 2}, faint_ink());
+  list->AddText({from.x + width + gap, below}, faint_ink(), "masked");
 }
 
 void same_line_where_room(float width) {
