@@ -165,7 +165,8 @@ void PackWriter::append_maps(std::string& bytes, Run& run) {
 std::string PackWriter::write(Run& run) {
   std::uint64_t size = 0;
   for (std::size_t place = 0; place < heads_.places.size(); ++place) size += shape_of(place).bytes();
-  if (size > most_bytes) throw Error({"--pack", "at most 1024 MB of maps, which a browser holds", std::to_string(size >> 20) + " MB", "name fewer heads in --heads"}, Fault::usage);
+  const bool any_finer = std::ranges::find(finer_, true) != finer_.end();
+  if (size > most_bytes) throw Error({"--pack", "at most 1024 MB of maps, which a browser holds", std::to_string(size >> 20) + " MB", any_finer ? "name fewer heads in --heads" : "the model has too many heads"}, Fault::usage);
   ThreadPool pool(available_cores());
   set_scores(heads_, head_table(recording_, pool, run));
   const std::string header = this->header().dump();

@@ -153,9 +153,13 @@ struct Program {
 struct Programs {
   Program nearest{nearest_source}, footprint{footprint_source};
 };
-const Programs& programs() {
+std::unique_ptr<Programs>& made_programs() {
   static std::unique_ptr<Programs> made;
-  if (!made || glIsProgram(made->nearest.program) == GL_FALSE || glIsTexture(made->nearest.palettes) == GL_FALSE) made = std::make_unique<Programs>();
+  return made;
+}
+const Programs& programs() {
+  std::unique_ptr<Programs>& made = made_programs();
+  if (!made) made = std::make_unique<Programs>();
   return *made;
 }
 
@@ -265,6 +269,8 @@ void HeatMap::draw_parts(std::span<const Placed> parts, const ColorScale& scale)
   list->AddCallback(draw_quads, bytes.data(), bytes.size());  // ImGui keeps a copy
   list->AddCallback(ImDrawCallback_ResetRenderState, nullptr);
 }
+
+void forget_heat_map_programs() { made_programs().reset(); }
 
 void draw_in_whole_window(const HeatMap& map, Corner top_left, Corner bottom_right, const ColorScale& scale) {
   ImGui::SetNextWindowPos({0, 0});

@@ -63,6 +63,9 @@ class HeatMap {
   std::size_t rows_ = 0, columns_ = 0;
 };
 
+/// Called where an OpenGL context goes, whose programs go with it.
+void forget_heat_map_programs();
+
 /// The map alone, in a window of ImGui that covers everything: for pictures and tests.
 void draw_in_whole_window(const HeatMap& map, Corner top_left, Corner bottom_right, const ColorScale& scale);
 

@@ -19,6 +19,7 @@
 
 #include "core/base/error.h"
 #include "viewer/draw/fonts.h"
+#include "viewer/draw/heat_map.h"
 #include "viewer/draw/items.h"
 
 namespace vitrine {
@@ -46,6 +47,7 @@ class Interface {
     apply_look(look);
   }
   ~Interface() {
+    forget_heat_map_programs();
     ImGui_ImplOpenGL3_Shutdown();
     ImPlot::DestroyContext();
     ImGui::DestroyContext();

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <utility>
 
 #include "viewer/draw/ink.h"
 #include "viewer/draw/items.h"
@@ -21,6 +22,15 @@
 
 EM_JS(void, ask_for_file, (), { Module.askForFile(); });
 EM_JS(void, tell_head, (const char* label), { Module.headChanged(UTF8ToString(label)); });
+// ImGui asks in every frame how everything was, to put it back. In a browser each question waits until another process has drawn all that
+// it was told (200 ms a frame in SwiftShader). Nothing but ImGui draws here: the first answer stays good.
+EM_JS(void, remember_answers, (), {
+  const ask = GLctx.getParameter.bind(GLctx), known = new Map();
+  GLctx.getParameter = (name) => {
+    if (!known.has(name)) known.set(name, ask(name));
+    return known.get(name);
+  };
+});
 
 namespace vitrine {
 namespace {
@@ -36,6 +46,7 @@ struct Page {
   bool always = false;  // for measurements
   std::uint64_t frames = 0;
   std::string head, answer;
+  std::string bytes;  // of the pack that comes
 };
 
 Page& page() {
@@ -88,8 +99,10 @@ void tick() {
 void start() {
   Page& the_page = page();
   glfwInit();
+  for (const int unused : {GLFW_ALPHA_BITS, GLFW_DEPTH_BITS, GLFW_STENCIL_BITS}) glfwWindowHint(unused, 0);
   the_page.window = glfwCreateWindow(640, 480, "Vitrine", nullptr, nullptr);
   glfwMakeContextCurrent(the_page.window);
+  remember_answers();
   ImGui::CreateContext();
   ImGui::GetIO().IniFilename = nullptr;
   choose_browser_font();
@@ -105,12 +118,22 @@ void start() {
 
 extern "C" {
 
-/// Shows a pack whose bytes the page has unpacked. Returns what is wrong with it, or nothing. The answer is good until the next call.
-EMSCRIPTEN_KEEPALIVE const char* vitrine_open(const char* bytes, std::size_t size, const char* name) {
+/// Where the page writes the bytes of a pack that it has unpacked, before it calls vitrine_open; null where there is no memory for them.
+EMSCRIPTEN_KEEPALIVE char* vitrine_room(std::size_t size) {
+  try {
+    vitrine::page().bytes.assign(size, '\0');
+    return vitrine::page().bytes.data();
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+
+/// Shows that pack. Returns what is wrong with it, or nothing. The answer is good until the next call.
+EMSCRIPTEN_KEEPALIVE const char* vitrine_open(const char* name) {
   vitrine::Page& page = vitrine::page();
   page.answer.clear();
   try {
-    page.view.open({bytes, size}, name);
+    page.view.open(std::exchange(page.bytes, {}), name);
   } catch (const std::exception& error) {
     page.answer = error.what();
   }
