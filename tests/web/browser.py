@@ -102,6 +102,16 @@ class Browser:
         self.mouse("mouseMoved", x, y)
         self.mouse("mouseWheel", x, y, deltaX=0, deltaY=down)
 
+    def touch(self, *frames):
+        """Fingers on the glass, picture by picture: each a list of (x, y); they are lifted at the end."""
+        kind = "touchStart"
+        for fingers in frames:
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)])
+            kind = "touchMove"
+            time.sleep(0.25)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        time.sleep(0.25)
+
     def key(self, letter):
         code = "Key" + letter.upper()
         for kind in ("keyDown", "keyUp"):

@@ -60,7 +60,12 @@ class PageTest(unittest.TestCase):
         return self.browser.evaluate("window.vitrine.state()")
 
     def middle(self, name):
-        left, top, right, bottom = self.state()["items"][name]
+        """Of a thing on the page, once it has its place: windows find theirs in some pictures."""
+        place, before = self.state()["items"][name], None
+        while place != before:
+            time.sleep(0.3)
+            place, before = self.state()["items"][name], place
+        left, top, right, bottom = place
         return (left + right) / 2, (top + bottom) / 2
 
     def open_embedded(self, fragment=""):
@@ -128,6 +133,22 @@ class PageTest(unittest.TestCase):
             self.browser.click(*self.middle("heads/1.0"))
             self.browser.wait("window.vitrine.state().head === 'L1H0'", 20)
             self.browser.screenshot(os.path.join(self.folder, name + ".png"))
+        self.browser.resize(1400, 900, 1)
+
+    def test_fingers_choose_zoom_and_drag(self):
+        self.browser.resize(420, 860, 2)
+        self.browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.open_embedded()
+        self.browser.touch([self.middle("heads/1.1")])
+        self.browser.wait("window.vitrine.state().head === 'L1H1'", 20)
+        x, y = self.middle("pack/seen")
+        self.browser.touch([(x - 20, y), (x + 20, y)], [(x - 50, y), (x + 50, y)], [(x - 80, y), (x + 80, y)])
+        self.browser.wait("window.vitrine.state().view.pixels > 0", 20)
+        before = self.state()["view"]
+        self.browser.touch([(x, y)], [(x - 30, y - 30)], [(x - 60, y - 60)])
+        self.browser.wait(f"window.vitrine.state().view.top > {before['top'] + 1}", 20)
+        self.assertIsNone(self.state()["query"], "a drag is no click")
+        self.browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
         self.browser.resize(1400, 900, 1)
 
     def test_without_a_page_one_line_says_what_to_build(self):
