@@ -109,8 +109,10 @@ void MapCanvas::draw_labels(const Rectangle& area, const Axes& axes, const Marks
   }
   if (marks.query) row_label(*marks.query, mark_ink());
   if (marks.key) column_label(*marks.key, mark_ink());
-  list->AddText({origin.x, area.from.y - 2 * line - 6}, faint_ink(), key_caption);
-  list->AddText({origin.x, area.from.y - line - 4}, faint_ink(), query_caption);
+  if (area.from.x - origin.x > ImGui::CalcTextSize(key_caption).x) {  // else it would lie on the first label
+    list->AddText({origin.x, area.from.y - 2 * line - 6}, faint_ink(), key_caption);
+    list->AddText({origin.x, area.from.y - line - 4}, faint_ink(), query_caption);
+  }
   list->PopClipRect();
 }
 
