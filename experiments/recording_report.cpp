@@ -81,6 +81,7 @@ std::string recording_html(const Recording& recording, const RecordingView& view
     throw Error({"--sequence", "0 to " + std::to_string(recording.sequences() - 1) + " of " + where, std::to_string(view.sequence), ""},
                 Fault::usage);
   }
+  if (recording.rows_of(view.sequence).count == 0) throw Error({where, "a text with tokens", "text " + std::to_string(view.sequence) + ", which is empty", "choose another by --sequence"});
   const RecordingReport report{recording, view, level, pool, run};
   return provenance_html(report) + text_html(report) + heads_html(report) + norms_html(report);
 }

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -140,6 +141,8 @@ void run(Options& options) {
     return;
   }
   if (!options.pack.empty()) return write_pack(options);
+  if (!std::isfinite(options.scale)) throw Error({"--scale", "0.5 to 4", "no number", ""}, Fault::usage);
+  if (!options.screenshot.empty() && !options.screenshot.ends_with(".png")) throw Error({"--screenshot", "a file that ends in .png", quoted(options.screenshot), ""}, Fault::usage);
   const bool picture = !options.screenshot.empty() || !options.exports.empty();
   if (picture && options.files.empty() && options.session.empty()) throw Error({"FILE", "recordings (.h5) or studies (study.json)", "none", "see --help"}, Fault::usage);
   Desk desk({.bytes = options.cache_megabytes << 20, .threads = available_cores(), .ready = wake_window});
@@ -153,7 +156,7 @@ void run(Options& options) {
   if (!options.exports.empty()) return;
   const auto make = [&] {
     auto workbench = std::make_unique<Workbench>(desk, look, options.panel);
-    if (!options.session.empty()) open_anything(*workbench, options.session);
+    if (!options.session.empty()) open_session(*workbench, options.session);
     return workbench;
   };
   if (options.screenshot.empty()) return run_window("Vitrine", size, look, make);

@@ -4,6 +4,7 @@
 #include <imgui.h>
 #include <imgui_internal.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -20,7 +21,10 @@ namespace vitrine {
 /// The workbench without a display, with events as a user's hands make them: by the names of things.
 class WorkbenchTest : public testing::Test {
  protected:
-  WorkbenchTest() : file_("workbench") { folder_ = file_.path.parent_path(); }
+  WorkbenchTest() : file_("workbench") {
+    folder_ = file_.path.parent_path();
+    setenv("XDG_STATE_HOME", folder_.c_str(), 1);  // nothing is remembered of who runs this
+  }
 
   /// A tiny Llama's recording of two texts.
   std::filesystem::path record_tiny(const std::string& name = "llama", const std::string& file = "tiny.h5") {

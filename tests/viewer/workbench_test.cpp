@@ -79,6 +79,16 @@ TEST_F(WorkbenchTest, ASessionComesBackAsItWas) {
   ASSERT_EQ(other.messages().size(), 1u);
 }
 
+TEST_F(WorkbenchTest, LayoutsOfStrangersAreTrees) {
+  Desk desk(TileCache::Options{});
+  Workbench workbench(desk, Look{});
+  const auto session = [](const char* layout) { return Json::object().set("vitrine_session", 1).set("files", Json::array()).set("layout", layout); };
+  EXPECT_NO_THROW(workbench.load_session(session("[Docking][Data]\nDockSpace ID=0x1 Split=X\n  DockNode ID=0x2 Parent=0x1\n  DockNode ID=0x3 Parent=0x1\n"), folder_));
+  for (const char* layout : {"DockNode ID=0x1 Parent=0x1\n", "DockSpace ID=0x1\nDockNode ID=0x2 Parent=0x3\nDockNode ID=0x3 Parent=0x2\n", "DockSpace ID=0x1\nDockNode ID=0x1 Parent=0x1\n"}) {
+    EXPECT_THROW(workbench.load_session(session(layout), folder_), Error) << layout;
+  }
+}
+
 TEST_F(WorkbenchTest, WhatCannotBeOpenedIsAMessage) {
   start({record_tiny(), write("foreign.h5", "\x89HDF\r\n\x1a\n and nothing else"), write("other.json", "{\"a\": 1}"), folder_ / "missing.h5"});
   ASSERT_TRUE(surface_);

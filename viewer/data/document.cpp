@@ -73,6 +73,9 @@ DocumentPointer open_document(const std::filesystem::path& path) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(path, ignored);
   const std::filesystem::path file_path = folder ? path / "study.json" : path;  // the folder of a study stands for it
+  if (std::filesystem::exists(file_path, ignored) && !std::filesystem::is_regular_file(file_path, ignored)) {
+    throw Error({file_path.string(), "a file", "a pipe, a device or something else that is none", ""});
+  }
   std::ifstream file(file_path, std::ios::binary);
   const int first = file.get();
   if (!file.is_open() || !file) {

@@ -184,6 +184,7 @@ void AttentionView::draw_header(Desk& desk) {
   const auto word = [&](const char* name) { return source[name].is_string() ? source[name].string() : std::string("?"); };
   ImGui::TextDisabled("kernel %s, %s   %zu x %zu tokens%s   %s", word("kernel").c_str(), word("precision").c_str(), query_labels_.size(), key_labels_.size(),
                       recording_.finished() ? "" : " (still being written)", statistics_.c_str());
+  if (module(selection).codes) ImGui::TextDisabled("rebuilt from factors stored in 8 bits: rows do not sum to 1 to their last digits");
   if (recording_.sequences() > 1) {
     int chosen = static_cast<int>(selection.sequence);
     ImGui::SetNextItemWidth(10.0f * ImGui::GetFontSize());
@@ -321,6 +322,7 @@ Figure AttentionView::figure(Desk& desk) {
   grid.colors = desk.map_scale.colors, grid.spread = desk.map_scale.spread;
   grid.low = desk.map_scale.low, grid.high = desk.map_scale.high;
   Figure figure{.title = "Attention of " + document_->path.filename().string(), .notes = {statistics_}, .grids = {std::move(grid)}};
+  if (module(selection).codes) figure.notes.push_back("rebuilt from factors stored in 8 bits: rows do not sum to 1 to their last digits");
   if (cell > 1) figure.notes.push_back("a cell is the " + std::string(mean ? "mean" : "largest") + " of " + std::to_string(cell) + " x " + std::to_string(cell) + " pairs");
   return figure;
 }

@@ -43,6 +43,7 @@ class CompareView : public PanelView {
   void draw_controls(Desk& desk);
   void draw_maps(Desk& desk, Corner size);
   void draw_map(Desk& desk, const char* name, const std::string& caption, Corner size, const TilePainter::Source& source, TilePainter& painter, const ColorScale& scale);
+  void take_drifts();
   void draw_table(Desk& desk);
   ColorScale difference_scale() const { return {-range_, range_, ColorSpread::linear, ColorMap::diverging, Reduction::largest}; }
 
@@ -74,7 +75,7 @@ CompareView::CompareView(const DocumentPointer& document, Desk& desk) : document
   measuring_ = std::make_unique<Background<std::vector<HeadDrift>>>(
       [shown = document_, reference = reference_](Run& run) {
         ThreadPool pool(1);
-        return head_drift(*reference->recording, *shown->recording, pool, run, 64);
+        return head_drift(*reference->recording, *shown->recording, pool, run);  // as `vitrine analyse head_drift`
       },
       wake_window);
 }
@@ -197,15 +198,19 @@ void CompareView::draw_maps(Desk& desk, Corner size) {
   }
 }
 
+/// Largest first.
+void CompareView::take_drifts() {
+  if (!measuring_ || !measuring_->done()) return;
+  note_ = measuring_->error();
+  if (measuring_->answer()) drifts_ = *measuring_->answer();
+  std::ranges::stable_sort(drifts_, std::greater<>(), [](const HeadDrift& each) { return std::isnan(each.divergence.value) ? -1.0 : each.divergence.value; });
+  measuring_.reset();
+}
+
 void CompareView::draw_table(Desk& desk) {
-  if (measuring_ && measuring_->done()) {
-    note_ = measuring_->error();
-    if (measuring_->answer()) drifts_ = *measuring_->answer();
-    std::ranges::stable_sort(drifts_, std::greater<>(), [](const HeadDrift& each) { return std::isnan(each.divergence.value) ? -1.0 : each.divergence.value; });
-    measuring_.reset();
-  }
+  take_drifts();
   ImGui::TextUnformatted("Heads by drift");
-  ImGui::SetItemTooltip("mean Jensen-Shannon divergence of up to 64 attention rows of each text, in bits (0: the same, 1: other keys altogether).\n%s",
+  ImGui::SetItemTooltip("mean Jensen-Shannon divergence of up to 256 attention rows of each text, in bits (0: the same, 1: other keys altogether).\n%s",
                         document_->recording->sequences() > 1 ? "Intervals resample texts." : "One text: intervals resample stretches of 32 rows and say nothing about other texts.");
   if (measuring_) ImGui::TextDisabled("being measured");
   if (!note_.empty()) ImGui::TextWrapped("%s", note_.c_str());
@@ -227,7 +232,8 @@ void CompareView::draw_table(Desk& desk) {
       }
       name_item("compare/row/" + std::to_string(i));
       ImGui::TableNextColumn();
-      ImGui::Text("%.4g", each.divergence.value);
+      std::isfinite(each.divergence.value) ? ImGui::Text("%.4g", each.divergence.value) : ImGui::TextDisabled("-");
+      if (!std::isfinite(each.divergence.value)) ImGui::SetItemTooltip("%s", each.divergence.reason.c_str());
       ImGui::TableNextColumn();
       std::isfinite(each.divergence.low) && std::isfinite(each.divergence.high) ? ImGui::TextDisabled("%.2g to %.2g", each.divergence.low, each.divergence.high) : ImGui::TextDisabled("none");
     }
@@ -276,10 +282,14 @@ Figure CompareView::figure(Desk& desk) {
   grid.colors = ColorMap::diverging;
   grid.low = -static_cast<double>(range_), grid.high = static_cast<double>(range_);
   while (measuring_ && !measuring_->done()) std::this_thread::yield();
-  if (measuring_ && measuring_->answer()) drifts_ = *measuring_->answer();
+  take_drifts();
   FigureTable table{"Divergence of attention from the reference, bits", {"module", "head", "bits", "low", "high", "rows"}, {}};
   for (const HeadDrift& each : drifts_) {
-    const auto number = [](double value) { return std::isfinite(value) ? std::to_string(value) : std::string(); };
+    const auto number = [](double value) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%.9g", value);
+      return std::isfinite(value) ? std::string(text) : std::string();
+    };
     table.rows.push_back({each.module, std::to_string(each.head), number(each.divergence.value), number(each.divergence.low), number(each.divergence.high), std::to_string(each.divergence.n)});
   }
   return {.title = "Comparison", .notes = {"a cell compares the largest weights of " + std::to_string(cell) + " x " + std::to_string(cell) + " pairs"}, .grids = {std::move(grid)}, .tables = {std::move(table)}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/base/error.h"
 #include "viewer/data/background.h"
@@ -78,10 +79,15 @@ FigureGrid norms_of(const Document& document, std::size_t sequence, Run& run) {
                   .column_axis = "position",
                   .unit = "L2 norm"};
   const Recording::Rows rows = recording.rows_of(sequence);
+  std::map<std::size_t, const Recording::Dataset*> streams;  // by block: names come in the order of their letters
   for (const Recording::Dataset& each : recording.activations()) {
     if (!each.name.ends_with(".hook_resid_pre") || each.side != Recording::Side::text) continue;
     const std::size_t blocks = each.name.find("blocks.");
-    grid.row_labels.push_back(std::to_string(number_in_front(each.name.substr(blocks + 7)).value_or(grid.rows)));
+    streams[number_in_front(each.name.substr(blocks + 7)).value_or(streams.size())] = &each;
+  }
+  for (const auto& [block, stream] : streams) {
+    const Recording::Dataset& each = *stream;
+    grid.row_labels.push_back(std::to_string(block));
     ++grid.rows;
     for (std::size_t begin = 0; begin < rows.count; begin += 1024) {
       run.step("norms", begin, rows.count);

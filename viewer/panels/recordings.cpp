@@ -96,7 +96,10 @@ void RecordingsView::draw_files(Desk& desk) {
     const DocumentPointer& document = documents[i];
     const bool shown = desk.shown(document->kind) == document, reference = desk.reference() == document;
     ImGui::PushID(static_cast<int>(i));
-    const std::string label = document->path.filename().string() + (reference ? "   (reference)" : "");
+    // Every study is called study.json: its folder says which.
+    const std::filesystem::path& path = document->path;
+    const std::string name = document->kind == DocumentKind::study ? (path.parent_path().filename() / path.filename()).string() : path.filename().string();
+    const std::string label = drawable(name) + (reference ? "   (reference)" : "");
     if (ImGui::Selectable(label.c_str(), shown)) desk.show(document);
     name_item("recordings/file/" + std::to_string(i));
     if (ImGui::IsItemHovered()) ImGui::SetTooltip("%s\n%s, %s\nright click: compare, close", document->path.c_str(), std::string(document_kind_name(document->kind)).c_str(), size_words(static_cast<double>(document->bytes)).c_str());

@@ -36,14 +36,21 @@ void export_panel(Desk& desk, const ExportOrder& order) {
   std::optional<OffscreenSurface> surface;
   if (picture) surface.emplace(order.size, order.look);
   Workbench alone(desk, order.look, order.panel);
-  if (!order.session.empty()) open_anything(alone, order.session);
-  if (!picture) {
-    PanelView* view = alone.view(order.panel);
-    if (view == nullptr) throw Error({order.panel, "something to show", desk.messages().empty() ? "nothing" : desk.messages().back().text, ""});
-    return export_figure(view->figure(desk), order.file);
-  }
+  if (!order.session.empty()) open_session(alone, order.session);
+  PanelView* view = alone.view(order.panel);
+  if (view == nullptr) throw Error({order.panel, "something to show", desk.messages().empty() ? "nothing" : desk.messages().back().text, ""});
+  const Figure figure = view->figure(desk);  // of a picture too: one of nothing is none
+  if (!picture) return export_figure(figure, order.file);
   surface->settle([&] { return alone.frame(); });
   write_png(order.file, order.size, surface->pixels());
+}
+
+void open_session(Workbench& workbench, const std::string& file) {
+  std::error_code ignored;
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream || !std::filesystem::is_regular_file(file, ignored)) throw Error({file, "a session", "no such file", ""});
+  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  workbench.load_session(parse_json(text, file), std::filesystem::absolute(file).parent_path());
 }
 
 void open_anything(Workbench& workbench, const std::string& file) {
@@ -53,10 +60,7 @@ void open_anything(Workbench& workbench, const std::string& file) {
     return workbench.show_newest();
   }
   try {
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream) throw Error({file, "a session", "no such file", ""});
-    const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-    workbench.load_session(parse_json(text, file), std::filesystem::absolute(file).parent_path());
+    open_session(workbench, file);
     note_recent_file(file);
   } catch (const std::exception& error) {
     workbench.desk().warn(error.what());

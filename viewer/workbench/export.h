@@ -25,6 +25,8 @@ struct ExportOrder {
 /// The same from the command line, without a display: a .png is the panel as it is drawn. @throws Error as export_figure
 void export_panel(Desk& desk, const ExportOrder& order);
 
+/// Opens a session that was saved. @throws Error where it is none; files of it that cannot be opened are messages
+void open_session(Workbench& workbench, const std::string& file);
 /// A recording, a study, or a session (.vitrine) is opened; what cannot be is a message.
 void open_anything(Workbench& workbench, const std::string& file);
 void save_session(const Workbench& workbench, const std::string& file);

@@ -145,7 +145,7 @@ void Workbench::draw_status() {
         ImGui::TextDisabled("drop a recording or a study here, or Ctrl+O");
       }
       char cache[64];
-      std::snprintf(cache, sizeof cache, "%stiles %.0f MB   %zu files", desk_.tiles().busy() ? "computing   " : "", static_cast<double>(desk_.tiles().bytes()) / 1048576.0, desk_.documents().size());
+      std::snprintf(cache, sizeof cache, "%stiles %.0f MB   %zu file%s", desk_.tiles().busy() ? "computing   " : "", static_cast<double>(desk_.tiles().bytes()) / 1048576.0, desk_.documents().size(), desk_.documents().size() == 1 ? "" : "s");
       ImGui::SameLine(ImGui::GetWindowWidth() - ImGui::CalcTextSize(cache).x - 12.0f);
       ImGui::TextDisabled("%s", cache);
       ImGui::EndMenuBar();

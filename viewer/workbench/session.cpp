@@ -1,6 +1,9 @@
 #include <imgui.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <set>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "viewer/workbench/workbench.h"
@@ -17,6 +20,20 @@ constexpr std::size_t most_files = 100;
 std::string named_from(const std::filesystem::path& file, const std::filesystem::path& folder) {
   const std::filesystem::path relative = std::filesystem::absolute(file).lexically_relative(folder);
   return relative.empty() || relative.string().starts_with("../../..") ? std::filesystem::absolute(file).string() : relative.string();
+}
+
+/// Whether a layout's nodes are a tree: each has an own number, and a parent that was named before. ImGui follows parents without end.
+bool is_tree(const std::string& layout) {
+  std::set<unsigned long> known;
+  std::istringstream lines(layout);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("DockNode") == std::string::npos && line.find("DockSpace") == std::string::npos) continue;
+    const std::size_t id = line.find("ID=0x"), parent = line.find("Parent=0x");
+    if (id == std::string::npos) return false;
+    if (parent != std::string::npos && !known.contains(std::strtoul(line.c_str() + parent + 9, nullptr, 16))) return false;
+    if (!known.insert(std::strtoul(line.c_str() + id + 5, nullptr, 16)).second) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -64,7 +81,10 @@ void Workbench::load_session(const Json& session, const std::filesystem::path& b
   const double scale = session["scale"].is_number() ? session["scale"].number() : 1.0;
   const bool light = session["light"].is_bool() ? session["light"].boolean() : look_.light;
   set_look({light, static_cast<float>(std::clamp(scale, 0.5, 4.0)), look_.font});
-  if (session["layout"].is_string()) layout_to_load_ = session["layout"].string();
+  if (session["layout"].is_string()) {
+    if (!is_tree(session["layout"].string())) throw Error({"session", "a layout whose nodes are a tree", "nodes without a parent, or twice", "leave \"layout\" out"});
+    layout_to_load_ = session["layout"].string();
+  }
   refresh_views();
   look_at(session["looked_at"]);
 }

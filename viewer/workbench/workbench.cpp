@@ -148,7 +148,7 @@ void Workbench::draw_panel(PanelWindow& window) {
       window.view.reset();
     }
   } else if (drawn) {
-    ImGui::TextWrapped("%s", window.panel->shows == nullptr || window.document == nullptr ? "No open file has anything for this panel." : "This could not be shown; the message above says why.");
+    ImGui::TextWrapped("%s", window.panel->shows == nullptr || window.document == nullptr ? "No open file has anything for this panel." : "This could not be shown; the message at the lower right says why.");
   }
   ImGui::End();
 }
