@@ -5,11 +5,13 @@
 
 #include "experiments/recording_report_internal.h"
 #include "experiments/report_page.h"
+#include "probes/pooled_map.h"
+#include "probes/row_norms.h"
 
 namespace vitrine {
 namespace {
 
-constexpr std::size_t most_columns = 240, rows_at_once = 512;
+constexpr std::size_t most_columns = 240;
 
 /// A dataset of the residual stream, and where in the model it stands.
 struct ResidualRows {
@@ -48,20 +50,11 @@ std::vector<ResidualRows> streams_of(const Recording& recording) {
   return shown;
 }
 
-/// Appends the largest norm of each `cell` rows.
-void append_norms(const Recording& recording, const ResidualRows& stream, Recording::Rows rows, std::size_t cell,
-                  std::vector<double>& values) {
-  const std::size_t width = stream.dataset->shape[1], first = values.size();
-  values.resize(first + (rows.count + cell - 1) / cell, 0.0);
-  for (std::size_t begin = 0; begin < rows.count; begin += rows_at_once) {
-    const std::size_t count = std::min(rows_at_once, rows.count - begin);
-    const std::vector<float> numbers = recording.activation(*stream.dataset, {rows.begin + begin, count});  // [count, width]
-    for (std::size_t r = 0; r < count; ++r) {
-      double squares = 0.0;
-      for (std::size_t d = 0; d < width; ++d) squares += static_cast<double>(numbers[r * width + d]) * numbers[r * width + d];
-      double& largest = values[first + (begin + r) / cell];
-      if (!(std::sqrt(squares) <= largest) && !std::isnan(largest)) largest = std::sqrt(squares);  // a NaN stays: it is shown as undefined
-    }
+/// The largest of each `cell` norms. A NaN stays: it is shown as undefined.
+void append_largest(const std::vector<double>& norms, std::size_t cell, std::vector<double>& values) {
+  for (std::size_t row = 0; row < norms.size(); ++row) {
+    if (row % cell == 0) values.push_back(0.0);
+    if (!(norms[row] <= values.back()) && !std::isnan(values.back())) values.back() = norms[row];
   }
 }
 
@@ -73,8 +66,7 @@ std::string norms_html(const RecordingReport& report) {
   const std::vector<ResidualRows> streams = streams_of(report.recording);
   const Recording::Rows rows = report.recording.rows_of(report.view.sequence);
   if (streams.empty() || rows.count == 0) return html + "<p class=\"quiet\">No residual stream was recorded.</p>\n";
-  std::size_t cell = 1;
-  while ((rows.count + cell - 1) / cell > most_columns) cell *= 2;
+  const std::size_t cell = pooled_cell(rows.count, most_columns);
   FigureGrid grid{.title = "Norms of the residual stream",
                   .row_axis = "block",
                   .column_axis = "position",
@@ -83,7 +75,7 @@ std::string norms_html(const RecordingReport& report) {
                   .columns = (rows.count + cell - 1) / cell,
                   .spread = ColorSpread::logarithmic};
   for (std::size_t s = 0; s < streams.size(); ++s) {
-    append_norms(report.recording, streams[s], rows, cell, grid.values);
+    append_largest(row_norms(report.recording, *streams[s].dataset, rows, report.run), cell, grid.values);
     grid.row_labels.push_back(streams[s].name());
     report.run.step("norms", s + 1, streams.size());
   }

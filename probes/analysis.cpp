@@ -92,8 +92,6 @@ const std::string& AnalysisOptions::choice(std::string_view name, std::initializ
   throw Error({"--set " + std::string(name), expected, quoted(value), ""}, Fault::usage);
 }
 
-std::string head_label(std::size_t layer, std::size_t head) { return "L" + std::to_string(layer) + "H" + std::to_string(head); }
-
 AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, std::vector<double> values) {
   VITRINE_CHECK(heads > 0 && values.size() % heads == 0);
   AnalysisGrid grid{.title = std::move(title), .row_axis = "layer", .column_axis = "head", .unit = std::move(unit), .row_labels = {}, .column_labels = {}, .values = std::move(values)};

@@ -10,6 +10,7 @@
 #include "core/base/run.h"
 #include "core/base/thread_pool.h"
 #include "probes/figures/figure.h"
+#include "probes/head_place.h"
 #include "probes/model_runner.h"
 #include "probes/recording.h"
 #include "probes/statistics/estimate.h"
@@ -96,8 +97,6 @@ struct Analysis {
 
 std::span<const Analysis* const> all_analyses();
 
-/// "L5H8".
-std::string head_label(std::size_t layer, std::size_t head);
 /// Of a column [layer, head]: a grid with the layers as rows.
 AnalysisGrid head_grid(std::string title, std::string unit, std::size_t heads, std::vector<double> values);
 /// As a picture: signed numbers diverge from 0, others begin at it.

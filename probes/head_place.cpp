@@ -6,6 +6,8 @@
 
 namespace vitrine {
 
+std::string head_label(std::size_t layer, std::size_t head) { return "L" + std::to_string(layer) + "H" + std::to_string(head); }
+
 std::optional<HeadPlace> parse_head(std::string_view text) {
   HeadPlace place;
   const bool letters = text.starts_with('L');

@@ -39,6 +39,12 @@ Selection selection_from_json(const Json& json, Selection selection) {
           whole(json["key"])};
 }
 
+std::size_t stepped(std::size_t place, std::size_t count, int by) { return (place + count + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % count; }
+
+void step_query(Selection& selection, std::size_t count, int by) {
+  if (count > 0) selection.query = stepped(selection.query.value_or(by > 0 ? count - 1 : 0), count, by);
+}
+
 Desk::Desk(TileCache::Options tiles) : wake_(tiles.ready), tiles_(std::move(tiles)) {}
 
 std::size_t Desk::place_of(const std::filesystem::path& path) const {
@@ -47,22 +53,19 @@ std::size_t Desk::place_of(const std::filesystem::path& path) const {
   return static_cast<std::size_t>(std::ranges::find_if(documents_, same) - documents_.begin());
 }
 
-void Desk::open_or_throw(const std::filesystem::path& path) {
+DocumentPointer Desk::open_or_throw(const std::filesystem::path& path) {
   const DocumentPointer document = open_document(path);
   const std::size_t place = place_of(document->path);
-  if (place == documents_.size()) return add(document);
-  replace(place, document);
-  ++version_;
-  clamp_selection();
+  place < documents_.size() ? replace(place, document) : add(document);
+  return document;
 }
 
-bool Desk::open(const std::filesystem::path& path) {
+DocumentPointer Desk::open(const std::filesystem::path& path) {
   try {
-    open_or_throw(path);
-    return true;
+    return open_or_throw(path);
   } catch (const std::exception& error) {
     warn(error.what());
-    return false;
+    return nullptr;
   }
 }
 
@@ -72,6 +75,8 @@ void Desk::replace(std::size_t place, const DocumentPointer& document) {
   if (reference_ == old) reference_ = document;
   if (shown(old->kind) == old) shown_.erase(old->kind);
   if (!shown_.contains(document->kind)) shown_[document->kind] = document;
+  ++version_;
+  clamp_selection();
 }
 
 void Desk::add(const DocumentPointer& document) {
@@ -116,8 +121,7 @@ void Desk::take_recordings() {
     each = jobs_.erase(each);
     if (const std::string error = ended.job->error(); !error.empty()) {
       ended.job->cancelled() ? tell(error) : warn(error);
-    } else if (open(ended.job->recording())) {
-      const DocumentPointer made = documents_[place_of(ended.job->recording())];
+    } else if (const DocumentPointer made = open(ended.job->recording())) {
       if (shown(DocumentKind::recording) != made) show(made);
       if (ended.then) ended.then(*this, made);
       clamp_selection();

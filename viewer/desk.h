@@ -27,7 +27,10 @@ struct Selection {
 Json to_json(const Selection& selection);
 /// What is missing or of another kind keeps the value of `selection`.
 Selection selection_from_json(const Json& json, Selection selection);
-
+/// The place `by` further of `count`, around the ends. @param count  at least 1
+std::size_t stepped(std::size_t place, std::size_t count, int by);
+/// Chooses the next query of so many, or the one before; the first or last where none was chosen.
+void step_query(Selection& selection, std::size_t count, int by);
 
 /// A line for the user: what failed, or what was done.
 struct Message {
@@ -35,18 +38,16 @@ struct Message {
   bool error = false;
 };
 
-
-
 /// Everything that panels share: the open files, which of them are looked at, and what is selected.
 class Desk {
  public:
   explicit Desk(TileCache::Options tiles);
 
   /// Opens a file and looks at it; a file that is open already is opened anew in its place. A failure becomes a message, and nothing else changes.
-  /// @returns whether it was opened
-  bool open(const std::filesystem::path& path);
+  /// @returns what was opened, or null
+  DocumentPointer open(const std::filesystem::path& path);
   /// The same, where a failure is the caller's to tell. @throws Error
-  void open_or_throw(const std::filesystem::path& path);
+  DocumentPointer open_or_throw(const std::filesystem::path& path);
   /// Takes what was opened elsewhere.
   void add(const DocumentPointer& document);
   void close(const DocumentPointer& document);

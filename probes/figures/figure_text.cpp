@@ -164,4 +164,6 @@ double text_width(std::string_view text, double font_size) { return sum_of<doubl
 
 std::string number_text(double value) { return std::isnan(value) ? "-" : format("%.4g", value); }
 
+std::string exact_text(double value) { return std::isnan(value) ? "" : format("%.9g", value); }
+
 }  // namespace vitrine

@@ -28,6 +28,8 @@ double text_width(std::string_view text, double font_size);
 
 /// "-" for NaN, else four digits.
 std::string number_text(double value);
+/// As files hold numbers: empty for NaN, else nine digits, which any f32 comes back from.
+std::string exact_text(double value);
 
 /// At most 511 bytes.
 template <typename... Arguments>

@@ -142,6 +142,8 @@ TEST_F(TextPanel, AttributionsMustBeOfTheSameTokens) {
   ASSERT_TRUE(surface_);
   ASSERT_TRUE(item_named("text/token/0"));
   EXPECT_EQ(workbench_->view("text")->figure(*desk_).texts.front().values[4], 2.5);
+  click("text/signs");  // makes the labels anew
+  EXPECT_EQ(workbench_->view("text")->figure(*desk_).texts.front().spans.size(), two_texts[0].size());
 }
 
 TEST_F(TextPanel, ClicksChooseAQueryAndAKeyForAllPanels) {

@@ -148,10 +148,10 @@ TEST_F(WorkbenchTest, OtherTextsAreNotCompared) {
 }
 
 TEST(Palette, ReadsHeads) {
-  EXPECT_EQ(parse_head("L5H8"), std::pair(std::size_t{5}, std::size_t{8}));
-  EXPECT_EQ(parse_head("5.8"), std::pair(std::size_t{5}, std::size_t{8}));
-  EXPECT_EQ(parse_head("l12 h0"), std::pair(std::size_t{12}, std::size_t{0}));
-  for (const char* words : {"", "5", "L5", "5.8.1", "undo", "H5L8", "99999999999999999999.1"}) EXPECT_FALSE(parse_head(words)) << words;
+  EXPECT_EQ(typed_head("L5H8"), std::pair(std::size_t{5}, std::size_t{8}));
+  EXPECT_EQ(typed_head("5.8"), std::pair(std::size_t{5}, std::size_t{8}));
+  EXPECT_EQ(typed_head("l12 h0"), std::pair(std::size_t{12}, std::size_t{0}));
+  for (const char* words : {"", "5", "L5", "5.8.1", "undo", "H5L8", "99999999999999999999.1"}) EXPECT_FALSE(typed_head(words)) << words;
 }
 
 TEST(Palette, LettersMustComeInOrder) {

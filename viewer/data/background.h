@@ -30,11 +30,15 @@ class Background {
         }) {}
   ~Background() {
     run_.cancel();
-    thread_.join();
+    wait();
   }
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
+  /// Until it is over.
+  void wait() {
+    if (thread_.joinable()) thread_.join();
+  }
   bool done() const { return done_.load(std::memory_order_acquire); }
   /// Once it is done; none where it failed or was cancelled.
   const std::optional<Answer>& answer() const { return answer_; }

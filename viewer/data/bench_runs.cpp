@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "probes/statistics/median.h"
 
 namespace vitrine {
 namespace {
@@ -88,9 +89,8 @@ void read_result(const Json& result, Collector& collector) {
 BenchSpread spread_of(std::vector<double> values) {
   std::erase_if(values, [](double value) { return !std::isfinite(value); });
   if (values.empty()) return {};
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  return {values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2, values.front(), values.back(), values.size()};
+  const auto [low, high] = std::ranges::minmax(values);
+  return {median(values), low, high, values.size()};
 }
 
 const BenchSpread* BenchRow::quantity(const std::string& wanted) const {

@@ -63,6 +63,7 @@ const HeadRole* HeadList::role_of(std::size_t place) const {
 }
 
 bool HeadList::matches(std::size_t place, std::string_view text) const {
+  if (text.empty()) return true;
   const HeadRole* role = role_of(place);
   return labels[place].find(text) != std::string::npos || (role != nullptr && role->name.find(text) != std::string_view::npos);
 }

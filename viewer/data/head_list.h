@@ -44,7 +44,7 @@ struct HeadList {
   std::vector<std::size_t> order(std::string_view name) const;
   /// The role that the head exceeds by most; null where it has none.
   const HeadRole* role_of(std::size_t place) const;
-  /// Whether the head's label or role holds the text.
+  /// Whether the head's label or role holds the text, as each holds an empty one.
   bool matches(std::size_t place, std::string_view text) const;
 };
 

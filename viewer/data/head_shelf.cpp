@@ -13,11 +13,12 @@ std::size_t bytes_of(const Recording::Head& head) {
          head.allowed.size() * sizeof(std::uint64_t);
 }
 
-bool sees(const PatternFactors& factors, std::size_t query, std::size_t key) {
+}  // namespace
+
+bool sees(const Recording::Head& head, std::size_t query, std::size_t key) {
+  const PatternFactors& factors = head.factors;
   return RowMask(factors.score, factors.rule, factors.q_start, query, factors.k.extent(0)).sees(key);
 }
-
-}  // namespace
 
 std::shared_ptr<const Recording::Head> HeadShelf::take(const MapId& map) {
   {
@@ -40,6 +41,20 @@ std::shared_ptr<const Recording::Head> HeadShelf::take(const MapId& map) {
   return head;
 }
 
+std::size_t HeadShelf::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+void HeadShelf::forget(const Document& document) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(heads_, [&](const auto& each) {
+    if (each.first.document.get() != &document) return false;
+    bytes_ -= bytes_of(*each.second);
+    return true;
+  });
+}
+
 std::vector<float> row_weights(const Recording::Head& head, std::size_t query) {
   const PatternFactors& factors = head.factors;
   std::vector<float> row(factors.k.extent(0));
@@ -56,7 +71,7 @@ std::vector<float> column_weights(const Recording::Head& head, std::size_t key) 
   std::vector<float> column(factors.q.extent(0));
   pattern_tile(factors, 0, key, {column.data(), {column.size(), 1}});
   for (std::size_t query = 0; query < column.size(); ++query) {
-    if (!sees(factors, query, key)) column[query] = std::numeric_limits<float>::quiet_NaN();
+    if (!sees(head, query, key)) column[query] = std::numeric_limits<float>::quiet_NaN();
   }
   return column;
 }

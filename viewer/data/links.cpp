@@ -4,7 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "kernels/pattern/map_cells.h"
+#include "probes/pooled_map.h"
 
 namespace vitrine {
 namespace {
@@ -28,13 +28,10 @@ void add_strongest(std::span<const float> weights, const LinkOrder& order, Link 
 /// Of squares that the file holds. Returns whether it does.
 bool from_pyramid(const LinkOrder& order, const MapId& map, std::vector<Link>& links) {
   const Recording& recording = *map.document->recording;
-  const auto stored = recording.squares(recording.modules()[map.module], map.head, map.sequence, 0);
-  if (!stored || stored->cell > order.cell) return false;
-  std::size_t level = 0;
-  while (stored->cell << level < order.cell) ++level;
-  const auto squares = level == 0 ? stored : recording.squares(recording.modules()[map.module], map.head, map.sequence, level);
-  for (std::size_t row = order.first / order.cell; row < std::min(squares->rows, (order.first + order.rows + order.cell - 1) / order.cell); ++row) {
-    add_strongest(std::span(squares->largest).subspan(row * squares->columns, squares->columns), order,
+  const std::optional<PooledMap> stored = stored_pooled_map(recording, recording.modules()[map.module], map.head, map.sequence, order.cell);
+  if (!stored) return false;
+  for (std::size_t row = order.first / order.cell; row < std::min(stored->rows, (order.first + order.rows + order.cell - 1) / order.cell); ++row) {
+    add_strongest(std::span(stored->largest).subspan(row * stored->columns, stored->columns), order,
                   {.query = static_cast<std::uint32_t>(row * order.cell), .head = static_cast<std::uint32_t>(map.head)}, links);
   }
   return true;

@@ -17,11 +17,10 @@
 
 #include "core/base/error.h"
 #include "probes/pooled_map.h"
+#include "viewer/data/head_shelf.h"
 
 namespace vitrine {
 namespace {
-
-using HeadPointer = std::shared_ptr<const Recording::Head>;
 
 /// Where a tile lies in its map.
 MapPart part_of(const TileId& id, std::size_t queries, std::size_t keys) {
@@ -57,7 +56,7 @@ Tile make_tile(const TileId& id, const Recording::Head& head) {
 }
 
 struct TileCache::State {
-  explicit State(Options given) : options(std::move(given)) {}
+  explicit State(Options given) : options(std::move(given)), heads(options.bytes / 4) {}
 
   struct Kept {
     std::shared_ptr<const Tile> tile;
@@ -70,15 +69,14 @@ struct TileCache::State {
   std::set<TileId> wanted_set, making;
   std::map<TileId, Kept> tiles;
   std::list<TileId> uses;  // newest first
-  std::size_t tile_bytes = 0, head_bytes = 0;
-  std::list<std::pair<MapId, HeadPointer>> heads;  // newest first
+  std::size_t tile_bytes = 0;
+  HeadShelf heads;
   std::string error;
   bool stop = false;
   std::vector<std::thread> threads;
 
   bool nothing_wanted() const { return wanted_set.empty() && making.empty(); }
   std::optional<TileId> next();
-  HeadPointer head_of(const MapId& map);
   void keep(const TileId& id, Tile tile);
   void shrink();
   void run();
@@ -96,33 +94,8 @@ std::optional<TileId> TileCache::State::next() {
   return std::nullopt;
 }
 
-HeadPointer TileCache::State::head_of(const MapId& map) {
-  {
-    const std::lock_guard lock(mutex);
-    for (auto it = heads.begin(); it != heads.end(); ++it) {
-      if (!(it->first == map)) continue;
-      heads.splice(heads.begin(), heads, it);
-      return it->second;
-    }
-  }
-  HeadPointer head;
-  {
-      const Recording& recording = *map.document->recording;
-    head = recording.head(recording.modules()[map.module], map.head, map.sequence);
-  }
-  const std::lock_guard lock(mutex);
-  heads.emplace_front(map, head);
-  head_bytes += (head->q.size() + head->k.size()) * sizeof(float);
-  return head;
-}
-
 void TileCache::State::shrink() {
-  while (heads.size() > 1 && head_bytes > options.bytes / 4) {
-    const HeadPointer& oldest = heads.back().second;
-    head_bytes -= (oldest->q.size() + oldest->k.size()) * sizeof(float);
-    heads.pop_back();
-  }
-  while (tile_bytes + head_bytes > options.bytes && uses.size() > 1) {
+  while (tile_bytes + heads.bytes() > options.bytes && uses.size() > 1) {
     const auto oldest = tiles.find(uses.back());
     tile_bytes -= oldest->second.tile->bytes();
     tiles.erase(oldest);
@@ -141,7 +114,7 @@ void TileCache::State::keep(const TileId& id, Tile tile) {
 void TileCache::State::make(const TileId& id) {
   try {
     std::optional<Tile> stored = stored_tile(id);
-    keep(id, stored ? std::move(*stored) : make_tile(id, *head_of(id.map)));
+    keep(id, stored ? std::move(*stored) : make_tile(id, *heads.take(id.map)));
   } catch (const std::exception& caught) {
     const std::lock_guard lock(mutex);
     error = caught.what();
@@ -218,7 +191,7 @@ void TileCache::settle() {
 
 std::size_t TileCache::bytes() const {
   const std::lock_guard lock(state_->mutex);
-  return state_->tile_bytes + state_->head_bytes;
+  return state_->tile_bytes + state_->heads.bytes();
 }
 
 std::string TileCache::take_error() {
@@ -229,11 +202,7 @@ std::string TileCache::take_error() {
 void TileCache::forget(const Document& document) {
   const std::lock_guard lock(state_->mutex);
   State& state = *state_;
-  std::erase_if(state.heads, [&](const auto& each) {
-    if (each.first.document.get() != &document) return false;
-    state.head_bytes -= (each.second->q.size() + each.second->k.size()) * sizeof(float);
-    return true;
-  });
+  state.heads.forget(document);
   std::erase_if(state.tiles, [&](const auto& each) {
     if (each.first.map.document.get() != &document) return false;
     state.tile_bytes -= each.second.tile->bytes();

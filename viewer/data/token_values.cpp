@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "probes/figures/token_label.h"
+#include "probes/row_norms.h"
 
 namespace vitrine {
 
@@ -26,7 +27,6 @@ namespace {
 
 using Side = Recording::Side;
 constexpr double none = std::numeric_limits<double>::quiet_NaN();
-constexpr std::size_t band_rows = 1024;  // of activations that exist at once
 
 std::vector<double>& of(TokenValues& values, Side side) { return values.of_side[static_cast<std::size_t>(side)]; }
 
@@ -161,19 +161,7 @@ class Maker {
     const std::string wanted = "/activations/" + name.substr(0, name.rfind('.')) + ".hook_resid_pre";
     const auto found = std::ranges::find(recording_.activations(), wanted, &Recording::Dataset::name);
     if (found == recording_.activations().end()) return values.note = "The residual stream was not recorded: record with --points resid_pre.", values;
-    const Recording::Rows rows = recording_.rows_of(order_.map.sequence, found->side);
-    std::vector<double>& norms = of(values, found->side);
-    for (std::size_t begin = 0; begin < rows.count; begin += band_rows) {
-      if (run_.cancelled()) throw Cancelled();
-      const std::size_t here = std::min(band_rows, rows.count - begin);
-      const std::vector<float> numbers = recording_.activation(*found, {rows.begin + begin, here});  // [here, width]
-      for (std::size_t r = 0; r < here; ++r) {
-        double squares = 0.0;
-        for (std::size_t d = 0; d < numbers.size() / here; ++d)
-          squares += static_cast<double>(numbers[r * (numbers.size() / here) + d]) * static_cast<double>(numbers[r * (numbers.size() / here) + d]);
-        norms.push_back(std::sqrt(squares));
-      }
-    }
+    of(values, found->side) = row_norms(recording_, *found, recording_.rows_of(order_.map.sequence, found->side), run_);
     span_from_zero(values, 0.98);  // first tokens are often far longer than all others
     return values;
   }

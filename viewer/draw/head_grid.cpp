@@ -97,7 +97,7 @@ HeadGrid::Layout HeadGrid::lay_out(const HeadList& heads, const Order& order) co
   Layout layout;
   layout.by_layer = order.filter.empty() && !heads.has_score(order.sort);
   for (const std::size_t place : heads.order(order.sort)) {
-    if (order.filter.empty() || heads.matches(place, order.filter)) layout.shown.push_back(place);
+    if (heads.matches(place, order.filter)) layout.shown.push_back(place);
   }
   const std::size_t modules = heads.modules.size();
   const float by_width = (room.x - margin - bar) / static_cast<float>(heads.most_heads), by_height = (room.y - line - 6.0f) / static_cast<float>(modules);

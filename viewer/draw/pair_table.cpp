@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 
+#include "probes/head_place.h"
 #include "viewer/draw/fonts.h"
 #include "viewer/draw/forest.h"
 #include "viewer/draw/ink.h"
@@ -101,7 +102,7 @@ std::optional<std::size_t> draw_head_effects(std::string_view item, std::span<co
     ImGui::PushID(static_cast<int>(i));
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
-    const std::string name = "L" + std::to_string(effect.layer) + "H" + std::to_string(effect.head);
+    const std::string name = head_label(effect.layer, effect.head);
     if (ImGui::Selectable(name.c_str(), false, ImGuiSelectableFlags_SpanAllColumns)) clicked = i;
     name_item(std::string(item) + "/" + std::to_string(i));
     ImGui::SetItemTooltip("click: this head's attention over the pair");

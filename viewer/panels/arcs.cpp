@@ -7,13 +7,13 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "probes/figures/figure_text.h"
 #include "viewer/data/background.h"
 #include "viewer/data/links.h"
-#include "viewer/data/tokens.h"
 #include "viewer/draw/color_strip.h"
-#include "viewer/draw/fonts.h"
 #include "viewer/draw/ink.h"
 #include "viewer/draw/items.h"
+#include "viewer/draw/map_texts.h"
 #include "viewer/draw/surface.h"
 #include "viewer/panel.h"
 
@@ -48,7 +48,6 @@ class ArcsView : public PanelView {
   using Module = Recording::Module;
   const Module& module(const Selection& selection) const { return recording_.modules()[selection.layer]; }
   MapId map(const Selection& selection) const { return {document_, selection.layer, selection.head, selection.sequence}; }
-  void load(const Selection& selection);
   LinkOrder link_order(const Selection& selection, double rows) const;
   LayerOrder layer_order(const Selection& selection) const;
   void refresh_links(const LinkOrder& wanted);
@@ -70,13 +69,10 @@ class ArcsView : public PanelView {
   std::size_t square() const;
   double y_of(double token) const { return (token + 0.5 - top_) * pixels_; }
   void fit(float height);
-  void move_query(Selection& selection, int by);
 
   DocumentPointer document_;
   const Recording& recording_;
-  std::optional<std::pair<std::size_t, std::size_t>> texts_;  // sequence and module
-  Tokens queries_, keys_;
-  std::vector<std::string> query_labels_, key_labels_;  // as they can be drawn
+  MapTexts texts_;
 
   bool through_layers_ = false, all_heads_ = false, mean_ = false, without_first_ = false;
   int most_ = 3;
@@ -114,16 +110,6 @@ void ArcsView::restore(const Json& json) {
     top_ = json["top"].number(), pixels_ = std::min(json["pixels"].number(), largest_token);
 }
 
-void ArcsView::load(const Selection& selection) {
-  const std::pair wanted{selection.sequence, selection.layer};
-  if (texts_ == wanted) return;
-  texts_ = wanted;
-  queries_ = tokens_of(*document_, selection.sequence, module(selection).queries);
-  keys_ = tokens_of(*document_, selection.sequence, module(selection).keys);
-  query_labels_ = drawable_labels(queries_.labels);
-  key_labels_ = drawable_labels(keys_.labels);
-}
-
 std::size_t ArcsView::square() const {
   std::size_t cell = 1;
   while (pixels_ > 0.0 && static_cast<double>(cell) * pixels_ < static_cast<double>(smallest_square)) cell *= 2;
@@ -140,7 +126,7 @@ LinkOrder ArcsView::link_order(const Selection& selection, double rows) const {
   const auto place = static_cast<std::size_t>(std::max(0.0, top_ - rows / 2));
   order.first = place / step * step;
   const auto end = static_cast<std::size_t>(std::max(0.0, top_ + 1.5 * rows)) / step * step + step;
-  order.rows = std::min(end, query_labels_.size()) - std::min(order.first, query_labels_.size());
+  order.rows = std::min(end, texts_.query_labels.size()) - std::min(order.first, texts_.query_labels.size());
   return order;
 }
 
@@ -242,7 +228,7 @@ void ArcsView::draw_heads(Desk& desk) {
 }
 
 void ArcsView::fit(float height) {
-  const std::size_t longest = std::max(query_labels_.size(), key_labels_.size());
+  const std::size_t longest = std::max(texts_.query_labels.size(), texts_.key_labels.size());
   top_ = 0.0;
   pixels_ = std::min(static_cast<double>(height) / static_cast<double>(std::max<std::size_t>(longest, 1)),
                      static_cast<double>(ImGui::GetTextLineHeightWithSpacing()));
@@ -251,7 +237,7 @@ void ArcsView::fit(float height) {
 void ArcsView::navigate(Desk& desk, Corner from, Corner to) {
   Selection& selection = desk.selection;
   height_ = to.y - from.y;
-  const double height = static_cast<double>(height_), longest = static_cast<double>(std::max(query_labels_.size(), key_labels_.size()));
+  const double height = static_cast<double>(height_), longest = static_cast<double>(std::max(texts_.query_labels.size(), texts_.key_labels.size()));
   const ImGuiIO& io = ImGui::GetIO();
   const bool hovered = ImGui::IsItemHovered();
   if (hovered && io.MouseWheel != 0.0f) {
@@ -273,10 +259,10 @@ void ArcsView::navigate(Desk& desk, Corner from, Corner to) {
   if (!hovered) return;
   const double token = std::floor(top_ + static_cast<double>(io.MousePos.y - from.y) / pixels_);
   const bool left = io.MousePos.x < (from.x + to.x) / 2;
-  if (token < 0.0 || token >= static_cast<double>(left ? query_labels_.size() : key_labels_.size())) return;
+  if (token < 0.0 || token >= static_cast<double>(left ? texts_.query_labels.size() : texts_.key_labels.size())) return;
   const auto place = static_cast<std::size_t>(token);
   if (left) hovered_ = place;
-  ImGui::SetTooltip("%s %zu   %s", left ? "query" : "key", place, (left ? query_labels_ : key_labels_)[place].c_str());
+  ImGui::SetTooltip("%s %zu   %s", left ? "query" : "key", place, (left ? texts_.query_labels : texts_.key_labels)[place].c_str());
   const ImVec2 dragged = ImGui::GetMouseDragDelta(ImGuiMouseButton_Left);
   if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && dragged.y == 0.0f) (left ? selection.query : selection.key) = place;
 }
@@ -320,20 +306,20 @@ void ArcsView::draw_labels(const Selection& selection, Corner left, Corner right
   const auto every = static_cast<std::size_t>(std::max(1.0, std::ceil(static_cast<double>(line - 1.0f) / pixels_)));
   const auto first = static_cast<std::size_t>(top_) / every * every;
   for (std::size_t token = first;
-       y_of(static_cast<double>(token)) < static_cast<double>(height) && token < std::max(query_labels_.size(), key_labels_.size()); token += every) {
+       y_of(static_cast<double>(token)) < static_cast<double>(height) && token < std::max(texts_.query_labels.size(), texts_.key_labels.size()); token += every) {
     const float y = static_cast<float>(y_of(static_cast<double>(token))) - line / 2;
     if (y < -line) continue;
     const auto label = [&](const std::vector<std::string>& labels) {
       return every > 1 ? std::to_string(token) + " " + labels[token] : labels[token];
     };
-    if (token < query_labels_.size()) {
-      const std::string text = label(query_labels_);
+    if (token < texts_.query_labels.size()) {
+      const std::string text = label(texts_.query_labels);
       const ImVec2 at{left.x - 8.0f - ImGui::CalcTextSize(text.c_str()).x, left.y + y};
       list->AddText(at, selection.query == token ? mark_ink() : ink(), text.c_str());
       name_rectangle("arcs/query/" + std::to_string(token), {{at.x, at.y}, {left.x - 4.0f, at.y + line}});
     }
-    if (token < key_labels_.size()) {
-      const std::string text = label(key_labels_);
+    if (token < texts_.key_labels.size()) {
+      const std::string text = label(texts_.key_labels);
       const Corner from{right.x + 8.0f, right.y + y}, to{from.x + ImGui::CalcTextSize(text.c_str()).x, from.y + line};
       const auto found = read.find(token);
       if (found != read.end())
@@ -416,7 +402,7 @@ void ArcsView::draw_layer(Desk& desk, std::size_t layer, Corner at, float next, 
     name_rectangle("arcs/dot/" + std::to_string(layer) + "." + std::to_string(link.key), dot);
     if (!ImGui::IsItemHovered() || !ImGui::IsMouseHoveringRect({dot.from.x, dot.from.y}, {dot.to.x, dot.to.y})) continue;
     ImGui::SetTooltip("%s reads %zu %s with %.4f", recording_.modules()[layers_[layer].module].name.c_str(), static_cast<std::size_t>(link.key),
-                      key_labels_[link.key].c_str(), static_cast<double>(link.weight));
+                      texts_.key_labels[link.key].c_str(), static_cast<double>(link.weight));
     if (!ImGui::IsMouseReleased(ImGuiMouseButton_Left)) continue;
     desk.selection.layer = layers_[layer].module;
     desk.selection.key = link.key;
@@ -442,7 +428,7 @@ void ArcsView::draw_layers(Desk& desk) {
   for (const auto& [token, y] : rows) {
     const bool is_own = token == own_row(selection);
     const std::string text =
-        is_own ? std::to_string(*selection.query) + " " + query_labels_[*selection.query] : std::to_string(token) + " " + key_labels_[token];
+        is_own ? std::to_string(*selection.query) + " " + texts_.query_labels[*selection.query] : std::to_string(token) + " " + texts_.key_labels[token];
     list->AddLine({origin.x + side, y}, {origin.x + room.x - 8.0f, y}, is_own ? with_alpha(mark_ink(), 0.6f) : with_alpha(faint_ink(), 0.15f),
                   is_own ? 2.0f : 1.0f);
     list->AddText({origin.x + side - 8.0f - ImGui::CalcTextSize(text.c_str()).x, y - line / 2}, is_own ? mark_ink() : ink(), text.c_str());
@@ -462,17 +448,10 @@ void ArcsView::draw_layers(Desk& desk) {
 void ArcsView::draw(Desk& desk) {
   if (recording_.modules().empty() || recording_.sequences() == 0)
     return ImGui::TextWrapped("This recording holds no attention: record with --attention factors.");
-  load(desk.selection);
-  if (query_labels_.empty() || key_labels_.empty()) return ImGui::TextWrapped("This text holds no tokens yet.");
+  texts_.load(*document_, desk.selection.sequence, desk.selection.layer);
+  if (texts_.query_labels.empty() || texts_.key_labels.empty()) return ImGui::TextWrapped("This text holds no tokens yet.");
   draw_header(desk);
   through_layers_ ? draw_layers(desk) : draw_columns(desk);
-}
-
-void ArcsView::move_query(Selection& selection, int by) {
-  const std::size_t count = query_labels_.size();
-  if (count == 0) return;
-  const std::size_t at = selection.query.value_or(by > 0 ? count - 1 : 0);
-  selection.query = (at + count + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % count;
 }
 
 std::vector<Action> ArcsView::actions(Desk& desk) {
@@ -489,8 +468,8 @@ std::vector<Action> ArcsView::actions(Desk& desk) {
           {"Arcs: whole text", ImGuiKey_F, [this] { fit_ = true; }},
           {"Arcs: zoom in", ImGuiKey_Equal, [zoom] { zoom(1.5); }},
           {"Arcs: zoom out", ImGuiKey_Minus, [zoom] { zoom(1.0 / 1.5); }},
-          {"Arcs: next query", ImGuiKey_J, [this, &desk] { move_query(desk.selection, 1); }},
-          {"Arcs: previous query", ImGuiKey_K, [this, &desk] { move_query(desk.selection, -1); }},
+          {"Arcs: next query", ImGuiKey_J, [this, &desk] { step_query(desk.selection, texts_.query_labels.size(), 1); }},
+          {"Arcs: previous query", ImGuiKey_K, [this, &desk] { step_query(desk.selection, texts_.query_labels.size(), -1); }},
           {"Arcs: no token chosen", ImGuiKey_Escape, [&desk] { desk.selection.query.reset(), desk.selection.key.reset(); }}};
 }
 
@@ -499,21 +478,19 @@ Figure ArcsView::figure(Desk& desk) {
   const Selection& selection = desk.selection;
   if (recording_.modules().empty() || recording_.sequences() == 0)
     throw Error({document_->path.string(), "attention", "a recording without any", "record with --attention factors"});
-  load(selection);
+  texts_.load(*document_, selection.sequence, selection.layer);
   Run run;
   Figure figure{.title = "Links of " + document_->path.filename().string(),
                 .notes = {"the strongest " + std::to_string(most_) + " keys of each query" + (without_first_ ? ", without the first token" : "")}};
   FigureTable table{.title = "links", .header = {"module", "head", "query", "query token", "key", "key token", "weight"}};
   const auto add = [&](std::size_t place, const Link& link, bool mean) {
-    char weight[32];
-    std::snprintf(weight, sizeof weight, "%.9g", static_cast<double>(link.weight));
     table.rows.push_back({recording_.modules()[place].name, mean ? "mean" : std::to_string(link.head), std::to_string(link.query),
-                          queries_.labels[link.query], std::to_string(link.key), keys_.labels[link.key], weight});
+                          texts_.queries.labels[link.query], std::to_string(link.key), texts_.keys.labels[link.key], exact_text(static_cast<double>(link.weight))});
   };
   if (!through_layers_) {
     LinkOrder order = link_order(selection, 64.0);
     order.cell = 1, order.first = selection.query.value_or(static_cast<std::size_t>(top_)),
-    order.rows = selection.query ? 1 : std::min<std::size_t>(64, query_labels_.size() - std::min(order.first, query_labels_.size()));
+    order.rows = selection.query ? 1 : std::min<std::size_t>(64, texts_.query_labels.size() - std::min(order.first, texts_.query_labels.size()));
     for (const Link& link : strongest_links(order, shelf_, run)) add(selection.layer, link, false);
   } else {
     if (!selection.query) throw Error({"arcs", "a chosen token", "none", "--goto query=17"});
@@ -526,7 +503,7 @@ Figure ArcsView::figure(Desk& desk) {
     std::set<std::size_t> tokens;
     for (const LayerLinks& layer : layers)
       for (const Link& link : layer.links) tokens.insert(link.key);
-    for (const std::size_t token : tokens) grid.column_labels.push_back(std::to_string(token) + " " + keys_.labels[token]);
+    for (const std::size_t token : tokens) grid.column_labels.push_back(std::to_string(token) + " " + texts_.keys.labels[token]);
     for (const LayerLinks& layer : layers) {
       grid.row_labels.push_back(std::to_string(recording_.modules()[layer.module].block));
       std::map<std::size_t, double> weights;

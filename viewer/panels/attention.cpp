@@ -6,10 +6,10 @@
 
 #include "core/base/error.h"
 #include "probes/pooled_map.h"
-#include "viewer/data/tokens.h"
-#include "viewer/draw/fonts.h"
+#include "viewer/data/head_shelf.h"
 #include "viewer/draw/ink.h"
 #include "viewer/draw/map_canvas.h"
+#include "viewer/draw/map_texts.h"
 #include "viewer/panel.h"
 
 // One attention map of any length: tiles from the stored factors as they come into view, zoom, pan, profiles of a row and a column.
@@ -34,7 +34,6 @@ class AttentionView : public PanelView {
   using Module = Recording::Module;
   const Module& module(const Selection& selection) const { return recording_.modules()[selection.layer]; }
   bool load(const Selection& selection);
-  void load_texts(const Selection& selection);
   void draw_header(Desk& desk);
   void draw_side(Desk& desk, Corner from, Corner to);
   void draw_profile(const Rectangle& area, const Selection& selection) const;
@@ -43,14 +42,11 @@ class AttentionView : public PanelView {
   void fit_range(ColorScale& scale) const;
   void tooltip(std::size_t query, std::size_t key) const;
   void move_query(Selection& selection, int by);
-  bool sees(std::size_t query, std::size_t key) const;
   float weight(std::size_t query, std::size_t key) const;
 
   DocumentPointer document_;
   const Recording& recording_;
-  std::optional<std::pair<std::size_t, std::size_t>> texts_;  // sequence and module whose texts are loaded
-  Tokens queries_, keys_;
-  std::vector<std::string> query_labels_, key_labels_;  // as they can be drawn
+  MapTexts texts_;
 
   std::optional<MapId> map_;
   std::shared_ptr<const Recording::Head> head_;
@@ -64,28 +60,18 @@ class AttentionView : public PanelView {
   std::vector<std::pair<float, std::size_t>> strongest_;  // of the row: weight and key, largest first
 };
 
-void AttentionView::load_texts(const Selection& selection) {
-  const std::pair wanted{selection.sequence, selection.layer};
-  if (texts_ == wanted) return;
-  texts_ = wanted;
-  queries_ = tokens_of(*document_, selection.sequence, module(selection).queries);
-  keys_ = tokens_of(*document_, selection.sequence, module(selection).keys);
-  query_labels_ = drawable_labels(queries_.labels);
-  key_labels_ = drawable_labels(keys_.labels);
-}
-
 /// Returns whether there is a map at all.
 bool AttentionView::load(const Selection& selection) {
   if (recording_.modules().empty() || recording_.sequences() == 0) return false;
-  load_texts(selection);
-  if (query_labels_.empty() || key_labels_.empty()) return false;
+  texts_.load(*document_, selection.sequence, selection.layer);
+  if (texts_.query_labels.empty() || texts_.key_labels.empty()) return false;
   const MapId wanted{document_, selection.layer, selection.head, selection.sequence};
   if (map_ == wanted) return true;
   map_ = wanted;
   row_of_.reset();
   column_of_.reset();
   head_ = recording_.head(module(selection), selection.head, selection.sequence);
-  const std::size_t heads = module(selection).heads, tokens = query_labels_.size();
+  const std::size_t heads = module(selection).heads, tokens = texts_.query_labels.size();
   double means[3] = {};
   const char* names[] = {"entropy", "distance", "first_key"};
   for (std::size_t s = 0; s < 3; ++s) {
@@ -96,11 +82,6 @@ bool AttentionView::load(const Selection& selection) {
   std::snprintf(text, sizeof text, "means: entropy %.2f nats, distance %.1f tokens, first token %.2f", means[0], means[1], means[2]);
   statistics_ = text;
   return true;
-}
-
-bool AttentionView::sees(std::size_t query, std::size_t key) const {
-  const PatternFactors& factors = head_->factors;
-  return RowMask(factors.score, factors.rule, factors.q_start, query, factors.k.extent(0)).sees(key);
 }
 
 float AttentionView::weight(std::size_t query, std::size_t key) const {
@@ -114,12 +95,9 @@ void AttentionView::read_row(const Selection& selection) {
   row_of_ = selection.query;
   strongest_.clear();
   if (!selection.query) return;
-  row_.resize(key_labels_.size());
-  pattern_tile(head_->factors, *selection.query, 0, {row_.data(), {1, row_.size()}});
-  const RowMask mask(head_->factors.score, head_->factors.rule, head_->factors.q_start, *selection.query, row_.size());
+  row_ = row_weights(*head_, *selection.query);
   for (std::size_t key = 0; key < row_.size(); ++key) {
-    if (mask.sees(key)) strongest_.emplace_back(row_[key], key);
-    else row_[key] = std::numeric_limits<float>::quiet_NaN();
+    if (!std::isnan(row_[key])) strongest_.emplace_back(row_[key], key);
   }
   const std::size_t kept = std::min(strongest_.size(), most_strongest);
   std::partial_sort(strongest_.begin(), strongest_.begin() + static_cast<std::ptrdiff_t>(kept), strongest_.end(), std::greater<>());
@@ -130,13 +108,12 @@ void AttentionView::read_column(const Selection& selection) {
   if (column_of_ == selection.key) return;
   column_of_ = selection.key;
   if (!selection.key) return;
-  column_.resize(query_labels_.size());
-  pattern_tile(head_->factors, 0, *selection.key, {column_.data(), {column_.size(), 1}});
+  column_ = column_weights(*head_, *selection.key);
 }
 
 /// So that one weight in a hundred of what is seen is brighter than the scale.
 void AttentionView::fit_range(ColorScale& scale) const {
-  const std::size_t keys = key_labels_.size(), queries = query_labels_.size();
+  const std::size_t keys = texts_.key_labels.size(), queries = texts_.query_labels.size();
   const std::size_t cell = pooled_cell(std::max(keys, queries), 512);
   std::vector<float> largest = pooled_map(*head_, cell).largest;
   std::erase_if(largest, [](float each) { return !(each > 0.0f) || !std::isfinite(each); });
@@ -147,11 +124,8 @@ void AttentionView::fit_range(ColorScale& scale) const {
 }
 
 void AttentionView::move_query(Selection& selection, int by) {
-  const std::size_t count = query_labels_.size();
-  if (count == 0) return;
-  const std::size_t at = selection.query.value_or(by > 0 ? count - 1 : 0);
-  selection.query = (at + count + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % count;
-  canvas_.show_query(*selection.query);
+  step_query(selection, texts_.query_labels.size(), by);
+  if (selection.query) canvas_.show_query(*selection.query);
 }
 
 std::vector<Action> AttentionView::actions(Desk& desk) {
@@ -182,7 +156,7 @@ void AttentionView::draw_header(Desk& desk) {
   ImGui::SameLine();
   const Json& source = recording_.provenance();
   const auto word = [&](const char* name) { return source[name].is_string() ? source[name].string() : std::string("?"); };
-  ImGui::TextDisabled("kernel %s, %s   %zu x %zu tokens%s   %s", word("kernel").c_str(), word("precision").c_str(), query_labels_.size(), key_labels_.size(),
+  ImGui::TextDisabled("kernel %s, %s   %zu x %zu tokens%s   %s", word("kernel").c_str(), word("precision").c_str(), texts_.query_labels.size(), texts_.key_labels.size(),
                       recording_.finished() ? "" : " (still being written)", statistics_.c_str());
   if (module(selection).codes) ImGui::TextDisabled("rebuilt from factors stored in 8 bits: rows do not sum to 1 to their last digits");
   if (recording_.sequences() > 1) {
@@ -219,12 +193,12 @@ void AttentionView::draw(Desk& desk) {
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
   const float side = std::min(color_bar_width() + 8.0f * ImGui::GetFontSize(), room.x * 0.35f), profile = selection.query ? 3.0f * ImGui::GetTextLineHeight() : 0.0f;
   const auto paint = [&](const Rectangle& area) {
-    drawn_ = painter_.draw({*map_, query_labels_.size(), key_labels_.size(), canvas_.porthole(), area.from, area.to, desk.map_scale},
+    drawn_ = painter_.draw({*map_, texts_.query_labels.size(), texts_.key_labels.size(), canvas_.porthole(), area.from, area.to, desk.map_scale},
                            [&](const TileId& id, Urgency urgency) { return desk.tiles().find(id, urgency); });
     incomplete_ = !drawn_.complete;
     if (drawn_.anything) name_rectangle("attention/seen", area);
   };
-  const MapCanvas::Answer answer = canvas_.draw("attention/map", {room.x - side - 12.0f, room.y - profile - 4.0f}, {&query_labels_, &key_labels_}, {selection.query, selection.key}, paint);
+  const MapCanvas::Answer answer = canvas_.draw("attention/map", {room.x - side - 12.0f, room.y - profile - 4.0f}, {&texts_.query_labels, &texts_.key_labels}, {selection.query, selection.key}, paint);
   if (answer.clicked) std::tie(selection.query, selection.key) = std::pair(std::optional(answer.clicked->first), std::optional(answer.clicked->second));
   if (answer.hovered) tooltip(answer.hovered->first, answer.hovered->second);
   read_row(selection);
@@ -235,9 +209,9 @@ void AttentionView::draw(Desk& desk) {
 
 void AttentionView::tooltip(std::size_t query, std::size_t key) const {
   ImGui::BeginTooltip();
-  ImGui::Text("query %zu   %s", query, query_labels_[query].c_str());
-  ImGui::Text("key   %zu   %s", key, key_labels_[key].c_str());
-  if (sees(query, key)) {
+  ImGui::Text("query %zu   %s", query, texts_.query_labels[query].c_str());
+  ImGui::Text("key   %zu   %s", key, texts_.key_labels[key].c_str());
+  if (sees(*head_, query, key)) {
     ImGui::Text("weight %.6g", static_cast<double>(weight(query, key)));
   } else {
     ImGui::TextUnformatted("masked: the query cannot see this key");
@@ -254,21 +228,21 @@ void AttentionView::draw_side(Desk& desk, Corner from, Corner to) {
   ImGui::SetCursorScreenPos({from.x, from.y + bar + 6.0f});
   ImGui::BeginChild("reads", {to.x - from.x, to.y - from.y - bar - 8.0f});
   ImGui::PushStyleColor(ImGuiCol_Text, mark_ink());
-  ImGui::Text("query %zu  %s", *selection.query, query_labels_[*selection.query].c_str());
+  ImGui::Text("query %zu  %s", *selection.query, texts_.query_labels[*selection.query].c_str());
   ImGui::PopStyleColor();
   ImGui::TextDisabled("reads most:");
   for (const auto& [share, key] : strongest_) {
     char text[160];
-    std::snprintf(text, sizeof text, "%.3f %s##%zu", static_cast<double>(share), key_labels_[key].c_str(), key);
+    std::snprintf(text, sizeof text, "%.3f %s##%zu", static_cast<double>(share), texts_.key_labels[key].c_str(), key);
     if (ImGui::Selectable(text, selection.key == key)) desk.selection.key = key;
     name_item("attention/reads/" + std::to_string(key));
     ImGui::SetItemTooltip("key %zu", key);
   }
   if (selection.key) {
     double sum = 0.0;
-    for (const float each : column_) sum += static_cast<double>(each);
+    for (const float each : column_) sum += std::isnan(each) ? 0.0 : static_cast<double>(each);
     ImGui::Separator();
-    ImGui::TextWrapped("key %zu %s is read with %.3f by this query, %.2f by all", *selection.key, key_labels_[*selection.key].c_str(), static_cast<double>(weight(*selection.query, *selection.key)), sum);
+    ImGui::TextWrapped("key %zu %s is read with %.3f by this query, %.2f by all", *selection.key, texts_.key_labels[*selection.key].c_str(), static_cast<double>(weight(*selection.query, *selection.key)), sum);
   }
   ImGui::EndChild();
 }
@@ -304,7 +278,7 @@ Figure AttentionView::figure(Desk& desk) {
   const Selection& selection = desk.selection;
   if (!load(selection)) throw Error({document_->path.string(), "attention to draw", "a recording without any", "record with --attention factors"});
   const Porthole& seen = canvas_.porthole();
-  const std::size_t queries = query_labels_.size(), keys = key_labels_.size();
+  const std::size_t queries = texts_.query_labels.size(), keys = texts_.key_labels.size();
   MapPart part{0, queries, 0, keys};
   if (!canvas_.fitted() && seen.pixels > 0.0) {  // what is seen of a map that was zoomed into
     part.row = std::min(queries - 1, static_cast<std::size_t>(seen.top)), part.key = std::min(keys - 1, static_cast<std::size_t>(seen.left));
@@ -317,8 +291,8 @@ Figure AttentionView::figure(Desk& desk) {
   FigureGrid grid{.title = module(selection).name + ", head " + std::to_string(selection.head), .row_axis = "query", .column_axis = "key", .unit = "weight", .rows = map.rows, .columns = map.columns};
   grid.values.assign((mean ? map.mean : map.largest).begin(), (mean ? map.mean : map.largest).end());
   const auto label = [&](const std::vector<std::string>& labels, std::size_t at) { return cell > 1 ? std::to_string(at) + " " + labels[at] : labels[at]; };
-  for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(label(queries_.labels, part.row + r * cell));
-  for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(label(keys_.labels, part.key + c * cell));
+  for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(label(texts_.queries.labels, part.row + r * cell));
+  for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(label(texts_.keys.labels, part.key + c * cell));
   grid.colors = desk.map_scale.colors, grid.spread = desk.map_scale.spread;
   grid.low = desk.map_scale.low, grid.high = desk.map_scale.high;
   Figure figure{.title = "Attention of " + document_->path.filename().string(), .notes = {statistics_}, .grids = {std::move(grid)}};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "probes/figures/figure_text.h"
 #include "viewer/data/bench_runs.h"
 #include "viewer/draw/fonts.h"
 #include "viewer/draw/forest.h"
@@ -314,11 +315,6 @@ void BenchView::draw(Desk&) {
 
 Figure BenchView::figure(Desk&) {
   if (names_.empty()) throw Error({"bench", "rows", "files without any", ""});
-  const auto number = [](double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.9g", value);
-    return std::isnan(value) ? std::string() : std::string(text);
-  };
   Figure figure{.title = "Benchmarks: " + axis_title(), .notes = {"medians, smallest and largest of the repetitions"}};
   FigureTable table{axis_title(), {"row", "file", "date", "median", "smallest", "largest", "repetitions"}, {}};
   for (const std::size_t name : listed_) {
@@ -326,7 +322,7 @@ Figure BenchView::figure(Desk&) {
     for (std::size_t r = 0; r < runs_.size(); ++r) {
       const BenchSpread value = shown(r, names_[name]);
       if (value.count == 0) continue;
-      table.rows.push_back({names_[name], runs_[r].file, runs_[r].date, number(value.median), number(value.low), number(value.high), std::to_string(value.count)});
+      table.rows.push_back({names_[name], runs_[r].file, runs_[r].date, exact_text(value.median), exact_text(value.low), exact_text(value.high), std::to_string(value.count)});
       const auto x = static_cast<double>(r);
       history.line.push_back(history.points.size());
       history.points.push_back({runs_[r].date.empty() ? runs_[r].file : runs_[r].date, x, value.median, x, x, value.low, value.high, false});

@@ -5,13 +5,14 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "probes/figures/figure_text.h"
 #include "probes/head_drift.h"
+#include "probes/head_place.h"
 #include "probes/pooled_map.h"
 #include "viewer/data/background.h"
-#include "viewer/data/tokens.h"
-#include "viewer/draw/fonts.h"
 #include "viewer/draw/ink.h"
 #include "viewer/draw/map_canvas.h"
+#include "viewer/draw/map_texts.h"
 #include "viewer/draw/surface.h"
 #include "viewer/panel.h"
 
@@ -50,7 +51,7 @@ class CompareView : public PanelView {
   DocumentPointer document_, reference_;
   std::string problem_;  // why nothing can be compared
   std::optional<MapId> map_, reference_map_;
-  std::vector<std::string> queries_, keys_;
+  MapTexts texts_;
   TilePainter painter_, reference_painter_, difference_painter_;
   std::map<TileId, std::shared_ptr<const Tile>> differences_;
   MapCanvas canvas_;
@@ -99,9 +100,7 @@ bool CompareView::load(const Desk& desk) {
   const auto twin = std::ranges::find_if(others, [&](const Recording::Module& each) { return each.name == module.name && each.heads == module.heads; });
   if (twin == others.end()) return false;
   reference_map_ = MapId{reference_, static_cast<std::size_t>(twin - others.begin()), selection.head, selection.sequence};
-  const auto labels = [&](Recording::Side side) { return drawable_labels(tokens_of(*document_, selection.sequence, side).labels); };
-  queries_ = labels(module.queries);
-  keys_ = labels(module.keys);
+  texts_.load(*document_, selection.sequence, selection.layer);
   return true;
 }
 
@@ -166,12 +165,12 @@ void CompareView::draw_map(Desk& desk, const char* name, const std::string& capt
   const ImVec2 origin = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
   const float bar = color_bar_width();
   const auto paint = [&](const Rectangle& area) {
-    const auto drawn = painter.draw({*map_, queries_.size(), keys_.size(), canvas_.porthole(), area.from, area.to, scale}, source);
+    const auto drawn = painter.draw({*map_, texts_.query_labels.size(), texts_.key_labels.size(), canvas_.porthole(), area.from, area.to, scale}, source);
     incomplete_ |= !drawn.complete;
   };
-  const MapCanvas::Answer answer = canvas_.draw(std::string("compare/") + name, {room.x - bar - 8.0f, room.y - 2.0f}, {&queries_, &keys_}, {desk.selection.query, desk.selection.key}, paint);
+  const MapCanvas::Answer answer = canvas_.draw(std::string("compare/") + name, {room.x - bar - 8.0f, room.y - 2.0f}, {&texts_.query_labels, &texts_.key_labels}, {desk.selection.query, desk.selection.key}, paint);
   if (answer.clicked) desk.selection.query = answer.clicked->first, desk.selection.key = answer.clicked->second;
-  if (answer.hovered) ImGui::SetTooltip("query %zu  %s\nkey %zu  %s", answer.hovered->first, queries_[answer.hovered->first].c_str(), answer.hovered->second, keys_[answer.hovered->second].c_str());
+  if (answer.hovered) ImGui::SetTooltip("query %zu  %s\nkey %zu  %s", answer.hovered->first, texts_.query_labels[answer.hovered->first].c_str(), answer.hovered->second, texts_.key_labels[answer.hovered->second].c_str());
   draw_color_bar({origin.x + room.x - bar, origin.y}, std::min(room.y, 16.0f * ImGui::GetTextLineHeight()), scale, {scale.colors == ColorMap::diverging ? "difference" : "weight"});
   ImGui::EndChild();
 }
@@ -225,7 +224,7 @@ void CompareView::draw_table(Desk& desk) {
       const HeadDrift& each = drifts_[static_cast<std::size_t>(i)];
       ImGui::TableNextRow();
       ImGui::TableNextColumn();
-      const std::string label = "L" + std::to_string(each.block) + "H" + std::to_string(each.head) + "##" + std::to_string(i);
+      const std::string label = head_label(each.block, each.head) + "##" + std::to_string(i);
       if (ImGui::Selectable(label.c_str(), desk.selection.layer == each.place && desk.selection.head == each.head, ImGuiSelectableFlags_SpanAllColumns)) {
         desk.selection.layer = each.place;
         desk.selection.head = each.head;
@@ -266,7 +265,7 @@ void CompareView::draw(Desk& desk) {
 
 Figure CompareView::figure(Desk& desk) {
   if (!problem_.empty() || !load(desk)) throw Error({document_->path.string(), "two recordings of the same texts", problem_.empty() ? "no such module in the reference" : problem_, ""});
-  const std::size_t queries = queries_.size(), keys = keys_.size();
+  const std::size_t queries = texts_.query_labels.size(), keys = texts_.key_labels.size();
   const std::size_t cell = pooled_cell(std::max(queries, keys), most_exported);
   const auto pooled = [&](const MapId& map) {
     const Recording& recording = *map.document->recording;
@@ -277,19 +276,15 @@ Figure CompareView::figure(Desk& desk) {
   FigureGrid grid{.title = document_->path.filename().string() + " minus " + reference_->path.filename().string(), .row_axis = "query", .column_axis = "key", .unit = "difference of weights",
                   .rows = own.rows, .columns = own.columns};
   for (std::size_t i = 0; i < shown.size(); ++i) grid.values.push_back(static_cast<double>(shown[i]) - static_cast<double>(reference[i]));
-  for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(queries_[r * cell]);
-  for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(keys_[c * cell]);
+  for (std::size_t r = 0; r < grid.rows; ++r) grid.row_labels.push_back(texts_.query_labels[r * cell]);
+  for (std::size_t c = 0; c < grid.columns; ++c) grid.column_labels.push_back(texts_.key_labels[c * cell]);
   grid.colors = ColorMap::diverging;
   grid.low = -static_cast<double>(range_), grid.high = static_cast<double>(range_);
-  while (measuring_ && !measuring_->done()) std::this_thread::yield();
+  if (measuring_) measuring_->wait();
   take_drifts();
   FigureTable table{"Divergence of attention from the reference, bits", {"module", "head", "bits", "low", "high", "rows"}, {}};
   for (const HeadDrift& each : drifts_) {
-    const auto number = [](double value) {
-      char text[32];
-      std::snprintf(text, sizeof text, "%.9g", value);
-      return std::isfinite(value) ? std::string(text) : std::string();
-    };
+    const auto number = [](double value) { return std::isfinite(value) ? exact_text(value) : std::string(); };
     table.rows.push_back({each.module, std::to_string(each.head), number(each.divergence.value), number(each.divergence.low), number(each.divergence.high), std::to_string(each.divergence.n)});
   }
   return {.title = "Comparison", .notes = {"a cell compares the largest weights of " + std::to_string(cell) + " x " + std::to_string(cell) + " pairs"}, .grids = {std::move(grid)}, .tables = {std::move(table)}};

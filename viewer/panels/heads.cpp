@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "probes/figures/figure_text.h"
 #include "probes/head_score.h"
 #include "viewer/data/background.h"
 #include "viewer/data/recorded_heads.h"
@@ -31,7 +32,6 @@ class HeadsView : public PanelView {
  private:
   void take_scores();
   void sort();
-  bool wanted(std::size_t place) const { return filter_.empty() || heads_.matches(place, filter_); }
   void paint_thumbnails(Desk& desk);
   void draw_controls(Desk& desk);
   void draw_grid(Desk& desk);
@@ -156,7 +156,7 @@ void HeadsView::draw_table(Desk& desk) {
     specs->SpecsDirty = false;
   }
   std::vector<std::size_t> shown;
-  std::ranges::copy_if(order_, std::back_inserter(shown), [&](std::size_t place) { return wanted(place); });
+  std::ranges::copy_if(order_, std::back_inserter(shown), [&](std::size_t place) { return heads_.matches(place, filter_); });
   ImGuiListClipper clipper;
   clipper.Begin(static_cast<int>(shown.size()));
   while (clipper.Step()) {
@@ -203,22 +203,18 @@ FigureTable HeadsView::score_table() const {
   FigureTable table{"Heads of " + document_->path.filename().string(), {"module", "layer", "head", "role"}, {}};
   table.header.insert(table.header.end(), heads_.score_names.begin(), heads_.score_names.end());
   for (const std::size_t place : order_) {
-    if (!wanted(place)) continue;
+    if (!heads_.matches(place, filter_)) continue;
     const Recording::Module& module = document_->recording->modules()[heads_.places[place].module];
     const HeadRole* role = heads_.role_of(place);
     std::vector<std::string>& row = table.rows.emplace_back(std::vector<std::string>{module.name, std::to_string(module.block), std::to_string(heads_.places[place].head), role == nullptr ? "" : std::string(role->name)});
-    for (const auto& column : heads_.scores) {
-      char text[32];
-      std::snprintf(text, sizeof text, "%.9g", column[place]);
-      row.push_back(std::isnan(column[place]) ? "" : text);
-    }
+    for (const auto& column : heads_.scores) row.push_back(exact_text(column[place]));
   }
   return table;
 }
 
 Figure HeadsView::figure(Desk&) {
   if (heads_.places.empty()) throw Error({document_->path.string(), "attention", "a recording without any", "record with --attention factors"});
-  while (scoring_ && !scoring_->done()) std::this_thread::yield();
+  if (scoring_) scoring_->wait();
   take_scores();
   return {.title = "Heads", .notes = {"scores as `vitrine heads` defines them"}, .tables = {score_table()}};
 }

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "core/base/error.h"
+#include "probes/recorded_layers.h"
+#include "probes/row_norms.h"
 #include "viewer/data/background.h"
 #include "viewer/data/results.h"
 #include "viewer/data/tokens.h"
@@ -79,27 +80,11 @@ FigureGrid norms_of(const Document& document, std::size_t sequence, Run& run) {
                   .column_axis = "position",
                   .unit = "L2 norm"};
   const Recording::Rows rows = recording.rows_of(sequence);
-  std::map<std::size_t, const Recording::Dataset*> streams;  // by block: names come in the order of their letters
-  for (const Recording::Dataset& each : recording.activations()) {
-    if (!each.name.ends_with(".hook_resid_pre") || each.side != Recording::Side::text) continue;
-    const std::size_t blocks = each.name.find("blocks.");
-    streams[number_in_front(each.name.substr(blocks + 7)).value_or(streams.size())] = &each;
-  }
-  for (const auto& [block, stream] : streams) {
-    const Recording::Dataset& each = *stream;
-    grid.row_labels.push_back(std::to_string(block));
+  for (const RecordedLayer& layer : recorded_layers(recording, "resid_pre")) {
+    grid.row_labels.push_back(layer.label);
     ++grid.rows;
-    for (std::size_t begin = 0; begin < rows.count; begin += 1024) {
-      run.step("norms", begin, rows.count);
-      const std::size_t here = std::min<std::size_t>(1024, rows.count - begin);
-      const std::vector<float> numbers = recording.activation(each, {rows.begin + begin, here});  // [here, width]
-      const std::size_t width = numbers.size() / here;
-      for (std::size_t r = 0; r < here; ++r) {
-        double squares = 0.0;
-        for (std::size_t d = 0; d < width; ++d) squares += static_cast<double>(numbers[r * width + d]) * static_cast<double>(numbers[r * width + d]);
-        grid.values.push_back(std::sqrt(squares));
-      }
-    }
+    const std::vector<double> norms = row_norms(recording, *layer.dataset, rows, run);
+    grid.values.insert(grid.values.end(), norms.begin(), norms.end());
   }
   grid.columns = rows.count;
   const Tokens tokens = tokens_of(document, sequence);

@@ -49,7 +49,6 @@ class TextView : public PanelView {
   std::string label(std::size_t side, std::size_t token) const;
   TokenOrder order_of(const Desk& desk) const;
   void refresh(const Desk& desk);
-  TokenValues values_of(const Desk& desk) const;
   ValueColors colors() const;
   void draw_header(Desk& desk);
   void draw_search();
@@ -129,8 +128,11 @@ void TextView::load(std::size_t sequence) {
   log_probabilities_.clear();
   if (recording_ == nullptr) {
     AttributedTokens told = attributed_tokens(document_->json);
+    tokens_[0].labels.clear();
     for (const std::string& each : told.bytes) tokens_[0].labels.push_back(token_label(each));
     tokens_[0].ids = std::move(told.ids), tokens_[0].bytes = std::move(told.bytes);
+    values_.of_side[0] = std::move(told.scores), values_.note = std::move(told.note);
+    span_around_zero(values_);
   } else if (recording_->sequences() > 0) {
     for (const Side side : sides) tokens_[static_cast<std::size_t>(side)] = tokens_of(*document_, sequence, side);
     if (recording_->may_read(DataClass::text)) log_probabilities_ = recording_->log_probabilities(sequence);
@@ -180,10 +182,7 @@ TokenOrder TextView::order_of(const Desk& desk) const {
 
 /// Takes what is done and asks for what is missing. A job that is no longer wanted ends by itself: nobody waits for it.
 void TextView::refresh(const Desk& desk) {
-  if (recording_ == nullptr) {
-    values_ = values_of(desk);
-    return;
-  }
+  if (recording_ == nullptr) return;  // load() took what the attribution says
   if (job_ && job_->done()) {
     values_ = job_->answer() ? *job_->answer() : TokenValues{.of_side = {}, .note = job_->error()};
     shown_ = ordered_;
@@ -193,18 +192,6 @@ void TextView::refresh(const Desk& desk) {
   if (job_ || shown_ == wanted || recording_->sequences() == 0) return;
   ordered_ = wanted;
   job_ = std::make_unique<Background<TokenValues>>([this, wanted](Run& run) { return token_values(wanted, shelf_, run); }, wake_window);
-}
-
-TokenValues TextView::values_of(const Desk& desk) const {
-  Run run;
-  HeadShelf shelf;
-  if (recording_ != nullptr) return token_values(order_of(desk), shelf, run);
-  TokenValues values;
-  AttributedTokens told = attributed_tokens(document_->json);
-  values.of_side[0] = std::move(told.scores);
-  values.note = std::move(told.note);
-  span_around_zero(values);
-  return values;
 }
 
 ValueColors TextView::colors() const {
@@ -426,12 +413,7 @@ void TextView::tooltip(const Selection& selection, std::size_t side, std::size_t
   ImGui::EndTooltip();
 }
 
-void TextView::move_query(Selection& selection, int by) {
-  const std::size_t count = tokens_[static_cast<std::size_t>(queries(selection))].labels.size();
-  if (count == 0) return;
-  const std::size_t at = selection.query.value_or(by > 0 ? count - 1 : 0);
-  selection.query = (at + count + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % count;
-}
+void TextView::move_query(Selection& selection, int by) { step_query(selection, tokens_[static_cast<std::size_t>(queries(selection))].labels.size(), by); }
 
 std::vector<Action> TextView::actions(Desk& desk) {
   std::vector<Action> actions{{"Text: search", ImGuiMod_Ctrl | ImGuiKey_F, [this] { focus_search_ = true; }},
@@ -451,8 +433,11 @@ std::vector<Action> TextView::actions(Desk& desk) {
 
 Figure TextView::figure(Desk& desk) {
   load(desk.selection.sequence);
-  values_ = values_of(desk);
-  shown_.reset();
+  if (recording_ != nullptr) {
+    Run run;
+    values_ = token_values(order_of(desk), shelf_, run);
+    shown_.reset();
+  }
   const ValueColors scale = colors();
   const std::string title = recording_ == nullptr ? "attribution" : std::string(words_of(quantity_).title);
   Figure figure{.title = document_->path.filename().string() + ": " + title};

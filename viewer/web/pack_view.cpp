@@ -16,12 +16,6 @@ namespace {
 
 constexpr double thumbnails_seconds = 0.012, thumbnails_share = 0.5;  // of a frame, whichever is more, until all are there
 
-std::vector<std::string> drawn(const std::vector<std::string>& labels) {
-  std::vector<std::string> texts;
-  for (const std::string& each : labels) texts.push_back(drawable(each));
-  return texts;
-}
-
 /// Of a stranger's file: as a text, whatever it is.
 std::string word(const Json& json, std::string_view name) {
   if (json[name].is_string()) return drawable(json[name].string());
@@ -55,8 +49,8 @@ void PackView::show(std::size_t place) {
     key_.reset();
     canvas_.fit();
   }
-  query_labels_ = drawn(pack_->queries(place));
-  key_labels_ = drawn(pack_->keys(place));
+  query_labels_ = drawable_labels(pack_->queries(place));
+  key_labels_ = drawable_labels(pack_->keys(place));
   read_row();
 }
 

@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/part_file.h"
-#include "viewer/workbench/recent_files.h"
+#include "viewer/data/remembered.h"
 #include "viewer/workbench/workbench.h"
 
 namespace vitrine {
@@ -56,12 +56,12 @@ void open_session(Workbench& workbench, const std::string& file) {
 void open_anything(Workbench& workbench, const std::string& file) {
   if (ending_of(file) != ".vitrine") {
     if (!workbench.desk().open(file)) return;
-    note_recent_file(file);
+    remember("recent", std::filesystem::absolute(file).string());
     return workbench.show_newest();
   }
   try {
     open_session(workbench, file);
-    note_recent_file(file);
+    remember("recent", std::filesystem::absolute(file).string());
   } catch (const std::exception& error) {
     workbench.desk().warn(error.what());
   }

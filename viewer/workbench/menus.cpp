@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "viewer/data/remembered.h"
 #include "viewer/draw/items.h"
 #include "viewer/workbench/export.h"
-#include "viewer/workbench/recent_files.h"
 #include "viewer/workbench/workbench.h"
 
 // Menus, keys, the line at the bottom and questions of the workbench.
@@ -60,7 +60,7 @@ std::vector<Action> Workbench::global_actions() {
       {"File: export what the panel shows...", ImGuiMod_Ctrl | ImGuiKey_E, [this] {
          const auto window = std::ranges::find_if(windows_, [&](const PanelWindow& each) { return each.panel->name == focused_ && each.view; });
          if (window == windows_.end()) return desk_.warn("Click into a panel first: what it shows is exported.");
-         ask("Export " + std::string(window->panel->title) + " (.svg, .png, .csv, .npy)", std::string(window->panel->name) + ".svg", [this, window](const std::string& file) { export_panel(*window, file); });
+         ask("Export " + std::string(window->panel->title) + " (.svg, .csv, .npy)", std::string(window->panel->name) + ".svg", [this, window](const std::string& file) { export_panel(*window, file); });
        }},
       {"File: quit", ImGuiMod_Ctrl | ImGuiKey_Q, [this] { close_ = true; }},
       {"Edit: undo", ImGuiMod_Ctrl | ImGuiKey_Z, [this] { if (history_.can_undo()) look_at(history_.undo()); }},
@@ -110,7 +110,7 @@ void Workbench::draw_menus() {
       if (action.name.starts_with(group)) menu_item(action);
     }
     if (std::string_view(group) == "File" && ImGui::BeginMenu("recent files")) {
-      for (const std::string& file : recent_files()) {
+      for (const std::string& file : remembered("recent")) {
         if (ImGui::MenuItem(file.c_str())) open_anything(*this, file);
       }
       ImGui::EndMenu();
@@ -199,7 +199,7 @@ void Workbench::draw_prompt() {
     if (ImGui::InputText("##answer", &prompt_.answer, ImGuiInputTextFlags_EnterReturnsTrue)) accepted = prompt_.answer;
     name_item("prompt/input");
     if (prompt_.question.starts_with("Open")) {
-      for (const std::string& each : prompt_.answer.empty() ? recent_files() : suggestions(prompt_.answer)) {
+      for (const std::string& each : prompt_.answer.empty() ? remembered("recent") : suggestions(prompt_.answer)) {
         if (!ImGui::Selectable(each.c_str())) continue;
         (each.ends_with('/') ? prompt_.answer : accepted) = each;
         prompt_.fresh = each.ends_with('/');

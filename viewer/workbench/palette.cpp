@@ -35,7 +35,7 @@ std::vector<Found> matching(std::span<const Action> actions, std::string_view ty
 
 }  // namespace
 
-std::optional<std::pair<std::size_t, std::size_t>> parse_head(std::string_view words) {
+std::optional<std::pair<std::size_t, std::size_t>> typed_head(std::string_view words) {
   std::size_t numbers[2] = {}, count = 0;
   bool separated = true;
   for (std::size_t i = 0; i < words.size();) {
@@ -97,7 +97,7 @@ void Palette::draw(std::span<const Action> actions, const std::function<void(std
     if (ImGui::InputTextWithHint("##typed", "a command, or a head as L5H8", &typed_)) chosen_ = 0;
     name_item("palette/input");
     const std::vector<Found> found = matching(actions, typed_);
-    const auto head = parse_head(typed_);
+    const auto head = typed_head(typed_);
     const std::size_t count = std::min(found.size(), most_shown) + (head ? 1 : 0);
     if (ImGui::IsKeyPressed(ImGuiKey_DownArrow) && chosen_ + 1 < count) ++chosen_;
     if (ImGui::IsKeyPressed(ImGuiKey_UpArrow) && chosen_ > 0) --chosen_;

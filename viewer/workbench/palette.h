@@ -11,8 +11,8 @@
 
 namespace vitrine {
 
-/// "L5H8", "l5 h8" or "5.8". None where the words are something else.
-std::optional<std::pair<std::size_t, std::size_t>> parse_head(std::string_view words);
+/// A head as people type it, more freely than parse_head() of settings: "L5H8", "l5 h8" or "5.8". None where the words are something else.
+std::optional<std::pair<std::size_t, std::size_t>> typed_head(std::string_view words);
 
 /// How well the letters that were typed fit a name: they must come in this order. Higher is better; none where they do not.
 std::optional<int> match_score(std::string_view typed, std::string_view name);

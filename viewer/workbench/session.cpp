@@ -66,11 +66,8 @@ void Workbench::load_session(const Json& session, const std::filesystem::path& b
   DocumentPointer reference;
   for (const Json& file : session["files"].items()) {
     if (!file["path"].is_string()) continue;
-    const std::filesystem::path path = beside / file["path"].string();  // an absolute one stays as it is
-    if (!desk_.open(path)) continue;
-    const auto found = std::ranges::find_if(desk_.documents(), [&](const DocumentPointer& each) { return std::filesystem::equivalent(each->path, path) || each->path.parent_path() == path; });
-    if (found == desk_.documents().end()) continue;
-    const DocumentPointer document = *found;
+    const DocumentPointer document = desk_.open(beside / file["path"].string());  // an absolute one stays as it is
+    if (!document) continue;
     if (file["shown"].is_bool() && file["shown"].boolean()) desk_.show(document);
     if (file["reference"].is_bool() && file["reference"].boolean()) reference = document;
   }

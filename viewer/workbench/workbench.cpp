@@ -74,10 +74,12 @@ bool Workbench::frame() {
   draw_panels();
   draw_messages();
   draw_prompt();
-  const std::vector<Action> actions = all_actions();
   run_keys(global_actions());
-  palette_.draw(actions, [this](std::size_t layer, std::size_t head) { go_to(layer, head); });
-  help_.draw(actions);
+  if (palette_.is_open() || help_.is_open()) {  // everything that can be done is only gathered for who looks at it
+    const std::vector<Action> actions = all_actions();
+    palette_.draw(actions, [this](std::size_t layer, std::size_t head) { go_to(layer, head); });
+    help_.draw(actions);
+  }
   desk_.clamp_selection();
   note_history();
   bool busy = desk_.tiles().busy();
@@ -217,15 +219,14 @@ void Workbench::step_head(int by) {
   if (!document) return;
   const auto modules = document->recording->modules();
   if (modules.empty()) return;
-  const std::size_t heads = modules[desk_.selection.layer].heads;
-  desk_.selection.head = (desk_.selection.head + heads + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % heads;
+  desk_.selection.head = stepped(desk_.selection.head, modules[desk_.selection.layer].heads, by);
 }
 
 void Workbench::step_layer(int by) {
   const DocumentPointer document = desk_.shown(DocumentKind::recording);
   if (!document) return;
   const std::size_t layers = document->recording->modules().size();
-  if (layers > 0) desk_.selection.layer = (desk_.selection.layer + layers + static_cast<std::size_t>(static_cast<std::ptrdiff_t>(by))) % layers;
+  if (layers > 0) desk_.selection.layer = stepped(desk_.selection.layer, layers, by);
 }
 
 Json Workbench::looked_at() const {
