@@ -24,13 +24,6 @@ void on_interrupt(int) {
   if (running) running->cancel();
 }
 
-Precision parse_precision(const std::string& word) {
-  if (word == "fast") return Precision::fast;
-  if (word == "exact") return Precision::exact;
-  if (word == "int8") return Precision::int8;
-  throw Error({"--precision", "fast, exact or int8", quoted(word), ""}, Fault::usage);
-}
-
 void require_products(Precision precision) {
   if (precision != Precision::int8 || has_int8_products()) return;
   throw Error({"--precision int8", "a CPU with AVX-512 VNNI (and --simd AVX3)", simd_in_use(), "use --precision fast"}, Fault::usage);
@@ -69,6 +62,13 @@ void set_format(CommonOptions& options, const std::string& word, const std::stri
 }
 
 }  // namespace
+
+Precision parse_precision(const std::string& word) {
+  if (word == "fast") return Precision::fast;
+  if (word == "exact") return Precision::exact;
+  if (word == "int8") return Precision::int8;
+  throw Error({"--precision", "fast, exact or int8", quoted(word), ""}, Fault::usage);
+}
 
 Run::Report progress_bar(bool quiet) {
   // VITRINE_PROGRESS: a program that started this one reads what a terminal would show.

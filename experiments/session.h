@@ -11,7 +11,7 @@
 #include "core/model/forward.h"
 #include "core/model/resident.h"
 #include "experiments/texts.h"
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 namespace CLI {
 class App;
@@ -36,6 +36,8 @@ struct CommonOptions {
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
 void declare_common(CLI::App& app, CommonOptions& options);
+/// @throws Error (usage) where there is no such precision
+Precision parse_precision(const std::string& word);
 /// Those of a command that runs no model: threads, progress and output.
 void declare_without_model(CLI::App& app, CommonOptions& options);
 /// declare_common of a command that computes exactly unless asked otherwise.

@@ -7,14 +7,13 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "experiments/session.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
 
 namespace vitrine {
 namespace {
-
-std::string matrix_name(const WeightKey& key) { return "block " + std::to_string(key.block) + " " + std::string(role_name(key.role)); }
 
 Tensor rounded(const Weight& weight, DType type, const std::string& name) {
   const DTypeInfo& info = dtype_info(type);
@@ -48,6 +47,24 @@ Tensor with_noise(const Tensor& truth, const Tensor& other, std::mt19937_64& ran
 }
 
 }  // namespace
+
+VariantSpec parse_variant(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  const auto refuse = [&](const std::string& expected) -> VariantSpec {
+    throw Error({"--variant", expected, quoted(text), "such as half=magnitude:sparsity=0.5+precision:fast+kv:int8; see `vitrine list shortcuts`"}, Fault::usage);
+  };
+  if (equals == 0 || equals == std::string_view::npos || text.find(':') < equals) return refuse("NAME=SPEC");
+  VariantSpec spec{std::string(text.substr(0, equals)), Precision::exact, "flash", DType::f32, {}};
+  for (std::string_view rest = text.substr(equals + 1);;) {
+    const std::string_view word = rest.substr(0, rest.find('+')), value = word.substr(std::min(word.size(), word.find(':') + 1));
+    if (word.starts_with("precision:")) spec.precision = parse_precision(std::string(value));
+    else if (word.starts_with("kernel:")) spec.kernel = value;
+    else if (word.starts_with("kv:")) spec.kv_format = parse_kv_format(value);
+    else spec.shortcuts.emplace_back(word);
+    if (word.size() == rest.size()) return spec;
+    rest.remove_prefix(word.size() + 1);
+  }
+}
 
 Access AttentionCapture::access(const ProbePoint& point) const {
   const bool threshold = point.site == Site::threshold && rule_.kind == PatternKind::softmax_top_k;
@@ -98,9 +115,16 @@ Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
     : spec_(std::move(spec)), model_(std::move(model)), ops_(make_cpu_ops(spec_.precision, pool)),
       kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_format.type, spec_.precision}, pool.threads()).choice) {}
 
+Variant::Variant(VariantSpec spec, const Model& base, const ShortcutInputs& inputs, ThreadPool& pool) : Variant(std::move(spec), base, pool) {
+  const std::unique_ptr<Ops> exact = make_cpu_ops(Precision::exact, pool);
+  const KernelChoice kernel = choose_attention_kernel("auto", Precision::exact);
+  report_ = apply_shortcuts(model_, spec_.shortcuts, {*exact, kernel, workspace_, inputs.run, inputs.calibration, inputs.seed});
+  for (const OpsLayer& layer : report_.layers) layers_.push_back(layer(ops(), model_));
+}
+
 Variant::Output Variant::run(std::span<const TokenId> ids, std::span<Observer* const> more) {
   Output output;
-  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_format : KvFormat{}, *ops_,
+  output.attention = std::make_unique<AttentionCapture>(model_.spec, model_.spec.causal() ? spec_.kv_format : KvFormat{}, ops(),
                                                         kernel_.kernel->rule(kernel_.options));
   std::vector<Observer*> observers(more.begin(), more.end());
   observers.push_back(output.attention.get());
@@ -118,13 +142,13 @@ Variant::Output Variant::run(std::span<const TokenId> ids, std::span<Observer* c
   };
   KvCache cache(model_.spec, spec_.kv_format);
   const Segment segment{.sequence = 0, .ids = ids, .types = {}, .cache = model_.spec.causal() ? &cache : nullptr};
-  forward({model_, *ops_, kernel_, workspace_, run_, taps}, {&segment, 1}, sinks);
+  forward({model_, ops(), kernel_, workspace_, run_, taps}, {&segment, 1}, sinks);
   return output;
 }
 
 Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decode_tokens) {
   const TapPlan taps;
-  const ForwardContext context{model_, *ops_, kernel_, workspace_, run_, taps};
+  const ForwardContext context{model_, ops(), kernel_, workspace_, run_, taps};
   const ForwardSinks sinks{.logit_rows = model_.spec.has_head ? LogitRows::last : LogitRows::none};
   KvCache cache(model_.spec, spec_.kv_format);
   Timing timing;
@@ -154,14 +178,6 @@ TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Varia
     return {a.map(block, head, tokens), b.map(block, head, tokens), model.spec.blocks[block].attention.mask == Mask::causal};
   };
   return {ids, {reference.logits, reference.embedding}, {variant.logits, variant.embedding}, count, maps, pool};
-}
-
-std::vector<WeightKey> block_matrices(const Model& model) {
-  std::vector<WeightKey> keys;
-  for (const auto& [key, weight] : model.weights.all()) {
-    if (key.block >= 0 && !key.bias && weight.rows > 1 && key.role != Role::distance_bias) keys.push_back(key);
-  }
-  return keys;
 }
 
 Model with_weights(const Model& model, DType type) {

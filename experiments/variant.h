@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/model/forward.h"
+#include "core/shortcuts/shortcut.h"
 #include "probes/metrics/metric.h"
 
 namespace vitrine {
@@ -15,7 +16,12 @@ struct VariantSpec {
   Precision precision = Precision::exact;
   std::string kernel = "auto";
   KvFormat kv_format{};
+  std::vector<ShortcutCall> shortcuts{};  ///< that made its weights, for the record
 };
+
+/// Reads `NAME=SPEC`: words with '+' between them, each a shortcut (core/shortcuts) or one of `precision:fast`, `kernel:NAME:options`,
+/// `kv:int8`. What SPEC does not say is exact, with the kernel flash and f32 keys and values. @throws Error (usage)
+VariantSpec parse_variant(std::string_view text);
 
 /// Queries, keys as they were multiplied, normalisers and thresholds of every block of one sequence.
 class AttentionCapture : public Observer {
@@ -38,14 +44,25 @@ class AttentionCapture : public Observer {
   std::vector<Block> blocks_;
 };
 
+/// What shortcuts of a variant work from.
+struct ShortcutInputs {
+  std::span<const ModelText> calibration{};
+  std::uint64_t seed = 0;
+  Run& run;
+};
+
 /// A variant that runs; several share one pool of threads.
 class Variant {
  public:
   Variant(VariantSpec spec, Model model, ThreadPool& pool);
+  /// The model of `base` after the shortcuts of the spec. @param base  stays as it is  @throws Error as apply_shortcuts
+  Variant(VariantSpec spec, const Model& base, const ShortcutInputs& inputs, ThreadPool& pool);
 
   const VariantSpec& spec() const { return spec_; }
   const Model& model() const { return model_; }
-  Ops& ops() { return *ops_; }
+  Ops& ops() { return layers_.empty() ? *ops_ : *layers_.back(); }
+  /// What its shortcuts did.
+  const ShortcutReport& report() const { return report_; }
 
   /// What one text gives.
   struct Output {
@@ -66,6 +83,8 @@ class Variant {
   VariantSpec spec_;
   Model model_;
   std::unique_ptr<Ops> ops_;
+  std::vector<std::unique_ptr<Ops>> layers_;  // each over the one before it
+  ShortcutReport report_;
   KernelChoice kernel_;
   Workspace workspace_;
   Run run_;
@@ -75,8 +94,6 @@ class Variant {
 TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,
                    ThreadPool& pool);
 
-/// The matrices of the blocks (attention and MLP), which quantising touches.
-std::vector<WeightKey> block_matrices(const Model& model);
 /// The model with its block matrices rounded to a type. @throws Error where a matrix has that type already: against itself
 /// every type looks free of error
 Model with_weights(const Model& model, DType type);

@@ -11,7 +11,7 @@
 #include "core/base/thread_pool.h"
 #include "probes/figures/figure.h"
 #include "probes/head_place.h"
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 #include "probes/recording.h"
 #include "probes/statistics/estimate.h"
 

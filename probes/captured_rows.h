@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/model/observer.h"
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 namespace vitrine {
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/base/linear_algebra.h"
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 // What a lens makes of rows of the residual stream, and how they would have to change.
 

@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/decode/strategy.h"
+#include "core/shortcuts/shortcut.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/architecture.h"
 #include "core/model/probe_point.h"
@@ -24,7 +25,7 @@
 namespace vitrine {
 namespace {
 
-constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, attributions, interventions, metrics, studies, scrubbers, panels, commands";
+constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, attributions, interventions, shortcuts, metrics, studies, scrubbers, panels, commands";
 
 /// The viewer is a program of its own, with its own table.
 [[noreturn]] void list_panels() {
@@ -77,11 +78,23 @@ void print_interventions() {
   }
 }
 
+void print_shortcuts() {
+  for (const Shortcut* shortcut : all_shortcuts()) {
+    std::printf("%-16s %s%s\n%-16s   %s\n", std::string(shortcut->name).c_str(), std::string(shortcut->summary).c_str(),
+                shortcut->source.empty() ? "" : (" (" + std::string(shortcut->source) + ")").c_str(), "", std::string(shortcut->example).c_str());
+    for (const ShortcutOption& option : shortcut->options) {
+      std::printf("%-16s   %-12s %s%s\n", "", std::string(option.key).c_str(), std::string(option.summary).c_str(),
+                  option.fallback.empty() ? "" : (" [" + std::string(option.fallback) + "]").c_str());
+    }
+  }
+}
+
 void run(const std::string& kind) {
   if (kind == "kernels") return print_kernels();
   if (kind == "architectures") return print(all_architectures());
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());
+  if (kind == "shortcuts") return print_shortcuts();
   if (kind == "strategies") return print(all_strategies());
   if (kind == "analyses") return print(all_analyses());
   if (kind == "attributions") return print(all_attributions());

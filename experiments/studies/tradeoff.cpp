@@ -23,7 +23,8 @@ namespace {
 struct Options {
   CommonOptions common;
   std::string file, output;
-  std::vector<std::string> weights;
+  std::string calibration;
+  std::vector<std::string> weights, variants;
   std::size_t documents = 12, tokens = 128;
   double margin = 0.01;
 };

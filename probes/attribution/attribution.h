@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/train/gradients.h"
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 // How much each token of a text adds to a number that a model makes of it.
 

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 namespace vitrine {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 namespace vitrine {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 #include "probes/patching/point_values.h"
 
 namespace vitrine {

@@ -31,6 +31,7 @@ const std::vector<Layer>& layers() {
       {"core/checkpoint", {"core/base", "core/tensor"}},
       {"core/model", {"core/base", "core/tensor", "core/text", "core/checkpoint"}},
       {"core/train", {"core/base", "core/tensor", "core/model"}},
+      {"core/shortcuts", {"core/base", "core/tensor", "core/text", "core/checkpoint", "core/model"}},
       {"core/decode", {"core"}},
       {"core", {}},
       // core/model/attention.h is plain data without a target behind it.

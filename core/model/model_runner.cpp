@@ -1,4 +1,4 @@
-#include "probes/model_runner.h"
+#include "core/model/model_runner.h"
 
 #include <deque>
 
