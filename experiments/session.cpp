@@ -113,7 +113,13 @@ void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
   declare_common(app, options);
 }
 
+void declare_shortcuts(CLI::App& app, CommonOptions& options) {
+  app.add_option("--apply", options.apply, "change the model in memory first: shortcuts with '+' between them; see `vitrine list shortcuts`");
+  declare_calibration(app, options.calibration);
+}
+
 void declare_interventions(CLI::App& app, CommonOptions& options) {
+  declare_shortcuts(app, options);
   app.add_option("--intervene", options.interventions, "change values on the way: NAME:POINTS:key=value,...; see `vitrine list interventions`. May be given several times")
       ->allow_extra_args(false);
 }
@@ -139,7 +145,8 @@ Session::Session(const CommonOptions& options, Run::Report report)
   kernel_reason_ = std::move(tuned.reason);
   if (precision_ == Precision::exact) require_exact_kernel(kernel_);
   require_kernel(kernel_, model_, kv_format_);  // before anything is computed or written
-  ops_ = make_cpu_ops(precision_, *pool_);
+  ops_ = LayeredOps(make_cpu_ops(precision_, *pool_));
+  if (!options.apply.empty()) apply_shortcuts(parse_shortcuts(options.apply), options.calibration);
   std::vector<Observer*> observers;
   for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
   interventions_plan_ = TapPlan(model_.spec, observers);
@@ -227,13 +234,13 @@ void Session::encode_batch(std::span<const std::vector<TokenId>> sources, const 
     segments.push_back({.sequence = first + static_cast<std::uint32_t>(s), .ids = sources[s], .memory = &empty_memory(s)});
   }
   const TapPlan changed = interventions_.empty() ? TapPlan() : with_interventions(taps);
-  encode({model_, *ops_, kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
+  encode({model_, ops(), kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
   sources_.assign(sources.begin(), sources.end());
 }
 
 void Session::run_segments(std::span<const Segment> segments, const TapPlan& taps, const ForwardSinks& sinks) {
   const TapPlan changed = interventions_.empty() ? TapPlan() : with_interventions(taps);
-  forward({model_, *ops_, kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
+  forward({model_, ops(), kernel_, workspace_, run_, interventions_.empty() ? taps : changed}, segments, sinks);
 }
 
 void Session::run_sequence(std::span<const TokenId> ids, const TapPlan& taps, const ForwardSinks& sinks,
@@ -261,6 +268,30 @@ void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const T
   run_segments(segments, taps, sinks);
 }
 
+ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration) {
+  const std::vector<ModelText> texts = calibration_texts(*this, calibration, calibration_sha256_);
+  ShortcutReport report = apply_in_memory(model_, calls, {texts, options_.seed, run_}, ops_);
+  shortcuts_ = spelled(calls);
+  for (const std::string& note : report.notes) std::fprintf(stderr, "vitrine: %s\n", note.c_str());
+  return report;
+}
+
+ShortcutReport Session::become(const VariantSpec& variant, const CalibrationOptions& calibration) {
+  require_products(variant.precision);
+  if (!opened_) opened_ = model_;
+  model_ = *opened_;
+  options_.precision = precision_name(precision_ = variant.precision);
+  kv_format_ = variant.kv_format;
+  require_cache(model_, kv_format_);
+  kernel_ = choose_attention_kernel(variant.kernel, precision_);
+  kernel_reason_.clear();
+  require_kernel(kernel_, model_, kv_format_);
+  caches_.clear();
+  memories_.clear();
+  ops_ = LayeredOps(make_cpu_ops(precision_, *pool_));
+  return apply_shortcuts(variant.shortcuts, calibration);
+}
+
 Json Session::signature() const {
   Json json;
   // "auto" is named by what it chose; a kernel with options is another kernel with others.
@@ -275,6 +306,8 @@ Json Session::signature() const {
     for (const std::string& word : options_.interventions) words.push(word);
     json.set("interventions", words);
   }
+  if (!shortcuts_.empty()) json.set("shortcuts", shortcuts_);
+  if (!calibration_sha256_.empty()) json.set("calibration_sha256", calibration_sha256_);
   json.set("model", model_.path.filename().string()).set("version", VITRINE_VERSION);
   return json;
 }

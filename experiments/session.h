@@ -10,7 +10,10 @@
 #include "core/decode/generation_defaults.h"
 #include "core/model/forward.h"
 #include "core/model/resident.h"
+#include "experiments/calibration_text.h"
+#include "experiments/layered_ops.h"
 #include "experiments/texts.h"
+#include "experiments/variant_spec.h"
 #include "core/model/model_runner.h"
 
 namespace CLI {
@@ -32,6 +35,8 @@ struct CommonOptions {
   bool json = false;
   bool csv = false;         ///< asked for with --format csv
   std::vector<std::string> interventions;  ///< words of --intervene
+  std::string apply;                       ///< shortcuts that change the model in memory
+  CalibrationOptions calibration;          ///< for those that need it
   std::size_t more_positions = 0;          ///< behind the text, that the command makes
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
 };
@@ -45,7 +50,9 @@ void declare_exact_common(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 
-/// --intervene, of commands that run texts.
+/// --apply and what calibrates it, of commands that run texts.
+void declare_shortcuts(CLI::App& app, CommonOptions& options);
+/// --intervene, of commands that run texts; with declare_shortcuts.
 void declare_interventions(CLI::App& app, CommonOptions& options);
 
 /// What the sequences of a batch are called, and the types of their tokens.
@@ -65,7 +72,7 @@ class Session {
   ~Session();
 
   const Model& model() const { return model_; }
-  Ops& ops() { return *ops_; }
+  Ops& ops() { return ops_.top(); }
   const KernelChoice& kernel() const { return kernel_; }
   /// Why `auto` became this kernel; empty where the user named it.
   const std::string& kernel_reason() const { return kernel_reason_; }
@@ -77,7 +84,11 @@ class Session {
   /// Observers of a run behind the interventions that the user asked for. Everything that this session runs has these.
   TapPlan with_interventions(const TapPlan& taps) const { return interventions_plan_.followed_by(taps); }
   /// What analyses work with; good for as long as the session.
-  ModelRunner runner() { return {model_, *ops_, kernel_, kv_format_, workspace_, run_}; }
+  ModelRunner runner() { return {model_, ops(), kernel_, kv_format_, workspace_, run_}; }
+
+  /// Goes on as another variant of the model that was opened: its shortcuts, precision, kernel and cache type. References to the model stay
+  /// good, those to its weights and to ops() do not. @throws Error as apply_shortcuts; the session is then of no more use
+  ShortcutReport become(const VariantSpec& variant, const CalibrationOptions& calibration);
 
   /// The one text. @throws Error (usage) where no text is given or the model has no tokenizer
   InputText read(const TextOptions& options) const;
@@ -115,15 +126,18 @@ class Session {
   Json signature() const;
 
  private:
+  ShortcutReport apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration);
   void require_positions(std::span<const InputText> inputs) const;
 
   CommonOptions options_;
   Precision precision_;
   std::unique_ptr<ThreadPool> pool_;
-  std::unique_ptr<Ops> ops_;
+  LayeredOps ops_;
   KernelChoice kernel_;
   std::string kernel_reason_;
   Model model_;
+  std::optional<Model> opened_;  // before the first become()
+  std::string shortcuts_, calibration_sha256_;
   KvFormat kv_format_;
   Workspace workspace_;
   std::deque<KvCache> caches_, memories_;  // whose places in memory stay

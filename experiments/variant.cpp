@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
-#include "experiments/session.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
@@ -30,6 +30,10 @@ Tensor rounded(const Weight& weight, DType type, const std::string& name) {
   return result;
 }
 
+bool same_bytes(const Weight& a, const Weight& b) {
+  return a.type == b.type && a.bytes() == b.bytes() && (a.data == b.data || std::memcmp(a.data, b.data, a.bytes()) == 0);
+}
+
 /// The numbers with Gaussian noise as large as the distance to others.
 Tensor with_noise(const Tensor& truth, const Tensor& other, std::mt19937_64& random) {
   std::normal_distribution<float> normal;
@@ -47,24 +51,6 @@ Tensor with_noise(const Tensor& truth, const Tensor& other, std::mt19937_64& ran
 }
 
 }  // namespace
-
-VariantSpec parse_variant(std::string_view text) {
-  const std::size_t equals = text.find('=');
-  const auto refuse = [&](const std::string& expected) -> VariantSpec {
-    throw Error({"--variant", expected, quoted(text), "such as half=magnitude:sparsity=0.5+precision:fast+kv:int8; see `vitrine list shortcuts`"}, Fault::usage);
-  };
-  if (equals == 0 || equals == std::string_view::npos || text.find(':') < equals) return refuse("NAME=SPEC");
-  VariantSpec spec{std::string(text.substr(0, equals)), Precision::exact, "flash", DType::f32, {}};
-  for (std::string_view rest = text.substr(equals + 1);;) {
-    const std::string_view word = rest.substr(0, rest.find('+')), value = word.substr(std::min(word.size(), word.find(':') + 1));
-    if (word.starts_with("precision:")) spec.precision = parse_precision(std::string(value));
-    else if (word.starts_with("kernel:")) spec.kernel = value;
-    else if (word.starts_with("kv:")) spec.kv_format = parse_kv_format(value);
-    else spec.shortcuts.emplace_back(word);
-    if (word.size() == rest.size()) return spec;
-    rest.remove_prefix(word.size() + 1);
-  }
-}
 
 Access AttentionCapture::access(const ProbePoint& point) const {
   const bool threshold = point.site == Site::threshold && rule_.kind == PatternKind::softmax_top_k;
@@ -116,10 +102,7 @@ Variant::Variant(VariantSpec spec, Model model, ThreadPool& pool)
       kernel_(choose_tuned_kernel(spec_.kernel, {model_.spec.blocks.front().attention.head_dim, spec_.kv_format.type, spec_.precision}, pool.threads()).choice) {}
 
 Variant::Variant(VariantSpec spec, const Model& base, const ShortcutInputs& inputs, ThreadPool& pool) : Variant(std::move(spec), base, pool) {
-  const std::unique_ptr<Ops> exact = make_cpu_ops(Precision::exact, pool);
-  const KernelChoice kernel = choose_attention_kernel("auto", Precision::exact);
-  report_ = apply_shortcuts(model_, spec_.shortcuts, {*exact, kernel, workspace_, inputs.run, inputs.calibration, inputs.seed});
-  for (const OpsLayer& layer : report_.layers) layers_.push_back(layer(ops(), model_));
+  report_ = apply_in_memory(model_, spec_.shortcuts, inputs, ops_);
 }
 
 Variant::Output Variant::run(std::span<const TokenId> ids, std::span<Observer* const> more) {
@@ -166,6 +149,10 @@ Variant::Timing Variant::time(std::span<const TokenId> prompt, std::size_t decod
   return timing;
 }
 
+bool has_same_heads(const ModelSpec& a, const ModelSpec& b) {
+  return std::ranges::equal(a.blocks, b.blocks, {}, [](const BlockSpec& block) { return block.attention.heads; }, [](const BlockSpec& block) { return block.attention.heads; });
+}
+
 TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,
                    ThreadPool& pool) {
   std::vector<std::pair<std::size_t, std::size_t>> heads;  // block, head
@@ -205,7 +192,7 @@ Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t
   const Weight* table = model.weights.find(embedding);
   for (const auto& [key, weight] : model.weights.all()) {
     const Weight* of_other = other.weights.find(key);
-    if (key.bias || weight.rows < 2 || of_other == nullptr || of_other->type == weight.type) continue;
+    if (key.bias || weight.rows < 2 || of_other == nullptr || same_bytes(weight, *of_other)) continue;
     // A head that is tied to the embedding has its noise.
     const bool tied = key == head && table != nullptr && weight.data == table->data;
     result.weights.replace(key, tied ? expand(result.weights.at(embedding)) : with_noise(expand(weight), expand(*of_other), random));

@@ -5,23 +5,11 @@
 #include <vector>
 
 #include "core/model/forward.h"
-#include "core/shortcuts/shortcut.h"
+#include "experiments/layered_ops.h"
+#include "experiments/variant_spec.h"
 #include "probes/metrics/metric.h"
 
 namespace vitrine {
-
-/// One way of running a model: arithmetic, attention kernel, cache type, weights.
-struct VariantSpec {
-  std::string name;
-  Precision precision = Precision::exact;
-  std::string kernel = "auto";
-  KvFormat kv_format{};
-  std::vector<ShortcutCall> shortcuts{};  ///< that made its weights, for the record
-};
-
-/// Reads `NAME=SPEC`: words with '+' between them, each a shortcut (core/shortcuts) or one of `precision:fast`, `kernel:NAME:options`,
-/// `kv:int8`. What SPEC does not say is exact, with the kernel flash and f32 keys and values. @throws Error (usage)
-VariantSpec parse_variant(std::string_view text);
 
 /// Queries, keys as they were multiplied, normalisers and thresholds of every block of one sequence.
 class AttentionCapture : public Observer {
@@ -44,13 +32,6 @@ class AttentionCapture : public Observer {
   std::vector<Block> blocks_;
 };
 
-/// What shortcuts of a variant work from.
-struct ShortcutInputs {
-  std::span<const ModelText> calibration{};
-  std::uint64_t seed = 0;
-  Run& run;
-};
-
 /// A variant that runs; several share one pool of threads.
 class Variant {
  public:
@@ -60,7 +41,7 @@ class Variant {
 
   const VariantSpec& spec() const { return spec_; }
   const Model& model() const { return model_; }
-  Ops& ops() { return layers_.empty() ? *ops_ : *layers_.back(); }
+  Ops& ops() { return ops_.top(); }
   /// What its shortcuts did.
   const ShortcutReport& report() const { return report_; }
 
@@ -82,13 +63,15 @@ class Variant {
  private:
   VariantSpec spec_;
   Model model_;
-  std::unique_ptr<Ops> ops_;
-  std::vector<std::unique_ptr<Ops>> layers_;  // each over the one before it
+  LayeredOps ops_;
   ShortcutReport report_;
   KernelChoice kernel_;
   Workspace workspace_;
   Run run_;
 };
+
+/// Whether heads of both are the same heads, so that their maps may be compared.
+bool has_same_heads(const ModelSpec& a, const ModelSpec& b);
 
 /// One text in two runs as metrics see it. Both outputs must outlive the result.
 TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,

@@ -104,6 +104,7 @@ std::span<const Shortcut* const> all_shortcuts();
 
 /// Words with '+' between them, in the order in which they are applied. @throws Error (usage)
 std::vector<ShortcutCall> parse_shortcuts(std::string_view spelled);
+std::string spelled(std::span<const ShortcutCall> calls);
 
 /// Applies one after the other; weights share the bytes of `model` where nothing changed.
 /// @throws Error where one cannot be applied, or its calibration text is missing or too short

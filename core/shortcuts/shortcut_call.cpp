@@ -118,4 +118,10 @@ std::vector<ShortcutCall> parse_shortcuts(std::string_view spelled) {
   }
 }
 
+std::string spelled(std::span<const ShortcutCall> calls) {
+  std::string words;
+  for (const ShortcutCall& call : calls) words += (words.empty() ? "" : "+") + call.spelled();
+  return words;
+}
+
 }  // namespace vitrine

@@ -25,6 +25,8 @@ struct Options {
   std::string data = "templates", map, protocol = "sum-bos", output;
   std::size_t limit = 0;
   double margin = 0.1;
+  std::vector<std::string> variants;
+  CalibrationOptions calibration;
 };
 
 struct Sentence {
@@ -308,11 +310,46 @@ std::string exact(double value) {
   return text;
 }
 
-StudyTable items_of(std::span<const ScoredPair> pairs) {
+/// What a variant of the model made of the same pairs.
+struct VariantPairs {
+  std::string name;
+  Estimate competence;
+  std::vector<ScoredPair> pairs;
+};
+
+/// How far the association part of each pair moved, and how many pairs changed their sign either way.
+void add_change(std::vector<Estimate>& estimates, std::span<const ScoredPair> base, const VariantPairs& variant, const PairSet& set, double margin) {
+  const std::string name = "change of the association part: " + variant.name;
+  std::vector<ScoredPair> changes(base.begin(), base.end());
+  std::size_t towards = 0, away = 0;
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    changes[i].association = variant.pairs[i].association - base[i].association;
+    towards += base[i].association <= 0.0 && variant.pairs[i].association > 0.0 ? 1 : 0;
+    away += base[i].association > 0.0 && variant.pairs[i].association <= 0.0 ? 1 : 0;
+  }
+  Estimates made(changes, set, margin);
+  const Pick social = [&](const ScoredPair& p) { return set.control_group.empty() || p.pair->group != set.control_group; };
+  made.mean(name, social, [](const ScoredPair& p) { return p.association; }, "variants");
+  made.mean(name + ", size whatever its sign", social, [](const ScoredPair& p) { return std::abs(p.association); }, "variants");
+  made.made.back().verdict = Verdict::inconclusive;  // cannot be negative: never judged against 0
+  made.made.back().null_value.reset();
+  made.made.back().reason = "cannot be negative; beside the signed change, no test";
+  made.made.front().reason += (made.made.front().reason.empty() ? "" : "; ") + std::to_string(towards) + " pairs changed towards the stereotype, " + std::to_string(away) + " away from it, of " + std::to_string(base.size());
+  gate(made.made, variant.competence);
+  estimates.insert(estimates.end(), made.made.begin(), made.made.end());
+  Estimate competence = variant.competence;
+  competence.name += ": " + variant.name;
+  estimates.push_back(std::move(competence));
+}
+
+StudyTable items_of(std::span<const ScoredPair> pairs, std::span<const VariantPairs> variants) {
   StudyTable table{"", {"item", "group", "cluster", "direction", "logprob_more", "logprob_less", "difference", "term_part", "association_part", "tokens_more", "tokens_less", "sentence_more", "sentence_less"}, {}};
-  for (const ScoredPair& p : pairs) {
+  for (const VariantPairs& variant : variants) table.header.push_back("association_part " + variant.name);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const ScoredPair& p = pairs[i];
     table.rows.push_back({p.pair->id, p.pair->group, p.pair->cluster, p.pair->direction, exact(p.more), exact(p.less), exact(p.total()),
                           exact(p.term), exact(p.association), std::to_string(p.more_tokens), std::to_string(p.less_tokens), p.pair->more, p.pair->less});
+    for (const VariantPairs& variant : variants) table.rows.back().push_back(exact(variant.pairs[i].association));
   }
   return table;
 }
@@ -348,6 +385,8 @@ void run(const Options& options) {
   const std::set<std::string> protocols{"sum-bos", "sum-nobos", "mean"};
   if (!protocols.contains(options.protocol)) throw Error({"--protocol", "sum-bos, sum-nobos or mean", quoted(options.protocol), ""}, Fault::usage);
   check_study_folder(options.output);
+  std::vector<VariantSpec> specs;
+  for (const std::string& text : options.variants) specs.push_back(parse_variant(text));
   std::string hash;
   const PairSet set = load(options, hash);
   Session session(options.common);
@@ -355,6 +394,12 @@ void run(const Options& options) {
   Scorer scorer(session, options);
   const Estimate competence = scorer.competence(set);
   const std::vector<ScoredPair> pairs = scorer.pairs(set);
+  const Json signature = session.signature();
+  std::vector<VariantPairs> variants;
+  for (const VariantSpec& spec : specs) {
+    session.become(spec, options.calibration);
+    variants.push_back({spec.name, scorer.competence(set), scorer.pairs(set)});
+  }
 
   StudyResult result;
   result.study = "pairs";
@@ -364,8 +409,10 @@ void run(const Options& options) {
   result.estimates = estimates_of(pairs, set, options);
   gate(result.estimates, competence);
   result.estimates.push_back(competence);
-  result.items = items_of(pairs);
-  result.signature = session.signature();
+  for (const VariantPairs& variant : variants) add_change(result.estimates, pairs, variant, set, options.margin);
+  result.items = items_of(pairs, variants);
+  result.signature = signature;
+  if (!options.variants.empty()) result.signature.set("variants", spelled(specs));
   result.signature.set("data", set.name).set("data_sha256", hash).set("pairs", static_cast<std::uint64_t>(pairs.size()));
   result.signature.set("protocol", options.protocol).set("margin_nats", options.margin).set("primary", "association part, all categories");
   const bool bos = options.protocol != "sum-nobos", adds = session.model().tokenizer->special().adds_bos;
@@ -386,6 +433,9 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--protocol", options->protocol, "sum-bos (default), sum-nobos (tokens 2..n), mean");
   app.add_option("--limit", options->limit, "only so many pairs, evenly spread")->check(whole_number(1));
   app.add_option("--margin", options->margin, "what counts as the same, in nats (declared before the run)")->check(CLI::PositiveNumber);
+  app.add_option("--variant", options->variants, "NAME=SPEC: how the model's answers change, words with '+' between them (`vitrine list shortcuts`, precision:, kernel:, kv:)")
+      ->allow_extra_args(false);
+  declare_calibration(app, options->calibration);
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };
 }
