@@ -175,28 +175,26 @@ Model with_weights(const Model& model, DType type) {
   return result;
 }
 
-Model with_matched_noise(const Model& model, DType type, std::uint64_t seed) {
-  Model result = model;
-  std::mt19937_64 random(seed);
-  for (const WeightKey& key : block_matrices(model)) {
-    const Weight& weight = model.weights.at(key);
-    result.weights.replace(key, with_noise(expand(weight), expand(make_weight(rounded(weight, type, matrix_name(key)))), random));
-  }
-  return result;
-}
-
-Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed) {
-  Model result = model;
-  std::mt19937_64 random(seed);
+Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed, ThreadPool& pool) {
   const WeightKey embedding{Role::token_embedding, -1, false, model.spec.stack}, head{Role::head, -1, false, model.spec.stack};
   const Weight* table = model.weights.find(embedding);
+  bool tied = false;
+  std::vector<WeightKey> keys;
   for (const auto& [key, weight] : model.weights.all()) {
     const Weight* of_other = other.weights.find(key);
     if (key.bias || weight.rows < 2 || of_other == nullptr || same_bytes(weight, *of_other)) continue;
-    // A head that is tied to the embedding has its noise.
-    const bool tied = key == head && table != nullptr && weight.data == table->data;
-    result.weights.replace(key, tied ? expand(result.weights.at(embedding)) : with_noise(expand(weight), expand(*of_other), random));
+    if (key == head && table != nullptr && weight.data == table->data) tied = true;
+    else keys.push_back(key);
   }
+  std::vector<Tensor> noisy(keys.size());
+  pool.run(keys.size(), [&](std::size_t i, std::size_t) {
+    std::seed_seq own{seed, static_cast<std::uint64_t>(i)};
+    std::mt19937_64 random(own);
+    noisy[i] = with_noise(expand(model.weights.at(keys[i])), expand(other.weights.at(keys[i])), random);
+  });
+  Model result = model;
+  for (std::size_t i = 0; i < keys.size(); ++i) result.weights.replace(keys[i], std::move(noisy[i]));
+  if (tied) result.weights.put(head, result.weights.at(embedding));  // a head that is tied to the embedding has its noise
   return result;
 }
 

@@ -80,9 +80,7 @@ TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Varia
 /// The model with its block matrices rounded to a type. @throws Error where a matrix has that type already: against itself
 /// every type looks free of error
 Model with_weights(const Model& model, DType type);
-/// The model with Gaussian noise on its block matrices that is as large, matrix by matrix, as rounding to `type` makes it.
-Model with_matched_noise(const Model& model, DType type, std::uint64_t seed);
-/// The model with Gaussian noise on every matrix that another file of it holds otherwise, as far from its own as the other's.
-Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed);
+/// The model with Gaussian noise on every matrix that another form of it holds otherwise, as far from its own as the other's.
+Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed, ThreadPool& pool);
 
 }  // namespace vitrine

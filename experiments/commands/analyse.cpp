@@ -136,6 +136,7 @@ std::function<void()> declare_one(const Analysis& analysis, CLI::App& app) {
     declare_key_file(app, options->key);
   } else {
     declare_common_with_rows(app, options->common);
+    declare_shortcuts(app, options->common);
     if (analysis.of == AnalysisOf::model_and_texts) {
       declare_texts(app, options->text);
       declare_decoder_ids(app, options->text);

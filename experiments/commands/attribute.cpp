@@ -197,6 +197,7 @@ void run(const Options& options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_exact_common(app, options->common);
+  declare_shortcuts(app, options->common);
   declare_text(app, options->text);
   declare_decoder_ids(app, options->text);
   app.add_option("--method", options->method, "integrated_gradients (default), gradient, gradient_input, deeplift, occlusion, value_zeroing; see `vitrine list attributions`");

@@ -278,6 +278,7 @@ void run(Options options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_exact_common(app, options->common);
+  declare_shortcuts(app, options->common);
   app.add_option("--clean", options->pair.clean, "a text that the model answers");
   app.add_option("--corrupt", options->pair.corrupt, "a text of as many tokens with another answer");
   app.add_option("--answer", options->pair.answer, "the clean text's next word, one token: ' Mary'");

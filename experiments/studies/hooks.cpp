@@ -110,7 +110,7 @@ class Hooks {
       for (std::uint64_t draw = 0; draw < options_.draws; ++draw) {
         session_.run().step("files", rows_.size(), total);
         add({"noise as large as " + file_name(path) + ", draw " + std::to_string(draw + 1), path, Row::Kind::noise, {}, {}},
-            with_noise_as_far_as(session_.model(), other, options_.common.seed + draw), "reference");
+            with_noise_as_far_as(session_.model(), other, options_.common.seed + draw, session_.ops().pool()), "reference");
       }
     }
     session_.run().step("files", rows_.size(), total);

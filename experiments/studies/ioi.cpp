@@ -221,6 +221,7 @@ std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->points = {"resid_pre", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern"};
   declare_exact_common(app, options->common);
+  declare_shortcuts(app, options->common);
   app.add_option("--sweep", options->points, "points to patch, all of them by default: resid_pre,attn_out,mlp_out,z,q,k,v,pattern")->delimiter(',')->allow_extra_args(false);
   app.add_option("--published", options->published, "the notebook's whole matrices (tl_ioi_gpt2small.json); default: in the folder that VITRINE_DATA names");
   app.add_option("-o,--output", options->output, "folder of the study")->required();

@@ -460,6 +460,7 @@ void run(Options options) {
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_exact_common(app, options->common);
+  declare_shortcuts(app, options->common);
   app.add_option("--data", options->data, "WinoBias sentences, the published JSON, or CSV with base, alternative, candidate1, candidate2[, cluster]; or templates (the project's own)");
   app.add_option("--protocol", options->protocol, "log-odds (default: no filter) or vig-2020 (odds, filtered as published)");
   app.add_option("--heads", options->heads, "a joint set besides: L5H8,L5H10");

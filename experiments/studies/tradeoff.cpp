@@ -172,10 +172,11 @@ class Tradeoff {
     if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16, Q8_0, Q5_0, Q5_1, Q4_0 or Q4_1", quoted(name), ""}, Fault::usage);
     const std::string title = std::string(dtype_info(*type).name) + (file_type.quantized ? " on top of " + std::string(file_type.name) : "");
     const std::string control = "control: noise as large as " + title;
+    const Model rounded = with_weights(model, *type);
     for (std::uint64_t draw = 0; draw < control_draws; ++draw) {
-      measure({control + draw_name(draw), Precision::exact, "flash", DType::f32, {}}, with_matched_noise(model, *type, options_.common.seed + draw), pool_, "");
+      measure({control + draw_name(draw), Precision::exact, "flash", DType::f32, {}}, with_noise_as_far_as(model, rounded, options_.common.seed + draw, pool_), pool_, "");
     }
-    measure({"weights " + title, Precision::exact, "flash", DType::f32, {}}, with_weights(model, *type), pool_, control);
+    measure({"weights " + title, Precision::exact, "flash", DType::f32, {}}, rounded, pool_, control);
   }
 
   static std::string draw_name(std::uint64_t draw) { return ", draw " + std::to_string(draw + 1); }
@@ -193,7 +194,7 @@ class Tradeoff {
       VariantSpec other = plain;
       other.name = control + draw_name(draw);
       if (random.empty()) {
-        measure(std::move(other), with_noise_as_far_as(model, variant->model(), options_.common.seed + draw), pool_, "");
+        measure(std::move(other), with_noise_as_far_as(model, variant->model(), options_.common.seed + draw, pool_), pool_, "");
       } else {
         other.shortcuts = random;
         measure(std::make_unique<Variant>(std::move(other), model, inputs(options_.common.seed + draw), pool_), "");

@@ -47,7 +47,7 @@ TEST(HookErrors, CompareEveryPointOfTwoRuns) {
   for (const std::string name : {"llama", "gpt2", "bert"}) {
     Session session = open(name);
     const std::vector<ProbePoint> points = comparable_points(session.model().spec);
-    const Model noisy = with_matched_noise(session.model(), DType::f16, 1);
+    const Model noisy = with_noise_as_far_as(session.model(), with_weights(session.model(), DType::f16), 1, session.ops().pool());
     Variant reference({"reference", Precision::exact, "reference", DType::f32}, session.model(), session.pool());
     Variant other({"noise", Precision::exact, "reference", DType::f32}, noisy, session.pool());
     PointValues kept(points);
@@ -84,7 +84,7 @@ TEST(HookErrors, NoiseIsAsFarAsTheOtherFile) {
   const Model other = with_weights(session.model(), DType::f16);
   std::set<double> first_numbers;
   for (const std::uint64_t seed : {0u, 1u}) {
-    const Model noisy = with_noise_as_far_as(session.model(), other, seed);
+    const Model noisy = with_noise_as_far_as(session.model(), other, seed, session.ops().pool());
     for (const WeightKey& key : block_matrices(session.model())) {
       const double wanted = distance(session.model().weights.at(key), other.weights.at(key));
       EXPECT_GT(wanted, 0.0);
