@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "core/tensor/sparse_rows.h"
+
 namespace vitrine {
 namespace {
 
@@ -65,12 +67,8 @@ Weight make_weight(Tensor tensor) {
 }
 
 Tensor expand(const Weight& weight) {
-  const DTypeInfo& info = dtype_info(weight.type);
-  VITRINE_CHECK(info.expand != nullptr);
   Tensor numbers(DType::f32, {weight.rows, weight.cols});
-  for (std::size_t row = 0; row < weight.rows; ++row) {
-    info.expand(weight.row(row), numbers.floats().data() + row * weight.cols, weight.cols);
-  }
+  for (std::size_t row = 0; row < weight.rows; ++row) expand_row(weight, row, numbers.floats().data() + row * weight.cols);
   return numbers;
 }
 

@@ -11,7 +11,9 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 
 COUNT = 4096  # numbers of a type
-SCALES = {"Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108]} | {name: [0, 2] for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")}
+NAMES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0",
+         "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")
+SCALES = {"Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "TQ1_0": [52], "TQ2_0": [64], "IQ1_M": [54], "MXFP4": []} | {name: [0, 2] for name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")}
 
 
 def states(count):
@@ -27,6 +29,12 @@ def blocks_of(name, kind):
     blocks = np.array([state >> 24 for state in states(COUNT // size * block_bytes)], np.uint8).reshape(-1, block_bytes)
     for place in SCALES.get(name, [0]):
         blocks[:, place + 1] &= 0xBF
+    if name == "MXFP4":
+        blocks[:, 0] = 100 + blocks[:, 0] % 40  # exponents that sums survive
+    if name == "TQ1_0":
+        blocks[:, :52] = (blocks[:, :52].astype(int) * 243 // 256 * 256 + 242) // 243  # bytes that are five digits
+    if name == "TQ2_0":
+        blocks[:, :64] &= 0xAA  # levels 0 and 2
     return blocks
 
 
@@ -47,11 +55,11 @@ def digest(data):
 
 
 result = {}
-for name in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"):
+for name in NAMES:
     kind = GGMLQuantizationType[name]
     expanded = quants.dequantize(blocks_of(name, kind), kind).reshape(-1).astype(np.float64)
     weighted = [(i + 1) * x for i, x in enumerate(expanded.tolist())]
     result[name] = {"first": expanded[:40].tolist(), "weighted_sum": math.fsum(weighted), "weighted_size": math.fsum(map(abs, weighted))}
-    if "K" not in name and "IQ" not in name:  # which gguf-py does not make
+    if name[0] == "Q" and name[3] != "K":  # of other types, this project seeks less error than gguf-py
         result[name]["digest"] = f"{digest(quants.quantize(numbers(), kind).tobytes()):016x}"
 pathlib.Path(__file__).with_name("blocks.json").write_text(json.dumps(result, indent=0) + "\n")
