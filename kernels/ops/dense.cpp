@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "kernels/ops/sparse.h"
 #include "kernels/simd/dot_x86.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -238,27 +239,42 @@ void expand_ragged(const WeightPanel& panel, const DenseRows<T>& target, const C
 
 }  // namespace
 
-bool is_chunked(DType, std::size_t inner) { return inner % dense_chunk == 0; }
+WeightPanel panel_of(const Weight& weight, std::size_t first, std::size_t count) {
+  if (const SparseRows* sparse = sparse_rows(weight)) return {weight.type, nullptr, 0, count, weight.cols, sparse, first};
+  return {weight.type, weight.row(first), weight.stride_bytes(), count, weight.cols};
+}
+
+bool is_chunked(const WeightPanel& panel) {
+  const bool by_plain_loops = panel.type >= DType::mxfp4 && panel.type <= DType::iq3_s;
+  return panel.sparse || (panel.inner % dense_chunk == 0 && !by_plain_loops);
+}
 
 void multiply_panel(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,
                     const DenseRows<float>& out) {
-  VITRINE_CHECK(is_chunked(panel.type, panel.inner));
+  VITRINE_CHECK(is_chunked(panel));
+  if (panel.sparse) return multiply_sparse(x, panel, bias, out);
   HWY_DYNAMIC_DISPATCH(multiply)(x, panel, bias, out);
 }
 
 void expand_panel(const WeightPanel& panel, const DenseRows<float>& target) {
-  if (is_chunked(panel.type, panel.inner)) return HWY_DYNAMIC_DISPATCH(expand_f32)(panel, target);
+  if (panel.sparse) return expand_sparse(panel, target);
+  if (is_chunked(panel)) return HWY_DYNAMIC_DISPATCH(expand_f32)(panel, target);
   expand_ragged(panel, target, [](float x) { return x; });
 }
 
 void expand_panel(const WeightPanel& panel, const DenseRows<std::uint16_t>& target) {
-  if (is_chunked(panel.type, panel.inner)) return HWY_DYNAMIC_DISPATCH(expand_bf16)(panel, target);
+  VITRINE_CHECK(!panel.sparse);
+  if (is_chunked(panel)) return HWY_DYNAMIC_DISPATCH(expand_bf16)(panel, target);
   expand_ragged(panel, target, bf16_from_f32);
 }
 
 void expand_rows(const WeightPanel& panel, std::size_t first, std::size_t rows, float* target) {
   const std::size_t inner = padded_to_chunk(panel.inner), count = first < panel.count ? std::min(rows, panel.count - first) : 0;
-  expand_panel({panel.type, panel.rows + first * panel.row_bytes, panel.row_bytes, count, panel.inner}, DenseRows<float>{target, inner, count});
+  WeightPanel some = panel;
+  some.count = count;
+  some.first += first;
+  if (!panel.sparse) some.rows += first * panel.row_bytes;
+  expand_panel(some, DenseRows<float>{target, inner, count});
   std::fill(target + count * inner, target + rows * inner, 0.0f);
 }
 

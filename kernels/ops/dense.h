@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/tensor/dtype.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 
@@ -21,7 +21,12 @@ struct WeightPanel {
   std::size_t row_bytes;  ///< from one row to the next
   std::size_t count;      ///< rows
   std::size_t inner;      ///< numbers of a row
+  const SparseRows* sparse = nullptr;  ///< whose rows from `first` on these are, instead
+  std::size_t first = 0;
 };
+
+/// Rows [first, first + count) of a weight, dense or sparse.
+WeightPanel panel_of(const Weight& weight, std::size_t first, std::size_t count);
 
 /// How far ahead of a tile of four rows memory is prefetched: whole tiles, some 6 KB. One tile to 12 KB measure alike in
 /// decoding (F16, Q4_1); 24 KB and more cost 10 to 25%.
@@ -60,7 +65,7 @@ void expand_rows(const WeightPanel& panel, std::size_t first, std::size_t rows, 
 /// @param scratch  room for packed_rows rows of the padded inner size
 void pack_panel(const WeightPanel& panel, std::uint16_t* target, float* scratch);
 
-/// Whether rows of this type and length can be read chunk by chunk.
-bool is_chunked(DType type, std::size_t inner);
+/// Whether the panel's rows can be read chunk by chunk. Those of IQ1 to IQ3, TQ and MXFP4 are expanded by their plain definition.
+bool is_chunked(const WeightPanel& panel);
 
 }  // namespace vitrine

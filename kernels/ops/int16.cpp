@@ -523,7 +523,7 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
   }
 }
 
-bool known(DType type) { return dtype_info(type).quantized; }
+bool known(DType type) { return type >= DType::q8_0 && type <= DType::iq4_xs; }
 
 void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs, float* half_sums) {
   for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2, half_sums += 2) {
@@ -586,7 +586,7 @@ void Int16Rows::round(const DenseRows<const float>& x, std::size_t inner) {
 
 void multiply_panel_int16(const Int16Rows& x, const WeightPanel& panel, const float* bias,
                           const DenseRows<float>& out) {
-  VITRINE_CHECK(is_chunked(panel.type, panel.inner));
+  VITRINE_CHECK(is_chunked(panel) && !panel.sparse);
   HWY_DYNAMIC_DISPATCH(multiply)(x, panel, bias, out);
 }
 

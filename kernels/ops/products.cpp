@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "kernels/kernels.h"
+#include "kernels/ops/sparse.h"
 #include "kernels/simd/dot_x86.h"
 
 namespace vitrine {
@@ -100,11 +101,11 @@ void Products::make_panels(std::span<const Product> products, std::size_t rows, 
   for (const Product& product : products) {
     const Weight& weight = *product.weight;
     const float* bias = bias_of(product, static_cast<std::size_t>(&product - products.data()));
-    const bool direct = rows <= few_rows && is_chunked(weight.type, weight.cols);
+    const bool direct = rows <= few_rows && is_chunked(panel_of(weight, 0, 1));
     const std::size_t step = direct ? direct_columns(columns, pool_.threads()) : many != ManyRows::f32 ? packed_columns : panel_columns(weight.cols);
     for (std::size_t begin = 0; begin < weight.rows; begin += step) {
       panels_.push_back(
-          {{weight.type, weight.row(begin), weight.stride_bytes(), std::min(step, weight.rows - begin), weight.cols},
+          {panel_of(weight, begin, std::min(step, weight.rows - begin)),
            bias ? bias + begin : nullptr,
            {product.out.data() + begin, product.out.stride(0), rows}});
     }
@@ -130,14 +131,17 @@ void Products::share_last(std::vector<Panel>& panels) const {
 }
 
 void Products::run_few(const DenseRows<const float>& x, const Panel& panel) {
-  if (fast_ && has_int16_product(panel.weights.type)) {
+  if (fast_ && panel.weights.sparse && has_sparse_int16(panel.weights.type)) {
+    return multiply_sparse_int16(integers_, panel.weights, panel.bias, panel.out);
+  }
+  if (fast_ && !panel.weights.sparse && has_int16_product(panel.weights.type)) {
     return multiply_panel_int16(integers_, panel.weights, panel.bias, panel.out);
   }
   multiply_panel(x, panel.weights, panel.bias, panel.out);
 }
 
 void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker) {
-  if (x.count <= few_rows && is_chunked(panel.weights.type, panel.weights.inner)) {
+  if (x.count <= few_rows && is_chunked(panel.weights)) {
     return run_few(x, panel);
   }
   const std::size_t stride = padded_to_chunk(panel.weights.inner);

@@ -26,7 +26,7 @@ void add_part(TensorView<const float, 2> g, const Weight& weight, std::size_t be
   scratch.sums.resize(std::max(scratch.sums.size(), rows * columns));
   for (std::size_t first = begin; first < end; first += step) {
     const std::size_t count = std::min(step, end - first);
-    expand_panel({weight.type, weight.row(first), weight.stride_bytes(), count, columns}, DenseRows<float>{scratch.panel.data(), stride, count});
+    expand_panel(panel_of(weight, first, count), DenseRows<float>{scratch.panel.data(), stride, count});
     scratch.product.rows_by_columns({g.data() + first, g.stride(0), rows}, {scratch.panel.data(), stride, count}, columns,
                                     {scratch.sums.data(), columns, rows});
     for (std::size_t i = 0; i < rows * columns; ++i) target[i] += scratch.sums[i];

@@ -1,4 +1,4 @@
-// Decoders of weight rows into f32 vectors, one per number type: the arithmetic of core/tensor/blocks.cpp, operation
+// Decoders of weight rows into f32 vectors, one per number type: the arithmetic of core/tensor/blocks_*.cpp, operation
 // for operation, so that a vector holds the same bits as the plain expansion. Included once per instruction set.
 
 #if defined(VITRINE_WEIGHT_ROWS_INL_H) == defined(HWY_TARGET_TOGGLE)
