@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/checkpoint/checkpoint.h"
-#include "probes/safetensors_file.h"
+#include "core/checkpoint/safetensors_writer.h"
 
 namespace vitrine {
 namespace {

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 namespace {
@@ -53,13 +54,13 @@ void center_rows(Matrix& a) {
 
 std::vector<double> row_of(const Weight& weight, std::size_t row) {
   std::vector<float> numbers(weight.cols);
-  dtype_info(weight.type).expand(weight.row(row), numbers.data(), weight.cols);
+  expand_row(weight, row, numbers.data());
   return {numbers.begin(), numbers.end()};
 }
 
 FloatMatrix rows_of(const Weight& weight, std::size_t first, std::size_t count) {
   FloatMatrix rows(count, weight.cols);
-  for (std::size_t r = 0; r < count; ++r) dtype_info(weight.type).expand(weight.row(first + r), &rows(r, 0), weight.cols);
+  for (std::size_t r = 0; r < count; ++r) expand_row(weight, first + r, &rows(r, 0));
   return rows;
 }
 
@@ -68,7 +69,7 @@ std::vector<double> times_transposed(const Weight& weight, std::span<const doubl
   std::vector<double> sums(weight.cols, 0.0);
   std::vector<float> row(weight.cols);
   for (std::size_t r = 0; r < weight.rows; ++r) {
-    dtype_info(weight.type).expand(weight.row(r), row.data(), weight.cols);
+    expand_row(weight, r, row.data());
     for (std::size_t c = 0; c < weight.cols; ++c) sums[c] += outputs[r] * row[c];
   }
   return sums;

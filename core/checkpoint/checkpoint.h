@@ -20,6 +20,13 @@ struct NamedTensor {
   std::string name;
   std::vector<std::size_t> shape;
   Weight weight;
+  std::string word{};  ///< the file's for its type where that is not the type's name: safetensors' "BOOL" and "U8" are read as I8
+};
+
+/// A GGUF's key with its value as the file has it: type, then value (core/checkpoint/gguf_values.h).
+struct MetadataBytes {
+  std::string key;
+  std::span<const std::byte> value;
 };
 
 /// An opened checkpoint: what the file says, checked, not yet interpreted. Every length, offset, count, alignment
@@ -32,6 +39,9 @@ struct Checkpoint {
   Json metadata;
   std::vector<NamedTensor> tensors;  ///< sorted by name
   std::vector<std::filesystem::path> files;  ///< those whose bytes are weights, for hashing
+  /// GGUF: the pairs in the file's order, with the types that `metadata` does not have; they lie in `storage`.
+  std::vector<MetadataBytes> raw_metadata{};
+  std::shared_ptr<const Storage> storage{};
 
   const NamedTensor* find(std::string_view name) const;
 };

@@ -70,7 +70,7 @@ std::vector<NamedTensor> tensor_table(const std::string& where, std::span<const 
                    std::to_string(available) + " bytes of data", "the file is cut short; fetch it again"});
     }
     ranges.push_back({tensor.begin, tensor.begin + bytes, &tensor.name});
-    NamedTensor named{.name = tensor.name, .shape = {tensor.shape.begin(), tensor.shape.end()}, .weight = {}};
+    NamedTensor named{.name = tensor.name, .shape = {tensor.shape.begin(), tensor.shape.end()}, .weight = {}, .word = tensor.word};
     const std::size_t cols = named.shape.empty() ? 1 : named.shape.back();
     std::size_t rows = 1;
     for (std::size_t axis = 0; axis + 1 < named.shape.size(); ++axis) rows *= named.shape[axis];

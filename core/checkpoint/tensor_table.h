@@ -16,6 +16,7 @@ struct DeclaredTensor {
   DType type;
   std::vector<std::uint64_t> shape;  ///< slowest axis first
   std::uint64_t begin = 0;           ///< of its bytes in `data`
+  std::string word{};                ///< NamedTensor::word
 };
 
 /// Checks the declarations against the bytes there are (sizes, alignment to `alignment`, overlaps, equal names) and turns

@@ -25,6 +25,7 @@ class GgufVocabulary {
     const Json& model = value("model");
     if (model.is_null() && value("tokens").is_null()) return {};
     if (!model.is_string()) refuse("model", "a text", quoted(model.dump()));
+    if (model.string() == "none") return {};
     static const std::map<std::string, std::string> names{{"gpt2", "bpe"}, {"llama", "spm"}, {"bert", "wordpiece"}, {"t5", "unigram"}, {"gemma4", "bpe"}};
     const auto name = names.find(model.string());
     if (name == names.end()) refuse("model", one_of(model.string(), {"gpt2", "llama", "bert", "t5", "gemma4"}), quoted(model.string()));

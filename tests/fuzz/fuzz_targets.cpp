@@ -9,6 +9,8 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/decode/grammar/json_schema.h"
+#include "core/decode/grammar/random_text.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
 #include "core/base/csv.h"
@@ -152,7 +154,22 @@ void run_texts(std::string_view bytes) {
   });
 }
 
-/// Seeds of a kind, "texts", "tokenizer" or "sentencepiece", in fuzz/seeds/<kind>.
+/// What is a grammar makes texts that it accepts.
+void follow(const Grammar& grammar) {
+  std::mt19937_64 random(3);
+  const std::string text = random_text(grammar, 20, random);
+  VITRINE_CHECK(check_text(grammar, text).accepted);
+}
+
+void run_grammar(std::string_view bytes) {
+  only_errors([&] { follow(Grammar::parse(bytes)); });
+}
+
+void run_json_schema(std::string_view bytes) {
+  only_errors([&] { follow(Grammar::parse(grammar_of_json_schema(parse_json(bytes, "schema")))); });
+}
+
+/// Seeds of a kind, "texts", "tokenizer", "sentencepiece", "grammar" or "json_schema", in fuzz/seeds/<kind>.
 std::vector<std::string> seeds_of(const char* kind) {
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(fs::path(VITRINE_TEST_DATA) / "fuzz" / "seeds" / kind)) paths.push_back(entry.path());
@@ -176,6 +193,8 @@ std::span<const FuzzTarget> fuzz_targets() {
                  }},
       FuzzTarget{"tokenizer", run_tokenizer, [] { return seeds_of("tokenizer"); }},
       FuzzTarget{"sentencepiece", run_sentencepiece, [] { return seeds_of("sentencepiece"); }},
+      FuzzTarget{"grammar", run_grammar, [] { return seeds_of("grammar"); }},
+      FuzzTarget{"json_schema", run_json_schema, [] { return seeds_of("json_schema"); }},
       FuzzTarget{"texts", run_texts, [] { return seeds_of("texts"); }}};
   return targets;
 }

@@ -41,6 +41,7 @@ DeclaredTensor declare(const std::string& where, const std::string& name, const 
     tensor.shape.push_back(natural(place + " shape", extent));
     if (__builtin_mul_overflow(bytes, tensor.shape.back(), &bytes)) throw Error({place, "a possible shape", "an overflow", ""});
   }
+  if (const std::string& word = entry["dtype"].string(); word != dtype_info(tensor.type).name) tensor.word = word;
   const std::uint64_t end = natural(place, entry["data_offsets"].items()[1]);
   if (end < tensor.begin || end - tensor.begin != bytes) {
     throw Error({place + " data_offsets", std::to_string(bytes) + " bytes", "another size", ""});

@@ -21,7 +21,9 @@ struct Code {
 constexpr std::array codes{Code{0, DType::f32},   Code{1, DType::f16},   Code{2, DType::q4_0}, Code{3, DType::q4_1},  Code{6, DType::q5_0},
                            Code{7, DType::q5_1},  Code{8, DType::q8_0},  Code{12, DType::q4_k}, Code{13, DType::q5_k}, Code{14, DType::q6_k},
                            Code{24, DType::i8},   Code{26, DType::i32},  Code{27, DType::i64}, Code{30, DType::bf16}, Code{25, DType::i16}, Code{28, DType::f64},
-                           Code{10, DType::q2_k}, Code{11, DType::q3_k}, Code{20, DType::iq4_nl}, Code{23, DType::iq4_xs}};
+                           Code{10, DType::q2_k}, Code{11, DType::q3_k}, Code{20, DType::iq4_nl}, Code{23, DType::iq4_xs},
+                           Code{16, DType::iq2_xxs}, Code{17, DType::iq2_xs}, Code{22, DType::iq2_s}, Code{18, DType::iq3_xxs}, Code{21, DType::iq3_s},
+                           Code{19, DType::iq1_s}, Code{29, DType::iq1_m}, Code{34, DType::tq1_0}, Code{35, DType::tq2_0}, Code{39, DType::mxfp4}};
 constexpr std::uint64_t rows = 3, cols = 512;
 
 template <typename T>
@@ -89,7 +91,7 @@ TEST_F(GgufTypes, PartsOfBlocksAndMissingBytesAreRefused) {
 }
 
 TEST_F(GgufTypes, AnUnknownNumberIsNamed) {
-  for (const std::uint32_t number : {4u, 5u, 9u, 15u, 16u, 99u}) {
+  for (const std::uint32_t number : {4u, 5u, 9u, 15u, 40u, 99u}) {
     const Code code{number, DType::f32};
     EXPECT_NE(complaint(file_of({&code, 1}, cols)).find("ggml type " + std::to_string(number)), std::string::npos);
   }
