@@ -41,4 +41,7 @@ struct Architecture {
 
 std::span<const Architecture* const> all_architectures();
 
+/// The family that a checkpoint says it is of. @throws Error naming those there are
+const Architecture& architecture_of(const Checkpoint& checkpoint);
+
 }  // namespace vitrine

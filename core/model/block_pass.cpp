@@ -22,6 +22,30 @@ void add_content(const ContentByDistance& content, const ContentByDistance& segm
   if (segments.key_segment.empty()) score.content.segment = {};
 }
 
+/// The same problems, a few queries of one text over a cache of fewer bits than f32 one by one, as decoding brings them: with several at
+/// once kernels read such a cache in another order. Tokens that are checked beside each other come out as if each came alone, in every bit.
+std::pmr::vector<AttentionProblem> with_few_queries_apart(std::span<const AttentionProblem> problems, std::pmr::memory_resource* lists) {
+  constexpr std::size_t few_rows = 8;  // as many as products multiply in one way
+  std::pmr::vector<AttentionProblem> apart(lists);
+  for (const AttentionProblem& problem : problems) {
+    const std::size_t count = problem.q.extent(0);
+    if (problem.k.type == DType::f32 || count > few_rows) {
+      apart.push_back(problem);
+      continue;
+    }
+    for (std::size_t row = 0; row < count; ++row) {
+      AttentionProblem one = problem;
+      one.q = problem.q.slice(row, 1), one.out = problem.out.slice(row, 1), one.q_start = problem.q_start + row;
+      if (!problem.normalizer.empty()) one.normalizer = problem.normalizer.slice(row, 1);
+      if (!problem.threshold.empty()) one.threshold = problem.threshold.slice(row, 1);
+      if (!problem.stats.empty()) one.stats = problem.stats.slice(row, 1);
+      if (problem.score.mask == Mask::causal) one.k.kv_len = one.v.kv_len = one.q_start + 1;
+      apart.push_back(one);
+    }
+  }
+  return apart;
+}
+
 }  // namespace
 
 TensorView<float, 2> BlockPass::matrix(std::size_t slot, std::size_t cols) const {
@@ -378,8 +402,9 @@ void BlockPass::solve(int index, AttentionRole role, std::span<AttentionProblem>
   show_heads(at(index, Site::z, role), z);
 }
 
-void BlockPass::run_kernel(std::span<const AttentionProblem> problems) {
+void BlockPass::run_kernel(std::span<const AttentionProblem> whole) {
   const AttentionKernel& kernel = *context_.kernel.kernel;
+  const std::pmr::vector<AttentionProblem> problems = with_few_queries_apart(whole, context_.workspace.lists());
   const std::size_t scratch = kernel.scratch_bytes(problems, context_.kernel.options, context_.ops.pool().threads());
   auto* bytes = reinterpret_cast<std::byte*>(context_.workspace.floats(attention_scratch, scratch / sizeof(float) + 16));
   context_.ops.attend(context_.kernel, problems, {bytes, scratch});

@@ -43,6 +43,18 @@ Tensor expand_buckets(const DistanceBuckets& buckets, const Weight& by_bucket) {
   return table;
 }
 
+Tensor collapse_buckets(const DistanceBuckets& buckets, const Weight& by_distance) {
+  const std::size_t heads = by_distance.rows, distances = by_distance.cols;
+  const Tensor numbers = expand(by_distance);
+  Tensor table(DType::f32, {buckets.count, heads});
+  std::ranges::fill(table.floats(), 0.0f);
+  for (std::size_t d = 0; d < distances; ++d) {
+    const std::size_t bucket = bucket_of(buckets, first_distance(buckets) + static_cast<std::ptrdiff_t>(d));
+    for (std::size_t h = 0; h < heads; ++h) table.floats()[bucket * heads + h] = numbers.floats()[h * distances + d];
+  }
+  return table;
+}
+
 DistanceBias distance_bias(const ModelSpec& stack, const WeightStore& weights, int block) {
   const AttentionSpec& attention = stack.blocks[static_cast<std::size_t>(block)].attention;
   DistanceBias bias{.table = {}, .first = 0, .slope = attention.distance_slopes};

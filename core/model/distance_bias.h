@@ -20,6 +20,10 @@ std::ptrdiff_t first_distance(const DistanceBuckets& buckets);
 /// A model's numbers a bucket to numbers a distance. @param by_bucket  [buckets, heads]  @returns [heads, distances]
 Tensor expand_buckets(const DistanceBuckets& buckets, const Weight& by_bucket);
 
+/// Back: a bucket's number is that of its nearest distance; buckets that no distance reaches are 0.
+/// @param by_distance  [heads, distances]  @returns [buckets, heads]
+Tensor collapse_buckets(const DistanceBuckets& buckets, const Weight& by_distance);
+
 /// What a block's self attention adds to its scaled scores: a look at the description's slopes and at the weight
 /// Role::distance_bias, both of which must outlive it. @param stack  of the description that the block belongs to
 DistanceBias distance_bias(const ModelSpec& stack, const WeightStore& weights, int block);

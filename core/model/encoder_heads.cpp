@@ -13,10 +13,11 @@ void describe_labels(const Checkpoint& checkpoint, std::string_view labels, Read
   if (names.is_object() && names.members().size() != readout.labels) {
     read.refuse("id2label", std::to_string(readout.labels) + " labels (rows of " + std::string(labels) + ")", std::to_string(names.members().size()));
   }
+  const Json& list = read.value("%.classifier.output_labels");  // a GGUF's
   for (std::size_t i = 0; i < readout.labels; ++i) {
     const std::string key = std::to_string(i);
-    const bool named = names.is_object() && names[key].is_string();
-    readout.names.push_back(named ? names[key].string() : "LABEL_" + key);
+    const Json& name = list.is_array() && i < list.items().size() ? list.items()[i] : names[key];
+    readout.names.push_back(name.is_string() ? name.string() : "LABEL_" + key);
   }
   const std::string problem = read.text_or({"problem_type"}, "");
   readout.rule = readout.labels == 1 ? LabelRule::sigmoid : LabelRule::softmax;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "core/base/nearest.h"
 #include "core/model/architecture.h"
 #include "core/model/distance_bias.h"
+#include "core/model/tensor_rule.h"
 #include "core/model/tokenizer_of.h"
 #include "core/model/unused_tensors.h"
 
@@ -21,7 +21,9 @@ std::string shape_text(std::size_t rows, std::size_t cols) {
   return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
 }
 
-const Architecture& find_architecture(const Checkpoint& checkpoint) {
+}  // namespace
+
+const Architecture& architecture_of(const Checkpoint& checkpoint) {
   std::vector<std::string_view> known;
   for (const Architecture* architecture : all_architectures()) {
     if (architecture->recognises(checkpoint)) return *architecture;
@@ -35,69 +37,7 @@ const Architecture& find_architecture(const Checkpoint& checkpoint) {
   throw Error({where, "one of " + joined(known), quoted(said.string()), "the nearest is " + std::string(nearest_word(said.string(), known)) + "; see `vitrine list architectures`"});
 }
 
-/// GGUF writers interleave the two halves of every head's rows (row 2i + j came from row j * d/2 + i).
-Weight unpermuted(const Weight& source, std::size_t heads) {
-  const std::size_t head_rows = source.rows / heads, half = head_rows / 2, stride = source.stride_bytes();
-  Tensor copy(source.type, {source.rows, source.cols});
-  for (std::size_t row = 0; row < source.rows; ++row) {
-    const std::size_t head = row / head_rows, inside = row % head_rows;
-    const std::size_t target = head * head_rows + (inside % 2) * half + inside / 2;
-    std::memcpy(copy.bytes().data() + target * stride, source.row(row), stride);
-  }
-  return make_weight(std::move(copy));
-}
-
-Weight transposed(const Weight& source) {
-  const Tensor flat = expand(source);
-  Tensor turned(DType::f32, {source.cols, source.rows});
-  for (std::size_t r = 0; r < source.rows; ++r) {
-    for (std::size_t c = 0; c < source.cols; ++c) turned.floats()[c * source.rows + r] = flat.floats()[r * source.cols + c];
-  }
-  return make_weight(std::move(turned));
-}
-
-/// Biases are permuted like the rows of their matrix.
-Weight unpermuted_bias(const Weight& source, std::size_t heads) {
-  Weight column = source;
-  std::swap(column.rows, column.cols);
-  Weight turned = unpermuted(column, heads);
-  std::swap(turned.rows, turned.cols);
-  return turned;
-}
-
-/// Rows in turns: of every period the first `run`.  A bias is one column of numbers.
-Weight every_period(const Weight& source, const TensorRule& rule) {
-  Tensor copy(source.type, {rule.rows, source.cols});
-  for (std::size_t row = 0; row < rule.rows; ++row) {
-    const std::size_t from = rule.first_row + row / rule.run * rule.period + row % rule.run;
-    std::memcpy(copy.bytes().data() + row * source.stride_bytes(), source.row(from), source.stride_bytes());
-  }
-  return make_weight(std::move(copy));
-}
-
-Weight plus_one(const Weight& source) {
-  Tensor sums = expand(source);
-  for (float& number : sums.floats()) number += 1.0f;
-  return make_weight(std::move(sums));
-}
-
-Weight cut(Weight weight, const TensorRule& rule, bool bias) {
-  if (rule.rows == 0) return weight;
-  if (rule.period > 0) {
-    if (bias) std::swap(weight.rows, weight.cols);
-    weight = every_period(weight, rule);
-    if (bias) std::swap(weight.rows, weight.cols);
-    return weight;
-  }
-  if (bias) {
-    weight.data += row_bytes(weight.type, rule.first_row);
-    weight.cols = rule.rows;
-  } else {
-    weight.data = weight.row(rule.first_row);
-    weight.rows = rule.rows;
-  }
-  return weight;
-}
+namespace {
 
 class Loader {
  public:
@@ -155,38 +95,24 @@ class Loader {
     }
     // No product takes double: rounded once.
     Weight weight = tensor->weight.type == DType::f64 ? make_weight(expand(tensor->weight)) : tensor->weight;
-    if (rule.cols > 0 && (weight.rows * weight.cols) % rule.cols == 0 && !dtype_info(weight.type).quantized) {
-      weight.rows = weight.rows * weight.cols / rule.cols;
-      weight.cols = rule.cols;
-    }
     if (key.bias && (rule.rows > 0 || rule.permuted_heads > 0) && dtype_info(weight.type).block_size > 1) {
       throw Error({where, "a bias in F32, F16 or BF16", std::string(dtype_info(weight.type).name), ""});
     }
-    const std::size_t whole_rows = rule.rows == 0 ? rows : weight_rows(rule, weight, key.bias);
-    check_shape(where, rule, key.bias, weight, {whole_rows, cols});
-    if (rule.transposed) weight = once_transposed(rule.name, weight);
-    weight = cut(std::move(weight), rule, key.bias);
+    weight = once_turned(rule, weight);
+    check_shape(where, rule, key.bias, weight, {rule.rows == 0 ? rows : key.bias ? 1 : weight.rows, cols});
+    weight = part_of(rule, weight, key.bias);
     if (weight.rows != rows || weight.cols != cols) {
       throw Error({where, shape_text(rows, cols), shape_text(weight.rows, weight.cols), ""});
     }
-    if (rule.permuted_heads > 0) {
-      weight = key.bias ? unpermuted_bias(weight, rule.permuted_heads) : unpermuted(weight, rule.permuted_heads);
-    }
-    if (rule.plus_one) weight = plus_one(weight);
     store_.put(key, std::move(weight));
-  }
-
-  static std::size_t weight_rows(const TensorRule& rule, const Weight& weight, bool bias) {
-    return bias ? 1 : (rule.transposed ? weight.cols : weight.rows);
   }
 
   struct Shape {
     std::size_t rows, cols;
   };
-  /// Before anything is cut or turned: the fused rows must be there, columns must match.
+  /// Before anything is cut: the fused rows must be there, columns must match.
   static void check_shape(const std::string& where, const TensorRule& rule, bool bias, const Weight& weight, Shape model) {
-    const std::size_t rows = rule.transposed ? weight.cols : weight.rows;
-    const std::size_t cols = rule.transposed ? weight.rows : weight.cols;
+    const std::size_t rows = weight.rows, cols = weight.cols;
     std::size_t last = rule.first_row + rule.rows;
     if (rule.period > 0) last = rule.first_row + (rule.rows / rule.run - 1) * rule.period + rule.run;
     if (rule.fused_rows > 0) (bias ? model.cols : model.rows) = rule.fused_rows;
@@ -195,9 +121,10 @@ class Loader {
     if (!fits || (bias ? cols : rows) < last) throw Error({where, shape_text(model.rows, model.cols), shape_text(rows, cols), ""});
   }
 
-  Weight once_transposed(const std::string& name, const Weight& weight) {
-    const auto found = turned_.find(name);
-    return found != turned_.end() ? found->second : turned_.emplace(name, transposed(weight)).first->second;
+  Weight once_turned(const TensorRule& rule, const Weight& weight) {
+    if (!rule.transposed) return turned(rule, weight);
+    const auto found = turned_.find(rule.name);
+    return found != turned_.end() ? found->second : turned_.emplace(rule.name, turned(rule, weight)).first->second;
   }
 
   const Checkpoint& checkpoint_;
@@ -385,7 +312,7 @@ void check_tokenizer(const Tokenizer& tokenizer, const Model& model) {
 
 Model load_model(const std::filesystem::path& path) {
   auto checkpoint = std::make_shared<const Checkpoint>(open_checkpoint(path));
-  const Architecture& architecture = find_architecture(*checkpoint);
+  const Architecture& architecture = architecture_of(*checkpoint);
   Model model;
   model.spec = architecture.describe(*checkpoint);
   model.path = checkpoint->path;

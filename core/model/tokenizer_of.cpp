@@ -6,7 +6,9 @@ namespace vitrine {
 
 namespace fs = std::filesystem;
 
-std::unique_ptr<Tokenizer> tokenizer_of(const Checkpoint& checkpoint) {
+namespace {
+
+TokenizerSource source_of(const Checkpoint& checkpoint) {
   TokenizerSource source;
   source.where = checkpoint.path.string();
   if (checkpoint.format == "gguf" || checkpoint.metadata.has("tokenizer.ggml.model")) {
@@ -14,7 +16,16 @@ std::unique_ptr<Tokenizer> tokenizer_of(const Checkpoint& checkpoint) {
   } else {
     source.folder = fs::is_directory(checkpoint.path) ? checkpoint.path : checkpoint.path.parent_path();
   }
-  return load_tokenizer(source);
+  return source;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_of(const Checkpoint& checkpoint) { return load_tokenizer(source_of(checkpoint)); }
+
+Vocabulary vocabulary_of(const Checkpoint& checkpoint) {
+  const TokenizerSource source = source_of(checkpoint);
+  return source.gguf ? read_gguf_vocabulary(*source.gguf, source.where) : read_folder_vocabulary(source.folder);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& path) {

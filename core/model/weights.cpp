@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 
@@ -43,9 +44,9 @@ void WeightStore::replace(WeightKey key, Tensor tensor) {
 }
 
 std::size_t WeightStore::bytes() const {
-  std::set<const std::byte*> seen;
+  std::set<const void*> seen;
   std::size_t sum = 0;
-  for (const auto& [key, weight] : weights_) sum += seen.insert(weight.data).second ? weight.bytes() : 0;
+  for (const auto& [key, weight] : weights_) sum += seen.insert(place_of(weight)).second ? stored_bytes(weight) : 0;
   return sum;
 }
 

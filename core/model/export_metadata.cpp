@@ -1,0 +1,221 @@
+#include "core/model/export_metadata.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "core/base/durable_file.h"
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/model/architecture.h"
+#include "core/model/config_keys.h"
+#include "core/model/gguf_keys.h"
+#include "core/model/metadata.h"
+#include "core/model/tokenizer_gguf.h"
+#include "core/model/tokenizer_of.h"
+#include "core/text/vocabulary_json.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::uint64_t largest_copied = 256u << 20;  // bytes of a tokenizer's file
+
+/// The keys by which families count their blocks: of one stack, of a decoder beside an encoder, of that encoder.
+constexpr std::array<std::string_view, 4> block_counts{"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
+constexpr std::array<std::string_view, 2> decoder_counts{"decoder_layers", "num_decoder_layers"}, encoder_counts{"encoder_layers", "num_layers"};
+
+std::size_t encoder_blocks(const ModelSpec& spec) { return spec.encoder.empty() ? 0 : spec.encoder.front().blocks.size(); }
+
+/// Whether blocks were taken out since the model was loaded.
+bool has_other_blocks(const Model& model) {
+  const ModelSpec before = architecture_of(*model.checkpoint).describe(*model.checkpoint);
+  return before.blocks.size() != model.spec.blocks.size() || encoder_blocks(before) != encoder_blocks(model.spec);
+}
+
+void set_block_counts(const ModelSpec& spec, Json& config) {
+  const auto set = [&](std::span<const std::string_view> keys, std::size_t blocks) {
+    for (const std::string_view key : keys) {
+      if (config[key].is_integer()) config.set(key, static_cast<std::uint64_t>(blocks));
+    }
+  };
+  if (spec.encoder.empty()) set(block_counts, spec.blocks.size());
+  else set(decoder_counts, spec.blocks.size()), set(encoder_counts, encoder_blocks(spec));
+  if (config["layer_types"].is_array()) config.set("layer_types", layer_types(spec));
+}
+
+void set_block_counts(const ModelSpec& spec, const std::string& family, GgufMetadata& metadata) {
+  metadata.set(family + ".block_count", static_cast<std::uint32_t>(spec.encoder.empty() ? spec.blocks.size() : encoder_blocks(spec)));
+  if (!spec.encoder.empty()) metadata.set(family + ".decoder_block_count", static_cast<std::uint32_t>(spec.blocks.size()));
+}
+
+Json earlier_history(const Model& model) {
+  const Json& metadata = model.checkpoint->metadata;
+  if (model.checkpoint->format != "gguf") return metadata["vitrine"]["history"];
+  const Json& text = metadata["vitrine.history"];
+  return text.is_string() ? parse_json(text.string(), model.path.string() + ": vitrine.history") : Json();
+}
+
+/// F32, F16, BF16 in transformers' words: the widest that there is.
+std::string widest_type(const ExportPlan& plan) {
+  std::set<DType> types;
+  for (const TensorToWrite& tensor : plan.tensors) types.insert(tensor.type);
+  if (types.contains(DType::f32) || types.contains(DType::f64) || (types.contains(DType::f16) && types.contains(DType::bf16))) return "float32";
+  return types.contains(DType::bf16) ? "bfloat16" : types.contains(DType::f16) ? "float16" : "float32";
+}
+
+std::string read_bytes(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::file_size(path, ignored) > largest_copied) throw Error({path.string(), "at most 256 MiB", "more", ""});
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad()) throw Error({path.string(), "a readable file", "none", ""});
+  return bytes;
+}
+
+/// A tokenizer's files and what else a folder says of making texts, as they are.
+void copy_files(const Model& model, ExportPlan& plan) {
+  constexpr std::array<std::string_view, 21> names{
+      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
+      "sentencepiece.bpe.model", "sentencepiece.model", "spm.model", "source.spm", "target.spm", "generation_config.json", "chat_template.jinja", "chat_template.json",
+      "preprocessor_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"};
+  std::error_code ignored;
+  const fs::path folder = fs::is_directory(model.path, ignored) ? model.path : model.path.parent_path();
+  for (const std::string_view name : names) {
+    if (fs::is_regular_file(folder / name, ignored)) plan.files[std::string(name)] = read_bytes(folder / name);
+  }
+}
+
+void set_special_ids(const Vocabulary& vocabulary, Json& config) {
+  const auto id = [&](const char* key, const std::optional<TokenId>& token) { config.set(key, token ? Json(static_cast<std::int64_t>(*token)) : Json()); };
+  id("bos_token_id", vocabulary.special.bos);
+  id("eos_token_id", vocabulary.special.eos);
+  id("pad_token_id", vocabulary.special.pad);
+}
+
+bool is_head(const TensorToWrite& tensor) { return tensor.name == "lm_head.weight" || tensor.name == "embed_out.weight"; }
+
+}  // namespace
+
+const Translation& translation_for(const Model& model, bool gguf) {
+  std::vector<std::string_view> known;
+  const std::string family = model_type(*model.checkpoint);
+  for (const Translation* translation : all_translations()) {
+    const bool named = gguf ? translation->architecture == model.spec.architecture : translation->gguf == family && translation->config;
+    if (named && (!translation->fits || translation->fits(model))) return *translation;
+    if (gguf || translation->config) known.push_back(gguf ? translation->architecture : translation->gguf);
+  }
+  std::ranges::sort(known);
+  known.erase(std::ranges::unique(known).begin(), known.end());
+  throw Error({model.path.string(), std::string(gguf ? "a family that GGUF has: " : "a GGUF of ") + joined(known), quoted(gguf ? model.spec.architecture : family),
+               gguf ? "a folder (safetensors) holds any family" : ""});
+}
+
+Json translated_gguf(const Model& model, const Translation& translation, const Vocabulary& vocabulary, ExportPlan& plan) {
+  GgufMetadata& metadata = plan.metadata;
+  metadata.set("general.architecture", std::string(translation.gguf));
+  metadata.set("general.type", std::string("model"));
+  const bool unnamed = model.spec.name.empty() || model.spec.name == model.spec.architecture;
+  metadata.set("general.name", unnamed ? fs::weakly_canonical(model.path).stem().string() : model.spec.name);
+  for (TensorToWrite& tensor : set_gguf_keys(model, translation.gguf, metadata)) plan.tensors.push_back(std::move(tensor));
+  if (translation.complete_gguf) translation.complete_gguf(model, metadata);
+  for (std::string& note : set_gguf_tokenizer(vocabulary, model.spec.vocabulary, metadata)) plan.notes.push_back(std::move(note));
+  return metadata.json();
+}
+
+Json translated_config(const Model& model, const Translation& translation, const Vocabulary& vocabulary, ExportPlan& plan) {
+  Json config = Json::object().set("architectures", Json::array().push(translation.model_class)).set("model_type", translation.model_type);
+  const Json own = translation.config(model);
+  for (const auto& [key, value] : own.members()) config.set(key, value);
+  config.set("vocab_size", static_cast<std::uint64_t>(model.spec.vocabulary));
+  const bool labels = model.spec.readout && model.spec.readout->labels > 0;
+  if (!labels && (model.spec.pooling == Pooling::cls || model.spec.pooling == Pooling::last)) {
+    plan.notes.push_back(std::string("config.json has no word for the pooling: say --pooling ") + (model.spec.pooling == Pooling::cls ? "cls" : "last"));
+  }
+  set_special_ids(vocabulary, config);
+  if (!vocabulary.model.empty()) {
+    plan.files["tokenizer.json"] = tokenizer_json(vocabulary).dump();
+    plan.files["tokenizer_config.json"] = tokenizer_config(vocabulary, model.spec.context).dump(2);
+  }
+  plan.files["config.json"] = config.dump(2);
+  return config;
+}
+
+Json finish_gguf(const Model& model, const ExportRequest& request, ExportPlan& plan) {
+  GgufMetadata& metadata = plan.metadata;
+  const bool same = model.checkpoint->format == "gguf";
+  if (same) {
+    metadata = GgufMetadata(model.checkpoint->raw_metadata);
+    if (has_other_blocks(model)) set_block_counts(model.spec, plan.family, metadata);
+  }
+  const bool types_changed = request.type || request.gguf_file_type || !same || !request.operations.empty();
+  if (types_changed) metadata.set("general.file_type", request.gguf_file_type.value_or(gguf_file_type(plan.tensors)));
+  const bool blocks = std::ranges::any_of(plan.tensors, [](const TensorToWrite& tensor) { return dtype_info(tensor.type).quantized; });
+  if (blocks && !metadata.has("general.quantization_version")) metadata.set("general.quantization_version", std::uint32_t{2});
+  if (!plan.operations.empty()) metadata.set("vitrine.history", history_text(plan.operations));
+  return metadata.json();
+}
+
+Json finish_config(const Model& model, ExportPlan& plan) {
+  const bool same = model.checkpoint->format != "gguf" && plan.files.empty();
+  Json config = same ? model.checkpoint->metadata : parse_json(plan.files.at("config.json"), plan.path.string());
+  if (same) {
+    copy_files(model, plan);
+    if (has_other_blocks(model)) set_block_counts(model.spec, config);
+  }
+  const bool head = std::ranges::any_of(plan.tensors, is_head);
+  const bool had = same && std::ranges::any_of(model.checkpoint->tensors, [](const NamedTensor& tensor) { return tensor.name == "lm_head.weight" || tensor.name == "embed_out.weight"; });
+  if (!same || head != had) config.set("tie_word_embeddings", !head);
+  const std::string type = widest_type(plan);
+  for (const char* key : {"dtype", "torch_dtype"}) {
+    if (!same || config.has(key)) config.set(key, type);
+  }
+  if (!plan.operations.empty()) config.set("vitrine", Json::object().set("history", Json(Json::Array(plan.operations.begin(), plan.operations.end()))));
+  plan.files["config.json"] = config.dump(2) + "\n";
+  return config;
+}
+
+std::vector<Json> history_of(const Model& model, const ExportRequest& request, std::string_view format) {
+  std::vector<Json> history;
+  if (const Json earlier = earlier_history(model); earlier.is_array()) history.assign(earlier.items().begin(), earlier.items().end());
+  std::vector<Json> added = request.operations;
+  const bool changed = model.checkpoint->format != format;
+  if (changed || request.type) {
+    Json convert = Json::object().set("operation", "convert").set("from", model.checkpoint->format).set("to", format);
+    if (request.type) convert.set("type", dtype_info(*request.type).name);
+    added.push_back(std::move(convert));
+  }
+  for (Json& operation : added) {
+    operation.set("program", "vitrine " VITRINE_VERSION).set("source", model.path.filename().string()).set("source_sha256", checkpoint_sha256(*model.checkpoint));
+    history.push_back(std::move(operation));
+  }
+  return history;
+}
+
+std::string history_text(const std::vector<Json>& operations) { return Json(Json::Array(operations.begin(), operations.end())).dump(); }
+
+void move_folder(const fs::path& from, const fs::path& to) {
+  std::error_code failure;
+  if (!fs::exists(to, failure) || fs::is_empty(to, failure)) {
+    fs::rename(from, to, failure);
+    if (failure) throw Error({to.string(), "to put the folder in its place", failure.message(), ""});
+    return flush_folder(to.has_parent_path() ? to.parent_path() : fs::path("."));
+  }
+  std::set<std::string> fresh;
+  for (const auto& entry : fs::directory_iterator(from)) fresh.insert(entry.path().filename().string());
+  for (const std::string& name : fresh) {
+    fs::rename(from / name, to / name, failure);
+    if (failure) throw Error({(to / name).string(), "to put the file in its place", failure.message(), ""});
+  }
+  std::vector<fs::directory_entry> there(fs::directory_iterator(to), fs::directory_iterator{});
+  for (const fs::directory_entry& entry : there) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
+    if (weights && !fresh.contains(name)) fs::remove(entry.path(), failure);
+  }
+  flush_folder(to);
+}
+
+}  // namespace vitrine
