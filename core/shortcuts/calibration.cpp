@@ -3,76 +3,64 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/model/forwarding_ops.h"
-
 namespace vitrine {
-namespace {
 
-/// Looks at what products multiply, and hands it on.
-class WatchingOps : public ForwardingOps {
- public:
-  WatchingOps(Ops& base, const Model& model, const std::set<WeightKey>& wanted, Statistics statistics) : ForwardingOps(base), statistics_(statistics) {
-    for (const WeightKey& key : wanted) keys_.emplace(&model.weights.at(key), key);
+WatchingOps::WatchingOps(Ops& base, const Model& model, const std::set<WeightKey>& wanted, Statistics statistics)
+    : ForwardingOps(base), statistics_(statistics) {
+  for (const WeightKey& key : wanted) keys_.emplace(&model.weights.at(key), key);
+}
+
+void WatchingOps::multiply(TensorView<const float, 2> x, std::span<const Product> products) {
+  std::shared_ptr<InputStatistics> shared;
+  for (const Product& product : products) {
+    const auto key = keys_.find(product.weight);
+    if (key == keys_.end()) continue;
+    std::shared_ptr<InputStatistics>& own = found_[key->second];
+    if (!own) own = shared ? shared : std::make_shared<InputStatistics>();
+    if (own != shared) add(x, *own);
+    shared = own;
   }
+  base().multiply(x, products);
+}
 
-  void multiply(TensorView<const float, 2> x, std::span<const Product> products) override {
-    std::shared_ptr<InputStatistics> shared;
-    for (const Product& product : products) {
-      const auto key = keys_.find(product.weight);
-      if (key == keys_.end()) continue;
-      std::shared_ptr<InputStatistics>& own = found_[key->second];
-      if (!own) own = shared ? shared : std::make_shared<InputStatistics>();
-      if (own != shared) add(x, *own);
-      shared = own;
+void WatchingOps::add(TensorView<const float, 2> x, InputStatistics& to) {
+  const std::size_t rows = x.extent(0), cols = x.extent(1);
+  to.rows += rows;
+  to.square_sums.resize(cols);
+  to.magnitude_sums.resize(cols);
+  FloatMatrix copy(rows, cols);
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < cols; ++c) {
+      const float number = copy(r, c) = x(r, c);
+      to.square_sums[c] += static_cast<double>(number) * number;
+      to.magnitude_sums[c] += std::abs(static_cast<double>(number));
     }
-    base().multiply(x, products);
   }
-  std::map<WeightKey, std::shared_ptr<const InputStatistics>> take() { return {found_.begin(), found_.end()}; }
+  if (statistics_ == Statistics::gram) add_gram(copy, to);
+}
 
- private:
-  void add(TensorView<const float, 2> x, InputStatistics& to) {
-    const std::size_t rows = x.extent(0), cols = x.extent(1);
-    to.rows += rows;
-    to.square_sums.resize(cols);
-    to.magnitude_sums.resize(cols);
-    FloatMatrix copy(rows, cols);
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < cols; ++c) {
-        const float number = copy(r, c) = x(r, c);
-        to.square_sums[c] += static_cast<double>(number) * number;
-        to.magnitude_sums[c] += std::abs(static_cast<double>(number));
-      }
+/// Panels of columns, so that every core has some.
+void WatchingOps::add_gram(const FloatMatrix& x, InputStatistics& to) {
+  constexpr std::size_t panel = 128;
+  if (to.gram.rows == 0) to.gram = Matrix(x.columns, x.columns);
+  pool().run((x.columns + panel - 1) / panel, [&](std::size_t index, std::size_t) {
+    const std::size_t begin = index * panel, end = std::min(begin + panel, x.columns);
+    FloatMatrix some(x.rows, end - begin);
+    for (std::size_t r = 0; r < x.rows; ++r) std::copy_n(&x(r, begin), end - begin, &some(r, 0));
+    const FloatMatrix part = product_of_transposed(some, x);  // [some of the columns, columns]
+    for (std::size_t c = begin; c < end; ++c) {
+      for (std::size_t other = 0; other < x.columns; ++other) to.gram(c, other) += part(c - begin, other);
     }
-    if (statistics_ == Statistics::gram) add_gram(copy, to);
-  }
+  });
+}
 
-  /// Panels of columns, so that every core has some.
-  void add_gram(const FloatMatrix& x, InputStatistics& to) {
-    constexpr std::size_t panel = 128;
-    if (to.gram.rows == 0) to.gram = Matrix(x.columns, x.columns);
-    pool().run((x.columns + panel - 1) / panel, [&](std::size_t index, std::size_t) {
-      const std::size_t begin = index * panel, end = std::min(begin + panel, x.columns);
-      FloatMatrix some(x.rows, end - begin);
-      for (std::size_t r = 0; r < x.rows; ++r) std::copy_n(&x(r, begin), end - begin, &some(r, 0));
-      const FloatMatrix part = product_of_transposed(some, x);  // [some of the columns, columns]
-      for (std::size_t c = begin; c < end; ++c) {
-        for (std::size_t other = 0; other < x.columns; ++other) to.gram(c, other) += part(c - begin, other);
-      }
-    });
-  }
-
-  Statistics statistics_;
-  std::map<const Weight*, WeightKey> keys_;
-  std::map<WeightKey, std::shared_ptr<InputStatistics>> found_;
-};
-
-}  // namespace
-
-std::map<WeightKey, std::shared_ptr<const InputStatistics>> input_statistics(const ModelRunner& runner, std::span<const ModelText> texts,
-                                                                             const std::set<WeightKey>& wanted, Statistics statistics) {
+StatisticsOf input_statistics(const ModelRunner& runner, std::span<const ModelText> texts, const std::set<WeightKey>& wanted,
+                              Statistics statistics) {
   WatchingOps watching(runner.ops, runner.model, wanted, statistics);
+  ForwardSinks sinks;  // without which the last block drops rows that nobody asks for
+  sinks.hidden = [](std::span<const RowRef>, TensorView<const float, 2>) {};
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    run_texts({runner.model, watching, runner.kernel, runner.kv_format, runner.workspace, runner.run}, texts.subspan(i, 1), {}, {});
+    run_texts({runner.model, watching, runner.kernel, runner.kv_format, runner.workspace, runner.run}, texts.subspan(i, 1), {}, sinks);
     runner.run.step("calibration", i + 1, texts.size());
   }
   return watching.take();

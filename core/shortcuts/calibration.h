@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/linear_algebra.h"
+#include "core/model/forwarding_ops.h"
 #include "core/model/model_runner.h"
 
 namespace vitrine {
@@ -21,10 +22,31 @@ struct InputStatistics {
 
 enum class Statistics { columns, gram };
 
+using StatisticsOf = std::map<WeightKey, std::shared_ptr<const InputStatistics>>;
+
+/// Arithmetic that looks at what wanted matrices multiply, and hands it on. Matrices that share their input share their statistics.
+class WatchingOps : public ForwardingOps {
+ public:
+  /// @param model  whose weights stay where they are while this is used
+  WatchingOps(Ops& base, const Model& model, const std::set<WeightKey>& wanted, Statistics statistics);
+
+  void multiply(TensorView<const float, 2> x, std::span<const Product> products) override;
+  /// Of each wanted matrix that was multiplied.
+  StatisticsOf take() { return {found_.begin(), found_.end()}; }
+
+ private:
+  void add(TensorView<const float, 2> x, InputStatistics& to);
+  void add_gram(const FloatMatrix& x, InputStatistics& to);
+
+  Statistics statistics_;
+  std::map<const Weight*, WeightKey> keys_;
+  std::map<WeightKey, std::shared_ptr<InputStatistics>> found_;
+};
+
 /// Runs texts through a model and looks at what goes into each wanted matrix, whatever the architecture: it stands before the products.
-/// Matrices that share their input share their statistics. @param runner  of exact precision
+/// @param runner  of exact precision
 /// @returns of each wanted matrix that was multiplied; an expert that no row took has no entry
-std::map<WeightKey, std::shared_ptr<const InputStatistics>> input_statistics(const ModelRunner& runner, std::span<const ModelText> texts,
-                                                                             const std::set<WeightKey>& wanted, Statistics statistics);
+StatisticsOf input_statistics(const ModelRunner& runner, std::span<const ModelText> texts, const std::set<WeightKey>& wanted,
+                              Statistics statistics);
 
 }  // namespace vitrine

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 
@@ -37,8 +38,18 @@ std::vector<WeightKey> block_matrices(const Model& model) {
   constexpr std::array roles{Role::attn_q, Role::attn_k, Role::attn_v, Role::attn_out, Role::cross_q, Role::cross_k, Role::cross_v, Role::cross_out,
                              Role::mlp_gate, Role::mlp_up, Role::mlp_down};
   std::vector<WeightKey> keys;
+  std::set<const void*> seen;
   for (const auto& [key, weight] : model.weights.all()) {
-    if (key.block >= 0 && !key.bias && std::ranges::find(roles, key.role) != roles.end()) keys.push_back(key);
+    if (key.block >= 0 && !key.bias && std::ranges::find(roles, key.role) != roles.end() && seen.insert(place_of(weight)).second) keys.push_back(key);
+  }
+  return keys;
+}
+
+std::vector<WeightKey> sharing_matrix(const Model& model, const WeightKey& key) {
+  std::vector<WeightKey> keys{key};
+  const void* place = place_of(model.weights.at(key));
+  for (const auto& [other, weight] : model.weights.all()) {
+    if (other != key && key.block >= 0 && other.block >= 0 && place_of(weight) == place) keys.push_back(other);
   }
   return keys;
 }
@@ -62,12 +73,14 @@ double relative_error(std::span<const float> a, std::span<const float> b) {
 
 void put_numbers(Model& model, const WeightKey& key, Tensor numbers, std::string made, ShortcutReport& report) {
   const Weight old = model.weights.at(key);
+  const std::vector<WeightKey> sharing = sharing_matrix(model, key);
   const Tensor before = expand(old);
   const DTypeInfo& info = dtype_info(old.type);
   Tensor stored(info.quantized ? DType::f32 : old.type, {old.rows, old.cols});
   dtype_info(stored.type()).compress(numbers.floats().data(), stored.bytes().data(), old.rows * old.cols);
-  MatrixChange change{matrix_name(key), std::move(made), old.bytes(), stored.bytes().size(), 0.0, {}};
-  model.weights.replace(key, std::move(stored));
+  MatrixChange change{matrix_name(key), std::move(made), stored_bytes(old), stored.bytes().size(), 0.0, {}};
+  const Weight fresh = make_weight(std::move(stored));
+  for (const WeightKey& other : sharing) model.weights.put(other, fresh);
   change.relative_error = relative_error(before.floats(), expand(model.weights.at(key)).floats());
   report.matrices.push_back(std::move(change));
 }

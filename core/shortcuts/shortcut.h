@@ -110,12 +110,15 @@ std::string spelled(std::span<const ShortcutCall> calls);
 /// @throws Error where one cannot be applied, or its calibration text is missing or too short
 ShortcutReport apply_shortcuts(Model& model, std::span<const ShortcutCall> calls, const ShortcutBench& bench);
 
-/// The matrices of the blocks (attention and MLP, no norms, biases, routers or tables): what shortcuts work on.
+/// The matrices of the blocks (attention and MLP, no norms, biases, routers or tables): what shortcuts work on. One that several blocks
+/// share (ALBERT) is there once.
 std::vector<WeightKey> block_matrices(const Model& model);
+/// The matrix itself, and those of other blocks that are the same one (ALBERT). A head that is tied to the embedding changes alone.
+std::vector<WeightKey> sharing_matrix(const Model& model, const WeightKey& key);
 /// "blocks.3 attn_q", "encoder blocks.0 mlp_up expert 2"
 std::string matrix_name(const WeightKey& key);
-/// Puts numbers of the same shape in the place of a matrix in the model, in its own type if that is f32, f16 or bf16, else in f32, and
-/// tells what changed.
+/// Puts numbers of the same shape in the place of a matrix in the model, for all blocks that share it, in its own type if that is f32, f16
+/// or bf16, else in f32, and tells what changed.
 /// @param numbers  [rows, cols] f32
 void put_numbers(Model& model, const WeightKey& key, Tensor numbers, std::string made, ShortcutReport& report);
 /// ||b - a|| / ||a||, Frobenius; 0 of two zeros.

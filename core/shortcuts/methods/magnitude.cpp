@@ -1,36 +1,27 @@
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
-#include "core/shortcuts/shortcut.h"
+#include "core/shortcuts/sparsity.h"
 
 namespace vitrine {
 namespace {
 
-/// Of every matrix alone, as in the baselines of SparseGPT and Wanda; of equals the first goes.
+/// Of every matrix alone, as in the baselines of SparseGPT and Wanda. A calibration text changes nothing; it says the output error.
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
-  const double sparsity = call.number("sparsity", 0.0, 1.0);
-  const std::vector<WeightKey> keys = block_matrices(model);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    Tensor numbers = expand(model.weights.at(keys[i]));
+  const Sparsity sparsity = sparsity_of(call, model);
+  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey&, Tensor& numbers, const InputStatistics*) {
     const std::span<float> all = numbers.floats();
-    std::vector<std::size_t> order(all.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto gone = static_cast<std::ptrdiff_t>(std::llround(sparsity * static_cast<double>(all.size())));
-    std::nth_element(order.begin(), order.begin() + gone, order.end(), [&](std::size_t a, std::size_t b) {
-      return std::abs(all[a]) != std::abs(all[b]) ? std::abs(all[a]) < std::abs(all[b]) : a < b;
-    });
-    std::for_each(order.begin(), order.begin() + gone, [&](std::size_t at) { all[at] = 0.0f; });
-    put_numbers(model, keys[i], std::move(numbers), call.spelled(), report);
-    bench.run.step("magnitude", i + 1, keys.size());
-  }
+    std::vector<double> scores(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) scores[i] = std::abs(static_cast<double>(all[i]));
+    const std::vector<std::uint8_t> gone = lowest(scores, numbers.shape()[1], sparsity, MaskScope::matrix);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = gone[i] ? 0.0f : all[i];
+  }, report);
 }
 
 }  // namespace
 
 const Shortcut& shortcut_magnitude() {
   static const Shortcut shortcut{"magnitude", "zeros in place of the smallest numbers of each matrix", "Han et al. 2015, arXiv:1506.02626", "magnitude:sparsity=0.5",
-                                 {{"sparsity", "share of zeros, 0 to 1", "0.5"}}, nullptr, apply};
+                                 {sparsity_option, pattern_option}, nullptr, apply, random_mask_like};
   return shortcut;
 }
 

@@ -1,0 +1,30 @@
+#include "core/shortcuts/gptq_rounding.h"
+
+namespace vitrine {
+namespace {
+
+/// -127 to 127 under one scale a row, the largest number on the end.
+Grid row_grid(std::span<const double> numbers) {
+  double largest = 0.0;
+  for (const double x : numbers) largest = std::max(largest, std::abs(x));
+  return {largest / 127.0, 127.0, 0.0, 254.0};
+}
+
+void apply(Model& model, const ShortcutCall&, const ShortcutBench& bench, ShortcutReport& report) {
+  const GridRule rule{"int8, a scale an output channel", 0, DType::f32, [](auto numbers, auto) { return row_grid(numbers); }};
+  const std::vector<WeightKey> keys = block_matrices(model);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const Tensor numbers = expand(model.weights.at(keys[i]));
+    put_numbers(model, keys[i], tensor_of(nearest_round(numbers, {}, rule, bench.ops.pool()), rule, numbers.shape().back()), rule.name, report);
+    bench.run.step("int8_rows", i + 1, keys.size());
+  }
+}
+
+}  // namespace
+
+const Shortcut& shortcut_int8_rows() {
+  static const Shortcut shortcut{"int8_rows", "eight bits a number under one scale an output channel, in memory", "Dettmers et al. 2022, arXiv:2208.07339, section 2", "int8_rows", {}, nullptr, apply};
+  return shortcut;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,55 @@
+#include <algorithm>
+#include <memory>
+
+#include "core/base/error.h"
+#include "core/shortcuts/adapter.h"
+#include "core/shortcuts/low_rank_ops.h"
+#include "core/shortcuts/shortcut.h"
+
+namespace vitrine {
+namespace {
+
+/// Beside the weights: two small products for each large one.
+OpsLayer beside(Adapter adapter, double strength) {
+  const auto terms = std::make_shared<std::map<WeightKey, LowRankTerm>>();
+  for (const LowRankChange& change : adapter.changes) {
+    Tensor up = expand(change.up);
+    for (float& number : up.floats()) number = static_cast<float>(number * change.scale * strength);
+    terms->emplace(change.key, LowRankTerm{change.down, make_weight(std::move(up))});
+  }
+  return [terms](Ops& base, const Model& model) -> std::unique_ptr<Ops> {
+    std::map<const Weight*, LowRankTerm> of_weights;
+    for (const auto& [key, term] : *terms) {
+      for (const WeightKey& sharing : sharing_matrix(model, key)) of_weights.emplace(&model.weights.at(sharing), term);
+    }
+    return std::make_unique<LowRankOps>(base, std::move(of_weights));
+  };
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+  Adapter adapter = read_adapter(call.text("adapter"), model);
+  const double strength = call.number("scale", -100.0, 100.0);
+  const bool merge = call.flag("merged");
+  const bool magnitudes = std::ranges::any_of(adapter.changes, [](const LowRankChange& change) { return change.magnitude.has_value(); });
+  if (magnitudes && !merge) throw Error({"shortcut lora, merged", "yes for an adapter with magnitudes (DoRA)", "no", ""}, Fault::usage);
+  for (const BiasChange& change : adapter.biases) model.weights.put(change.key, change.bias);
+  report.notes.push_back("adapter of " + std::to_string(adapter.changes.size()) + " matrices, " + std::to_string(adapter.bytes) + " bytes" +
+                         (adapter.base.empty() ? "" : ", made for " + quoted(adapter.base)));
+  if (!merge) return report.layers.push_back(beside(std::move(adapter), strength));
+  for (std::size_t i = 0; i < adapter.changes.size(); ++i) {
+    const LowRankChange& change = adapter.changes[i];
+    put_numbers(model, change.key, merged(model.weights.at(change.key), change, strength), "+ rank " + std::to_string(change.down.rows), report);
+    bench.run.step("merge", i + 1, adapter.changes.size());
+  }
+}
+
+}  // namespace
+
+const Shortcut& shortcut_lora() {
+  static const Shortcut shortcut{"lora", "adds an adapter of PEFT, merged into the weights or computed beside them", "Hu et al. 2021, arXiv:2106.09685", "lora:adapter=adapter_folder",
+                                 {{"adapter", "folder with adapter_config.json", ""}, {"scale", "times the adapter's own scale", "1"}, {"merged", "yes or no: two small products beside each large one", "yes"}},
+                                 nullptr, apply};
+  return shortcut;
+}
+
+}  // namespace vitrine

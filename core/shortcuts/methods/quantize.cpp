@@ -1,0 +1,80 @@
+#include <algorithm>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/shortcuts/rounded.h"
+#include "core/shortcuts/type_plan.h"
+#include "core/tensor/quantize.h"
+
+namespace vitrine {
+namespace {
+
+constexpr std::size_t least_tokens = 512;  // below which a mean square of inputs says little
+constexpr std::string_view importance_words[] = {"auto", "no", "yes"};
+
+std::size_t least_calibration_tokens(const ShortcutCall& call, const Model&) { return call.choice("importance", importance_words) == 2 ? least_tokens : 0; }
+
+/// Weights that lie in the same bytes are rounded once.
+std::vector<WeightKey> distinct(const Model& model, const TypePlan& plan) {
+  std::set<const std::byte*> seen;
+  std::vector<WeightKey> keys;
+  for (const auto& [key, type] : plan.types) {
+    if (seen.insert(model.weights.at(key).data).second) keys.push_back(key);
+  }
+  return keys;
+}
+
+/// Against itself a type has no error, and against a coarser one a finer looks worse than it is.
+void require_another_type(const Model& model, const TypePlan& plan) {
+  const std::vector<WeightKey> keys = block_matrices(model);
+  const bool same = std::ranges::all_of(keys, [&](const WeightKey& key) { return model.weights.at(key).type == plan.types.at(key); });
+  if (!same || keys.empty()) return;
+  throw Error({"quantize:type=" + plan.name, "a type that the file does not have already", "its matrices are of these types", "start from a file of higher precision"}, Fault::usage);
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+  const std::size_t importance = call.choice("importance", importance_words);
+  const bool calibrated = importance == 2 || (importance == 0 && !bench.calibration.empty());
+  if (calibrated && bench.calibration_tokens() < least_tokens) {
+    throw Error({"calibration text for quantize", "at least " + std::to_string(least_tokens) + " tokens", std::to_string(bench.calibration_tokens()),
+                 "give more text, or importance=no"}, Fault::usage);
+  }
+  const TypePlan plan = plan_types(model, call.text("type"), calibrated ? Calibrated::yes : Calibrated::no);
+  require_another_type(model, plan);
+  const DType was = most_frequent_type(model);
+  std::map<WeightKey, std::shared_ptr<const InputStatistics>> statistics;
+  if (calibrated) {
+    const std::vector<WeightKey> blocks = block_matrices(model);
+    statistics = input_statistics(bench.runner(model), bench.calibration, {blocks.begin(), blocks.end()}, Statistics::columns);
+  }
+  const std::vector<WeightKey> keys = distinct(model, plan);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const DType type = plan.types.at(keys[i]);
+    bench.run.step("quantize", i, keys.size());
+    if (model.weights.at(keys[i]).type == type) {
+      ++kept;
+      continue;
+    }
+    const auto found = statistics.find(keys[i]);
+    const std::vector<float> weights = importance_of(found == statistics.end() ? nullptr : found->second.get());
+    put_tensor(model, keys[i], round_to(expand(model.weights.at(keys[i])), {type, weights, matrix_name(keys[i])}, bench.ops.pool(), bench.run), report);
+  }
+  bench.run.step("quantize", keys.size(), keys.size());
+  report.notes.insert(report.notes.end(), plan.notes.begin(), plan.notes.end());
+  if (dtype_info(was).quantized) report.notes.push_back("on top of " + std::string(dtype_info(was).name) + ": errors are against numbers that were rounded before");
+  if (kept > 0) report.notes.push_back(std::to_string(kept) + " matrices have their type already and were left as they are");
+  report.notes.push_back(calibrated ? "errors were weighed by the mean square of each column's input over " + std::to_string(bench.calibration_tokens()) + " tokens"
+                                    : "all columns count the same: no calibration text");
+}
+
+}  // namespace
+
+const Shortcut& shortcut_quantize() {
+  static const Shortcut shortcut{"quantize", "matrices in GGUF's blocks, types tensor by tensor as in llama.cpp's files", "llama.cpp's types and mixes; errors by this project's searches",
+                                 "quantize:type=Q4_K_M", {{"type", "Q8_0, Q4_K_M, IQ4_XS, ...", ""}, {"importance", "auto: where a calibration text is given; no; yes", "auto"}},
+                                 least_calibration_tokens, apply};
+  return shortcut;
+}
+
+}  // namespace vitrine
