@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/decode/search.h"
 
 namespace vitrine {
 namespace {
@@ -17,6 +18,12 @@ Json read_file_beside(const Model& model) {
   if (model.format == "gguf" || !file) return {};
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   return parse_json(text, (folder / "generation_config.json").string());
+}
+
+std::string joined(std::span<const TokenId> ids) {
+  std::string words;
+  for (const TokenId id : ids) words += (words.empty() ? "" : ",") + std::to_string(id);
+  return words;
 }
 
 class Reader {
@@ -42,16 +49,22 @@ class Reader {
     const std::vector<TokenId> ids = tokens(key);
     return ids.empty() ? std::nullopt : std::optional(ids.front());
   }
-  /// Single tokens of a list of lists. Longer ones are not followed.
-  std::vector<TokenId> banned(std::vector<std::string>& unused) const {
+  /// Tokens as the command line writes them: "1,2".
+  void add(std::string_view key, std::string_view option, DecodeValues& values) const {
+    const std::vector<TokenId> ids = tokens(key);
+    if (!ids.empty()) values.set_word(*find_decode_option(option), joined(ids));
+  }
+  /// Lists of tokens that are never said one behind the other.
+  void add_banned(DecodeValues& values) const {
     const Json& lists = value("bad_words_ids");
-    std::vector<TokenId> ids;
-    if (!lists.is_array()) return ids;
+    if (!lists.is_array()) return;
+    std::vector<std::string> runs;
     for (const Json& list : lists.items()) {
-      if (list.is_array() && list.items().size() == 1) ids.push_back(token("bad_words_ids", list.items().front()));
-      else unused.push_back("bad_words_ids=" + list.dump());
+      std::vector<TokenId> ids;
+      for (const Json& id : list.is_array() ? list.items() : Json::Array{list}) ids.push_back(token("bad_words_ids", id));
+      if (!ids.empty()) runs.push_back(joined(ids));
     }
-    return ids;
+    if (!runs.empty()) values.set(*find_decode_option("bad-ids"), std::move(runs));
   }
 
  private:
@@ -65,44 +78,51 @@ class Reader {
   Json file_;
 };
 
-/// Settings that would change a greedy text, with the value at which they do nothing.
-struct Unfollowed {
-  std::string_view key;
+/// A setting, the option that follows it, and the value at which it does nothing.
+struct Setting {
+  std::string_view key, option;
   double harmless;
+  bool of_draws = false;  ///< where do_sample is said
 };
-constexpr std::array<Unfollowed, 8> unfollowed{{{"num_beams", 1}, {"no_repeat_ngram_size", 0}, {"encoder_no_repeat_ngram_size", 0},
-                                                {"repetition_penalty", 1}, {"encoder_repetition_penalty", 1}, {"min_length", 0},
-                                                {"min_new_tokens", 0}, {"num_beam_groups", 1}}};
+constexpr std::array<Setting, 22> known_settings{{
+    {"temperature", "temperature", 1, true}, {"top_k", "top-k", 0, true}, {"top_p", "top-p", 1, true}, {"min_p", "min-p", 0, true},
+    {"top_h", "top-h", 1, true}, {"typical_p", "typical-p", 1, true}, {"epsilon_cutoff", "epsilon-cutoff", 0, true}, {"eta_cutoff", "eta-cutoff", 0, true},
+    {"repetition_penalty", "repetition-penalty", 1}, {"encoder_repetition_penalty", "encoder-repetition-penalty", 1},
+    {"no_repeat_ngram_size", "no-repeat-ngram", 0}, {"encoder_no_repeat_ngram_size", "encoder-no-repeat-ngram", 0},
+    {"min_new_tokens", "min-tokens", 0}, {"min_length", "", 0}, {"num_beams", "beams", 1}, {"num_beam_groups", "beam-groups", 1},
+    {"diversity_penalty", "diversity-penalty", 0}, {"length_penalty", "length-penalty", 1}, {"penalty_alpha", "penalty-alpha", 0},
+    {"guidance_scale", "guidance-scale", 1}, {"prompt_lookup_num_tokens", "prompt-lookup", 0}, {"num_return_sequences", "", 1},
+}};
+
+void read_settings(const Reader& read, GenerationDefaults& result) {
+  const bool draws = read.value("do_sample").is_bool() && read.value("do_sample").boolean();
+  for (const Setting& setting : known_settings) {
+    const Json& value = read.value(setting.key);
+    if (!value.is_number() || value.number() == setting.harmless || (setting.of_draws && !draws)) continue;
+    const DecodeOption* option = find_decode_option(setting.option);
+    if (option) result.settings.set(*option, value.number());
+    else result.unused.push_back(std::string(setting.key) + "=" + value.dump());
+  }
+  const DecodeOption* temperature = find_decode_option("temperature");
+  if (draws && !result.settings.has("temperature")) result.settings.set(*temperature, 1.0);
+}
 
 }  // namespace
 
 GenerationDefaults read_generation_defaults(const Model& model) {
   const Reader read(model);
   GenerationDefaults result;
-  result.stop = read.tokens("eos_token_id");
-  for (const Unfollowed& setting : unfollowed) {
-    const Json& value = read.value(setting.key);
-    if (value.is_number() && value.number() != setting.harmless) result.unused.push_back(std::string(setting.key) + "=" + value.dump());
-  }
+  result.ends = read.tokens("eos_token_id");
+  read_settings(read, result);
   if (model.spec.encoder.empty()) return result;
   result.start = read.one("decoder_start_token_id");
   if (!result.start) result.start = read.one("bos_token_id");
-  result.forced_first = read.one("forced_bos_token_id");
-  result.forced_last = read.one("forced_eos_token_id");
-  result.suppressed = read.tokens("suppress_tokens");
-  for (const TokenId id : read.banned(result.unused)) result.suppressed.push_back(id);
-  result.suppressed_first = read.tokens("begin_suppress_tokens");
+  read.add("forced_bos_token_id", "forced-first", result.rules);
+  read.add("forced_eos_token_id", "forced-last", result.rules);
+  read.add("begin_suppress_tokens", "suppress-first", result.rules);
+  read.add("suppress_tokens", "suppress-tokens", result.rules);
+  read.add_banned(result.rules);
   return result;
-}
-
-GenerateOptions following(const GenerationDefaults& defaults) {
-  GenerateOptions options;
-  options.stop = defaults.stop;
-  options.forced_first = defaults.forced_first;
-  options.forced_last = defaults.forced_last;
-  options.suppressed = defaults.suppressed;
-  options.suppressed_first = defaults.suppressed_first;
-  return options;
 }
 
 }  // namespace vitrine

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/decode/generation_defaults.h"
+#include "core/decode/search.h"
 #include "core/model/forward.h"
 #include "core/model/model.h"
 #include "kernels/kernels.h"
@@ -121,17 +122,16 @@ std::vector<TokenId> generated(const std::filesystem::path& path, std::span<cons
   Run run;
   const TapPlan taps;
   const ForwardContext context{model, *ops, kernel, workspace, run, taps};
-  KvCache cache(model.spec, DType::f32), memory(model.spec, DType::f32, AttentionRole::cross);
+  KvCache memory(model.spec, DType::f32, AttentionRole::cross);
   const Segment segment{.ids = source, .memory = &memory};
   encode(context, {&segment, 1}, {});
   const GenerationDefaults defaults = read_generation_defaults(model);
-  GenerateOptions options = following(defaults);
-  options.max_tokens = most;
-  for (const Strategy* strategy : all_strategies()) {
-    if (strategy->name == "greedy") options.strategy = strategy;
-  }
+  const SamplerChain rules = make_chain(sampler_order(""), defaults.rules, {model.spec.vocabulary, nullptr, defaults.ends, most});
   std::vector<TokenId> ids{defaults.start.value()};
-  for (const GeneratedToken& token : generate(context, {cache, &memory}, ids, options, {})) ids.push_back(token.id);
+  const SearchProblem problem{.context = context, .kv_format = DType::f32, .source = &memory, .prompt = {ids.data(), 1}, .source_ids = source, .max_tokens = most,
+                              .ends = defaults.ends, .samplers = rules, .values = defaults.rules};
+  const GeneratedText made = search_named("greedy").run(problem).front();
+  for (const GeneratedToken& token : made.tokens) ids.push_back(token.id);
   return ids;
 }
 
@@ -172,7 +172,7 @@ TEST_P(GoldenTexts, EqualTransformers) {
   std::vector<TokenId> reference = expected.inputs.at("generated");
   const std::size_t most = 12;
   const auto path = GetParam().folder / GetParam().model;
-  const std::vector<TokenId> stop = read_generation_defaults(load_model(path)).stop;
+  const std::vector<TokenId> stop = read_generation_defaults(load_model(path)).ends;
   if (std::ranges::find(stop, reference.back()) != stop.end()) reference.pop_back();  // the end is no part of ours
   EXPECT_EQ(generated(path, expected.ids(), most), reference);
 }
