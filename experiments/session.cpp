@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
 #include "core/base/error.h"
 #include "core/model/kernel_check.h"
+#include "core/shortcuts/pack_sparse.h"
 #include "experiments/number_range_internal.h"
 #include "experiments/output.h"
 #include "experiments/tuning.h"
@@ -59,6 +61,12 @@ void set_format(CommonOptions& options, const std::string& word, const std::stri
   if (options.json && word != "json") throw Error({"--json", "no other --format beside it", quoted(word), ""}, Fault::usage);
   options.json = word == "json";
   options.csv = word == "csv";
+}
+
+/// Not through a word: a folder's name may hold what ends one.
+ShortcutCall call_of_adapter(const std::string& folder) {
+  const auto lora = std::ranges::find(all_shortcuts(), std::string_view("lora"), &Shortcut::name);
+  return {**lora, {{"adapter", folder}, {"merged", "no"}}};
 }
 
 }  // namespace
@@ -115,6 +123,9 @@ void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
 
 void declare_shortcuts(CLI::App& app, CommonOptions& options) {
   app.add_option("--apply", options.apply, "change the model in memory first: shortcuts with '+' between them; see `vitrine list shortcuts`");
+  app.add_option("--adapter", options.adapters, "folder of a LoRA adapter as PEFT saves it, computed beside the weights; may be given several times. `--apply lora:adapter=DIR` merges it instead")
+      ->allow_extra_args(false);
+  app.add_option("--sparse", options.sparse, "hold matrices with many zeros without these: no (default), auto (where their products were measured faster), yes; packing takes some 2 s for 100 million numbers")->check(CLI::IsMember({"auto", "yes", "no"}));
   declare_calibration(app, options.calibration);
 }
 
@@ -124,9 +135,13 @@ void declare_interventions(CLI::App& app, CommonOptions& options) {
       ->allow_extra_args(false);
 }
 
-Session::Session(const CommonOptions& options) : Session(options, progress_bar(options.quiet)) {
-  running = &run_;
+void cancel_on_interrupt(Run& run) {
+  running = &run;
   std::signal(SIGINT, on_interrupt);
+}
+
+Session::Session(const CommonOptions& options) : Session(options, progress_bar(options.quiet)) {
+  cancel_on_interrupt(run_);
 }
 
 Session::Session(const CommonOptions& options, Run::Report report)
@@ -146,7 +161,10 @@ Session::Session(const CommonOptions& options, Run::Report report)
   if (precision_ == Precision::exact) require_exact_kernel(kernel_);
   require_kernel(kernel_, model_, kv_format_);  // before anything is computed or written
   ops_ = LayeredOps(make_cpu_ops(precision_, *pool_));
-  if (!options.apply.empty()) apply_shortcuts(parse_shortcuts(options.apply), options.calibration);
+  std::vector<ShortcutCall> calls = options.apply.empty() ? std::vector<ShortcutCall>{} : parse_shortcuts(options.apply);
+  for (const std::string& folder : options.adapters) calls.push_back(call_of_adapter(folder));
+  if (!calls.empty()) apply_shortcuts(calls, options.calibration);
+  if (options.sparse != "no") pack_zeros();
   std::vector<Observer*> observers;
   for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
   interventions_plan_ = TapPlan(model_.spec, observers);
@@ -266,6 +284,21 @@ void Session::run_batch(std::span<const std::vector<TokenId>> sequences, const T
     segments.push_back(segment);
   }
   run_segments(segments, taps, sinks);
+}
+
+void Session::pack_zeros() {
+  ShortcutReport report;
+  pack_sparse(model_, *pool_, options_.sparse == "yes" ? std::optional(0.0) : std::nullopt, report);
+  if (report.matrices.empty()) return;
+  std::size_t before = 0, after = 0;
+  for (const MatrixChange& change : report.matrices) {
+    before += change.bytes_before;
+    after += change.bytes_after;
+  }
+  if (!options_.quiet) {
+    std::fprintf(stderr, "vitrine: %zu matrices are held without their zeros, %.1f of %.1f MB (--sparse no holds them as they are)\n", report.matrices.size(),
+                 static_cast<double>(after) / 1e6, static_cast<double>(before) / 1e6);
+  }
 }
 
 ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration) {

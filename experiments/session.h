@@ -36,6 +36,8 @@ struct CommonOptions {
   bool csv = false;         ///< asked for with --format csv
   std::vector<std::string> interventions;  ///< words of --intervene
   std::string apply;                       ///< shortcuts that change the model in memory
+  std::vector<std::string> adapters;       ///< folders of PEFT adapters, computed beside the weights
+  std::string sparse = "no";               ///< whether matrices with many zeros are held without these: auto, yes, no
   CalibrationOptions calibration;          ///< for those that need it
   std::size_t more_positions = 0;          ///< behind the text, that the command makes
   bool prints_rows = false; ///< the command knows CSV; set before the command line is read
@@ -50,7 +52,7 @@ void declare_exact_common(CLI::App& app, CommonOptions& options);
 /// declare_common of a command whose results are rows, so that --format csv is valid too.
 void declare_common_with_rows(CLI::App& app, CommonOptions& options);
 
-/// --apply and what calibrates it, of commands that run texts.
+/// --apply and what calibrates it, --adapter and --sparse, of commands that run texts.
 void declare_shortcuts(CLI::App& app, CommonOptions& options);
 /// --intervene, of commands that run texts; with declare_shortcuts.
 void declare_interventions(CLI::App& app, CommonOptions& options);
@@ -126,6 +128,7 @@ class Session {
   Json signature() const;
 
  private:
+  void pack_zeros();
   ShortcutReport apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration);
   void require_positions(std::span<const InputText> inputs) const;
 
@@ -152,6 +155,8 @@ class Session {
 std::vector<std::size_t> batch_ends(std::span<const std::vector<TokenId>> sequences);
 /// @throws Error naming the first text that the model's context does not hold (of an encoder-decoder: the encoder's)
 void require_context(const Model& model, std::span<const InputText> inputs);
+/// Ctrl-C then cancels it, which must live to the end of the program.
+void cancel_on_interrupt(Run& run);
 /// Progress on stderr; none when that is no terminal or `quiet`.
 Run::Report progress_bar(bool quiet);
 /// @throws Error (usage) where the number is absurd

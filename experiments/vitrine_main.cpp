@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -62,6 +63,7 @@ int main(int argc, char** argv) {
   // A heap of a thread's own grows by single pages, each a system call that holds up the page faults of all threads: 2,000
   // of them while a recording of 512 tokens is written. The kernels do not allocate, so nobody fights over one heap.
   mallopt(M_ARENA_MAX, 1);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow further is then an error of writing, with its name
   try {
     return vitrine::run(argc, argv);
   } catch (const vitrine::Error& error) {

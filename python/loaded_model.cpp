@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
-#include "experiments/generation.h"
+#include "experiments/decoding.h"
 #include "experiments/model_description.h"
 #include "experiments/recording_options.h"
 #include "experiments/scoring.h"
@@ -231,7 +231,10 @@ py::tuple LoadedModel::generate(const GivenTexts& given, const GivenContinuation
   }
   const Texts texts = read(prompt);
   one_length(texts.said(), "text");
-  const GenerateOptions options = generation_options(session_, {request.max_tokens, request.temperature, request.top_p, request.seed});
+  DecodingOptions options{.max_tokens = request.max_tokens, .search = {}, .samplers = {}, .defaults = {}, .values = {}};
+  options.values.set(*find_decode_option("temperature"), request.temperature);
+  if (request.top_p != 1.0) options.values.set(*find_decode_option("top-p"), request.top_p);
+  const Decoding decoding = decoding_of(session_, options);
   HookCaller caller = caller_of(hooks);
   const std::vector<TokenId>& begun = texts.said().front();
   std::vector<GeneratedToken> made;
@@ -239,10 +242,12 @@ py::tuple LoadedModel::generate(const GivenTexts& given, const GivenContinuation
     Observer* observers[] = {&caller};
     const TapPlan taps(model().spec, observers);
     if (session_.has_encoder()) session_.encode_batch({texts.ids.data(), 1}, taps, {});
-    KvCache cache = session_.new_cache();
-    const TextCaches caches(cache, session_.has_encoder() ? &session_.memory(0) : nullptr);
     const ForwardContext context{model(), session_.ops(), session_.kernel(), session_.workspace(), session_.run(), taps};
-    made = vitrine::generate(context, caches, begun, options, {});
+    const SearchProblem problem{.context = context, .kv_format = session_.kv_format(), .source = session_.has_encoder() ? &session_.memory(0) : nullptr,
+                                .prompt = begun, .source_ids = session_.has_encoder() ? std::span<const TokenId>(texts.ids.front()) : std::span<const TokenId>(), .max_tokens = decoding.max_tokens, .ends = decoding.ends,
+                                .samplers = decoding.samplers, .draws_tokens = decoding.draws_tokens, .draws = {request.seed, 0}, .values = decoding.values,
+                                .tokenizer = model().tokenizer.get()};
+    made = std::move(decoding.search->run(problem).front().tokens);
   });
   std::vector<TokenId> ids;
   std::vector<double> log_probabilities;

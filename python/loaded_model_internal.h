@@ -39,7 +39,7 @@ struct GivenRecording {
 
 struct GivenContinuation {
   std::size_t max_tokens = 64;
-  float temperature = 0.0f, top_p = 1.0f;
+  double temperature = 0.0, top_p = 1.0;
   std::uint64_t seed = 0;
   bool chat = false;
 };

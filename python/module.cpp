@@ -56,7 +56,7 @@ void declare_model(py::module_& module) {
       .def("piece", &LoadedModel::piece, py::arg("id"))
       .def("run", &LoadedModel::run, py::arg("texts"), py::arg("collect"), py::arg("hooks"), py::arg("logits"))
       .def("score", &LoadedModel::score, py::arg("texts"))
-      .def("generate", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, std::size_t max_tokens, float temperature, float top_p, std::uint64_t seed, bool chat) {
+      .def("generate", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, std::size_t max_tokens, double temperature, double top_p, std::uint64_t seed, bool chat) {
              return model.generate(texts, {max_tokens, temperature, top_p, seed, chat}, hooks);
            }, py::arg("texts"), py::arg("hooks"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_p"), py::arg("seed"), py::arg("chat"))
       .def("record_to", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, const std::string& path, const std::vector<std::string>& points, const std::vector<std::string>& store, const std::string& attention, const std::string& compress) {

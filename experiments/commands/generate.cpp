@@ -2,18 +2,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <memory>
-#include <optional>
-#include <span>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "experiments/command.h"
-#include "experiments/generation.h"
+#include "experiments/decoding.h"
+#include "experiments/grammar_source.h"
 #include "experiments/number_range_internal.h"
-#include "experiments/recording_options.h"
+#include "experiments/output.h"
 #include "experiments/scoring.h"
-#include "experiments/scrubbing.h"
+#include "experiments/text_recording.h"
+#include "experiments/text_teller.h"
 
 namespace vitrine {
 namespace {
@@ -21,187 +22,277 @@ namespace {
 struct Options {
   CommonOptions common;
   TextOptions text;
-  std::size_t max_tokens = 64;
-  float temperature = 0.0f, top_p = 1.0f;
+  DecodingOptions decoding;
+  std::size_t texts = 1, texts_a_pass = 8, likeliest = 0;
+  std::vector<std::string> stops;
+  std::string draft;
+  GrammarSource grammar;
   bool chat = false;
   RecordingOptions recording;
   std::string scrub, scrub_rules;
 };
 
-/// What the decoder begins with beside a source.
-std::vector<TokenId> start_of(const Session& session, const Options& options, const InputText& source) {
-  for (const std::string& setting : session.generation_defaults().unused) {
-    if (!options.common.quiet) std::fprintf(stderr, "vitrine: the model asks for %s, which is not followed\n", setting.c_str());
+bool is_one_text(const Options& options) { return options.texts == 1 && !options.text.many(); }
+bool is_streamed(const Options& options) { return is_one_text(options) && !options.common.json && !options.common.csv; }
+
+void require_sense(const Options& options, const Decoding& decoding) {
+  if (options.chat && !options.text.text) throw Error({"--chat", "a text given with --text", "none", ""}, Fault::usage);
+  if (options.texts > 1 && decoding.search->name == "greedy") {
+    throw Error({"--n " + std::to_string(options.texts), "tokens that are drawn (--temperature above 0) or a search that ranks several texts", "--search greedy", ""}, Fault::usage);
   }
-  require_context(session.model(), {&source, 1});
-  return options.text.decoder_ids.empty() ? session.shifted_right({}) : options.text.decoder_ids;
+  const bool by_token = decoding.search->run_together != nullptr;
+  if (!options.stops.empty() && !by_token) throw Error({"--stop", "a search that makes one token after another", "--search " + std::string(decoding.search->name), ""}, Fault::usage);
+  if (!options.draft.empty() && decoding.search->name != "speculative") throw Error({"--draft", "--search speculative", std::string(decoding.search->name), ""}, Fault::usage);
+  if (options.recording.output.empty() || (by_token && is_one_text(options))) return;
+  throw Error({"--record", "one text, made by one token after another", by_token ? "several" : "--search " + std::string(decoding.search->name), ""}, Fault::usage);
 }
 
-/// The text as it comes, never half a character; ids where the model has no tokenizer.
-class Telling {
- public:
-  /// @param prompt  what stands before: a space that belongs to the first token is said unless the text begins with it
-  Telling(const Tokenizer* tokenizer, std::span<const TokenId> prompt, bool aloud) : tokenizer_(tokenizer), aloud_(aloud) {
-    if (!tokenizer) return;
-    stream_.emplace(*tokenizer);
-    for (const TokenId id : prompt.last(std::min<std::size_t>(prompt.size(), 8))) stream_->push(id);
+/// Tells which of the model's own settings are not followed.
+void tell_unfollowed(const Session& session, const Options& options) {
+  const GenerationDefaults& defaults = session.generation_defaults();
+  if (options.common.quiet) return;
+  for (const std::string& setting : defaults.unused) std::fprintf(stderr, "vitrine: the model asks for %s, which is not followed\n", setting.c_str());
+  if (options.decoding.defaults == "model") return;
+  for (const std::string& name : defaults.settings.names()) {
+    if (options.decoding.values.has(name)) continue;
+    std::fprintf(stderr, "vitrine: the model asks for --%s %s, which --defaults model follows\n", name.c_str(), defaults.settings.to_json()[name].dump().c_str());
   }
-  void add(const GeneratedToken& token) {
-    say(tokenizer_ ? stream_->push(token.id) : std::to_string(token.id) + " ");
-    const std::string piece = tokenizer_ ? tokenizer_->piece(token.id) : std::to_string(token.id);
-    tokens_.push(Json::object().set("id", token.id).set("text", piece).set("logprob", token.log_probability));
-  }
-  void finish() {
-    if (stream_) say(stream_->finish());
-  }
-  const std::string& text() const { return text_; }
-  const Json& tokens() const { return tokens_; }
+}
 
- private:
-  void say(const std::string& words) {
-    text_ += words;
-    if (!aloud_) return;
-    std::fwrite(words.data(), 1, words.size(), stdout);
-    std::fflush(stdout);
-  }
-
-  const Tokenizer* tokenizer_;
-  bool aloud_;
-  std::optional<TokenStream> stream_;
-  std::string text_;
-  Json tokens_ = Json::array();
-};
-
-struct Prompt {
-  std::vector<Token> tokens;  // before the first new token
-  std::vector<Token> source;  // of an encoder-decoder
-  std::string bos_rule;
-  Scrubbing scrubbing;
-};
-
-Prompt prompt_of(Session& session, const Options& options) {
+/// The texts that are to be continued; of an encoder-decoder the sources, and what its decoder begins with.
+std::vector<TextPrompt> prompts_of(Session& session, const Options& options, std::vector<InputText>& inputs, Scrubbing& scrubbing) {
   const Tokenizer* tokenizer = session.model().tokenizer.get();
   TextOptions text = options.text;
   if (options.chat && tokenizer && text.text) {
     const ChatMessage message{"user", *text.text};
     text.text = chat_prompt(*tokenizer, {&message, 1});
   }
-  std::vector<InputText> inputs = session.read_all(text);
-  Scrubbing scrubbing = scrub(options.scrub, options.scrub_rules, session, text, inputs);
-  InputText& input = inputs.front();
-  if (input.tokens.empty()) {
-    if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
-    input.tokens.push_back({*tokenizer->special().bos, 0, 0});
-    if (scrubbing.on()) scrubbing.marks.front().push_back(0);
+  inputs = session.read_all(text);
+  scrubbing = scrub(options.scrub, options.scrub_rules, session, text, inputs);
+  std::vector<TextPrompt> prompts;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    InputText& input = inputs[i];
+    TextPrompt& prompt = prompts.emplace_back();
+    prompt.bos_rule = input.bos_rule;
+    if (scrubbing.on()) prompt.marks = scrubbing.marks[i];
+    if (input.tokens.empty()) {
+      if (!tokenizer || !tokenizer->special().bos) throw Error({"--text", "at least one token", "none", ""}, Fault::usage);
+      input.tokens.push_back({*tokenizer->special().bos, 0, 0});
+      if (scrubbing.on()) prompt.marks.push_back(0);
+    }
+    (session.has_encoder() ? prompt.source : prompt.tokens) = input.tokens;
+    if (!session.has_encoder()) continue;
+    const std::vector<int>& said = options.text.decoder_ids;
+    prompt.tokens = plain_tokens(said.empty() ? session.shifted_right({}) : said);
   }
-  if (!session.has_encoder()) return {std::move(input.tokens), {}, input.bos_rule, std::move(scrubbing)};
-  return {plain_tokens(start_of(session, options, input)), std::move(input.tokens), input.bos_rule, std::move(scrubbing)};
+  require_context(session.model(), inputs);
+  return prompts;
 }
 
-/// Records a text while it is made: `--record`.
-class Recorded {
- public:
-  Recorded(Session& session, const Options& options, const Prompt& prompt) : model_(session.model()), text_bytes_(prompt.tokens.back().end) {
-    if (options.recording.output.empty()) return;
-    RecordingOptions recording = options.recording;
-    if (prompt.scrubbing.on() && options.text.text) recording.untold = *options.text.text;
-    RecorderOptions settings = recorder_options(session, recording, prompt.bos_rule);
-    settings.scrub_labels = prompt.scrubbing.labels;
-    marks_new_tokens_ = prompt.scrubbing.on() && prompt.source.empty();
-    if (prompt.scrubbing.on()) settings.provenance.set("scrub", prompt.scrubbing.to_json());
-    settings.readers = readers_of(options.recording);
-    settings.expected_rows = rows_ = prompt.tokens.size();
-    settings.expected_rows += options.max_tokens;
-    settings.longest_sequence = std::max(settings.expected_rows, prompt.source.size());
-    recorder_ = Recorder::create({model_, session.kernel(), session.ops()}, std::move(settings));
-    recorder_->begin_sequence(prompt.tokens, prompt.source);
-    if (prompt.scrubbing.on()) recorder_->mark_scrubbed(prompt.scrubbing.marks.front());
-    Observer* observers[] = {recorder_.get()};
-    taps_ = TapPlan(model_.spec, observers);
-  }
-  const TapPlan& taps() const { return taps_; }
+/// A prompt with all that its texts are made from.
+struct Item {
+  std::vector<TokenId> ids, source;
+  std::optional<KvCache> memory;  // of the source
+  std::vector<TextTeller> tellers;
+};
 
-  /// A token that goes into the model next, unless its context is full.
-  void add(TokenId id) {
-    if (!recorder_ || (model_.spec.context > 0 && rows_ >= model_.spec.context)) return;
-    const std::size_t begin = text_bytes_;
-    text_bytes_ += model_.tokenizer ? model_.tokenizer->piece(id).size() : 0;
-    const Token token{id, begin, text_bytes_};
-    recorder_->extend_sequence({&token, 1});
-    constexpr std::int32_t no_placeholder = 0;  // of the prompt's: what the model makes is not looked at
-    if (marks_new_tokens_) recorder_->mark_scrubbed({&no_placeholder, 1});
-    last_ = id;
-    ++rows_;
+/// A draft model means the search that uses it.
+DecodingOptions with_draft(const Options& options) {
+  DecodingOptions decoding = options.decoding;
+  if (decoding.search.empty() && !options.draft.empty()) decoding.search = "speculative";
+  return decoding;
+}
+
+/// A model that goes ahead of the session's, on the same threads.
+struct DraftModel {
+  DraftModel(Session& session, const std::string& path)
+      : model(load_model(path)), context{model, session.ops(), session.kernel(), workspace, session.run(), taps} {
+    require_next_token_model(model);
+    vitrine::make_resident(model, session.pool());
   }
-  /// The last token is part of the text; nobody has put it into the model yet.
-  void finish(const ForwardContext& context, const TextCaches& caches) {
-    if (!recorder_) return;
-    if (caches.own.length() < rows_) {
-      const Segment segment{.ids = {&last_, 1}, .cache = &caches.own, .memory = caches.source};
-      forward(context, {&segment, 1}, {});
+  Model model;
+  Workspace workspace;
+  TapPlan taps;
+  ForwardContext context;
+};
+
+class Generation {
+ public:
+  Generation(Session& session, const Options& options) : session_(session), options_(options), decoding_(decoding_of(session, with_draft(options))) {
+    require_sense(options, decoding_);
+    tell_unfollowed(session, options);
+    if (options.grammar.given()) {
+      if (!session.model().tokenizer) throw Error({options.common.model, "a tokenizer for --grammar", "none", ""}, Fault::usage);
+      grammar_.emplace(read_grammar(options.grammar), *session.model().tokenizer);
     }
-    recorder_->end_sequence();
-    recorder_->finish();
+    const std::vector<TextPrompt> prompts = prompts_of(session, options, inputs_, scrubbing_);
+    RecordingOptions recording = options.recording;
+    if (scrubbing_.on() && options.text.text) recording.untold = *options.text.text;
+    recording_.emplace(session, recording, prompts.front(), scrubbing_, decoding_.max_tokens);
+    for (const TextPrompt& prompt : prompts) {
+      items_.push_back({ids_of(prompt.tokens), ids_of(prompt.source), std::nullopt, {}});
+      for (std::size_t text = 0; text < options.texts; ++text) items_.back().tellers.emplace_back(session.model().tokenizer.get(), items_.back().ids, options.stops, voice());
+    }
+  }
+
+  void run() {
+    std::optional<DraftModel> draft;
+    if (!options_.draft.empty()) draft.emplace(session_, options_.draft);
+    draft_ = draft ? &draft->context : nullptr;
+    const TapPlan taps = session_.with_interventions(recording_->taps());
+    const ForwardContext context{session_.model(), session_.ops(), session_.kernel(), session_.workspace(), session_.run(), taps};
+    std::vector<SearchProblem> problems;
+    for (std::size_t i = 0; i < items_.size(); ++i) problems.push_back(problem_of(context, i));
+    start_ = std::chrono::steady_clock::now();
+    if (decoding_.search->run_together) {
+      results_ = decoding_.search->run_together(problems);
+    } else {
+      if (decoding_.max_tokens >= worth_making_resident) session_.make_resident();
+      for (const SearchProblem& problem : problems) {
+        results_.push_back(decoding_.search->run(problem));
+        session_.run().step("generate", results_.size(), problems.size());
+      }
+    }
+    seconds_ = seconds_since(start_);
+    for (std::size_t i = 0; i < items_.size(); ++i) finish(items_[i], results_[i]);
+    recording_->finish();
+    print();
   }
 
  private:
-  const Model& model_;
-  std::unique_ptr<Recorder> recorder_;
-  TapPlan taps_;
-  std::size_t rows_ = 0, text_bytes_;
-  TokenId last_ = 0;
-  bool marks_new_tokens_ = false;
+  /// What says a text while it is made, where there is one.
+  std::function<void(std::string_view)> voice() const {
+    if (!is_streamed(options_)) return {};
+    return [](std::string_view words) {
+      std::fwrite(words.data(), 1, words.size(), stdout);
+      std::fflush(stdout);
+    };
+  }
+
+  SearchProblem problem_of(const ForwardContext& context, std::size_t i) {
+    Item& item = items_[i];
+    if (session_.has_encoder()) {
+      item.memory.emplace(session_.new_memory());
+      const Segment segment{.sequence = static_cast<std::uint32_t>(i), .ids = item.source, .memory = &*item.memory};
+      encode(context, {&segment, 1}, {});
+    }
+    return {.context = context, .kv_format = session_.kv_format(), .source = item.memory ? &*item.memory : nullptr, .prompt = item.ids, .source_ids = item.source,
+            .max_tokens = decoding_.max_tokens, .texts = options_.texts, .ends = decoding_.ends, .samplers = decoding_.samplers, .draws_tokens = decoding_.draws_tokens,
+            .draws = {options_.common.seed, i * options_.texts}, .values = decoding_.values, .draft = draft_, .tokenizer = session_.model().tokenizer.get(), .grammar = grammar_ ? &*grammar_ : nullptr, .likeliest = options_.likeliest,
+            .texts_a_pass = options_.texts_a_pass, .feeds_last_token = recording_->on(),
+            .on_token = [this, &item](std::size_t text, const GeneratedToken& token) { return hear(item.tellers[text], token); }};
+  }
+
+  bool hear(TextTeller& teller, const GeneratedToken& token) {
+    if (first_token_ == 0.0) {
+      first_token_ = seconds_since(start_);
+      if (decoding_.max_tokens * items_.size() * options_.texts >= worth_making_resident) session_.make_resident();
+    }
+    recording_->add(token.id);
+    return teller.add(token.id);
+  }
+
+  void finish(Item& item, std::span<const GeneratedText> texts) const {
+    for (std::size_t text = 0; text < texts.size(); ++text) {
+      if (!decoding_.search->run_together) {
+        for (const GeneratedToken& token : texts[text].tokens) item.tellers[text].add(token.id);
+      }
+      item.tellers[text].finish();
+    }
+  }
+
+  /// {"text", "tokens", "ended"}, or {"texts": [...]} of several.
+  Json result_of(std::size_t i) const {
+    Json texts = Json::array();
+    for (std::size_t text = 0; text < results_[i].size(); ++text) {
+      texts.push(json_of(results_[i][text], items_[i].tellers[text].text(), session_.model().tokenizer.get()));
+    }
+    return options_.texts == 1 ? texts.items().front() : Json::object().set("texts", texts);
+  }
+
+  Json timings() const {
+    std::size_t prompt_tokens = 0, source_tokens = 0, made = 0;
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      prompt_tokens += items_[i].ids.size();
+      source_tokens += items_[i].source.size();
+      for (const GeneratedText& text : results_[i]) made += text.tokens.size();
+    }
+    const double decode = seconds_ - first_token_;
+    Json timings = Json::object().set("prompt_tokens", static_cast<std::uint64_t>(prompt_tokens)).set("prefill_seconds", first_token_);
+    if (session_.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(source_tokens));
+    if (!is_one_text(options_)) timings.set("seconds", seconds_).set("made_tokens", static_cast<std::uint64_t>(made));
+    const bool measured = made > 1 && decode > 0;
+    timings.set("decode_tokens_per_second", measured ? Json(static_cast<double>(made - 1) / decode) : Json());
+    return measured ? timings : timings.set("reason", "fewer than two tokens were made");
+  }
+
+  void print() const {
+    if (is_streamed(options_)) return static_cast<void>(std::puts(""));  // it was said as it came
+    const Json signature = session_.signature().set("decoding", decoding_.to_json()).set("data_sha256", data_sha256(inputs_));
+    std::vector<Json> results;
+    for (std::size_t i = 0; i < items_.size(); ++i) results.push_back(result_of(i));
+    if (options_.common.json) {
+      Json json = options_.text.many() ? sequences_of(std::move(results), signature) : results.front().set("signature", signature);
+      std::puts(json.set("timings", timings()).dump(2).c_str());
+      return;
+    }
+    const std::vector<Json> rows = rows_of(results);
+    const std::vector<std::string> columns{"id", "sample", "text", "tokens", "logprob", "ended"};
+    if (options_.common.csv) return static_cast<void>(std::fputs(csv_of(rows, columns).c_str(), stdout));
+    for (const Json& row : rows) std::printf("%s.%s  %s\n", row["id"].dump().c_str(), row["sample"].dump().c_str(), printable(row["text"].string()).c_str());
+  }
+
+  /// One row a text.
+  std::vector<Json> rows_of(std::span<const Json> results) const {
+    std::vector<Json> rows;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const bool several = results[i].has("texts");
+      for (std::size_t sample = 0; sample < results_[i].size(); ++sample) {
+        const Json& text = several ? results[i]["texts"].items()[sample] : results[i];
+        double sum = 0.0;
+        for (const Json& token : text["tokens"].items()) sum += token["logprob"].number();
+        rows.push_back(Json::object().set("id", static_cast<std::uint64_t>(i)).set("sample", static_cast<std::uint64_t>(sample)).set("text", text["text"])
+                           .set("tokens", static_cast<std::uint64_t>(text["tokens"].items().size())).set("logprob", sum).set("ended", text["ended"]));
+      }
+    }
+    return rows;
+  }
+
+  Session& session_;
+  const Options& options_;
+  Decoding decoding_;
+  std::vector<InputText> inputs_;
+  Scrubbing scrubbing_;
+  std::optional<GrammarMatcher> grammar_;
+  const ForwardContext* draft_ = nullptr;
+  std::optional<TextRecording> recording_;
+  std::deque<Item> items_;
+  std::vector<std::vector<GeneratedText>> results_;
+  std::chrono::steady_clock::time_point start_;
+  double first_token_ = 0.0, seconds_ = 0.0;
 };
 
 void run(const Options& options) {
   CommonOptions common = options.common;
-  common.more_positions = options.max_tokens;
+  common.more_positions = options.decoding.max_tokens;
   Session session(common);
-  const Tokenizer* tokenizer = session.model().tokenizer.get();
   require_next_token_model(session.model());
-  const Prompt prompt = prompt_of(session, options);
-  KvCache cache = session.new_cache();
-  Recorded recorded(session, options, prompt);
-  const std::vector<TokenId> ids = ids_of(prompt.tokens), source = ids_of(prompt.source);
-  if (session.has_encoder()) session.encode_batch({&source, 1}, recorded.taps(), {});
-  const TextCaches caches(cache, session.has_encoder() ? &session.memory(0) : nullptr);
-  const TapPlan taps = session.with_interventions(recorded.taps());
-  const ForwardContext context{session.model(), session.ops(), session.kernel(), session.workspace(), session.run(), taps};
-  const auto start = std::chrono::steady_clock::now();
-  double first_token = 0.0;
-  Telling telling(tokenizer, ids, !options.common.json);
-  const auto on_token = [&](const GeneratedToken& token) {
-    if (first_token == 0.0) {
-      first_token = seconds_since(start);
-      if (options.max_tokens >= worth_making_resident) session.make_resident();
-    }
-    telling.add(token);
-    recorded.add(token.id);
-  };
-  const GenerateOptions how = generation_options(session, {options.max_tokens, options.temperature, options.top_p, options.common.seed});
-  const std::size_t made = generate(context, caches, ids, how, on_token).size();
-  telling.finish();
-  const double decode = seconds_since(start) - first_token;
-  recorded.finish(context, caches);
-  if (!options.common.json) return static_cast<void>(std::puts(""));
-  Json timings;
-  timings.set("prompt_tokens", static_cast<std::uint64_t>(ids.size())).set("prefill_seconds", first_token);
-  if (session.has_encoder()) timings.set("source_tokens", static_cast<std::uint64_t>(source.size()));
-  timings.set("decode_tokens_per_second", made > 1 && decode > 0 ? Json(static_cast<double>(made - 1) / decode) : Json());
-  if (made <= 1 || decode <= 0) timings.set("reason", "fewer than two tokens were made");
-  std::puts(Json::object().set("text", telling.text()).set("tokens", telling.tokens()).set("timings", timings)
-                .set("signature", session.signature()).dump(2).c_str());
+  Generation(session, options).run();
 }
 
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_common(app, options->common);
+  declare_common_with_rows(app, options->common);
   declare_interventions(app, options->common);
-  declare_text(app, options->text);
+  declare_texts(app, options->text);
   declare_decoder_ids(app, options->text);
-  app.add_option("--max-tokens", options->max_tokens, "how many tokens at the most")->check(whole_number(0));
-  app.add_option("--temperature", options->temperature, "0 (default) = greedy");
-  app.add_option("--top-p", options->top_p, "nucleus sampling");
+  declare_decoding(app, options->decoding);
+  declare_grammar(app, options->grammar);
+  app.add_option("--n", options->texts, "so many texts for each")->check(whole_number(1, 100'000));
+  app.add_option("--batch", options->texts_a_pass, "texts that share a pass (8); under fast precision 8 at the most, for a text must not depend on those beside it")->check(whole_number(1, 512));
+  app.add_option("--draft", options->draft, "a smaller model with the same vocabulary, which goes ahead for --search speculative (and means it)");
+  app.add_option("--stop", options->stops, "a text that ends what is made, and is cut off. May be given several times")->allow_extra_args(false);
+  app.add_option("--logprobs", options->likeliest, "so many of the likeliest tokens of each step in --json (0)")->check(whole_number(0));
   CLI::Option* record = app.add_option("--record", options->recording.output, "record the text while it is made, into this file (HDF5)");
   for (CLI::Option* option : declare_recording(app, options->recording)) option->needs(record);
   declare_scrub(app, options->scrub, options->scrub_rules, "replace personal data in the prompt before the run (not in what the model then makes)");
@@ -212,7 +303,7 @@ std::function<void()> declare(CLI::App& app) {
 }  // namespace
 
 const Command& command_generate() {
-  static const Command command{"generate", "continue a text", "vitrine generate model.gguf --text 'Once upon' --max-tokens 40",
+  static const Command command{"generate", "continue a text", "vitrine generate model.gguf --text 'Once upon' --max-tokens 40 --temperature 0.8 --top-p 0.95",
                                declare};
   return command;
 }

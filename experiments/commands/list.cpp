@@ -4,11 +4,12 @@
 #include <memory>
 
 #include "core/base/error.h"
-#include "core/decode/strategy.h"
-#include "core/shortcuts/shortcut.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/decode/grammar/grammar.h"
+#include "core/decode/search.h"
 #include "core/model/architecture.h"
 #include "core/model/probe_point.h"
+#include "core/shortcuts/shortcut.h"
 #include "core/text/tokenizer.h"
 #include "experiments/command.h"
 #include "experiments/program_beside.h"
@@ -25,7 +26,7 @@
 namespace vitrine {
 namespace {
 
-constexpr const char* kinds = "kernels, architectures, formats, tokenizers, strategies, points, analyses, head-scores, attributions, interventions, shortcuts, metrics, studies, scrubbers, panels, commands";
+constexpr const char* kinds = "kernels, architectures, formats, tokenizers, samplers, searches, strategies, grammars, points, analyses, head-scores, attributions, interventions, shortcuts, metrics, studies, scrubbers, panels, commands";
 
 /// The viewer is a program of its own, with its own table.
 [[noreturn]] void list_panels() {
@@ -72,6 +73,15 @@ void print_points() {
   }
 }
 
+/// In the order in which they are applied unless somebody says another, and the orders that projects publish.
+void print_samplers() {
+  print(sampler_order(""));
+  for (const SamplerOrder& order : known_orders()) {
+    std::printf("%-18.*s --samplers %.*s: the rules above, then %.*s\n", 0, "", static_cast<int>(order.name.size()), order.name.data(),
+                static_cast<int>(order.samplers.size()), order.samplers.data());
+  }
+}
+
 void print_interventions() {
   for (const Intervention* intervention : all_interventions()) {
     std::printf("%-10s %s\n%-10s   --intervene '%s'\n", std::string(intervention->name).c_str(), std::string(intervention->summary).c_str(), "", std::string(intervention->example).c_str());
@@ -95,7 +105,13 @@ void run(const std::string& kind) {
   if (kind == "formats") return print(all_checkpoint_formats());
   if (kind == "tokenizers") return print(all_tokenizer_models());
   if (kind == "shortcuts") return print_shortcuts();
-  if (kind == "strategies") return print(all_strategies());
+  if (kind == "grammars") return print(all_named_grammars());
+  if (kind == "samplers") return print_samplers();
+  if (kind == "searches") return print(all_searches());
+  if (kind == "strategies") {
+    print(all_searches());
+    return print_samplers();
+  }
   if (kind == "analyses") return print(all_analyses());
   if (kind == "attributions") return print(all_attributions());
   if (kind == "head-scores") return print(all_head_scores());

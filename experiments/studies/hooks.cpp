@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/base/error.h"
+#include "core/tensor/sparse_rows.h"
 #include "experiments/hook_errors.h"
 #include "experiments/number_range_internal.h"
 #include "probes/figures/figure_text.h"
@@ -82,7 +83,7 @@ std::string complaint_of(const Model& reference, const Model& other) {
 
 std::size_t bytes_of_blocks(const Model& model) {
   std::size_t bytes = 0;
-  for (const WeightKey& key : block_matrices(model)) bytes += model.weights.at(key).bytes();
+  for (const WeightKey& key : block_matrices(model)) bytes += stored_bytes(model.weights.at(key));
   return bytes;
 }
 

@@ -169,7 +169,7 @@ class Tradeoff {
   void measure_weights(const Model& model, const std::string& name) {
     const DTypeInfo& file_type = dtype_info(model.weights.at(block_matrices(model).front()).type);
     const auto type = parse_dtype(name);
-    if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16, Q8_0, Q5_0, Q5_1, Q4_0 or Q4_1", quoted(name), ""}, Fault::usage);
+    if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16 or a type of GGUF's blocks such as Q8_0 or Q4_K", quoted(name), ""}, Fault::usage);
     const std::string title = std::string(dtype_info(*type).name) + (file_type.quantized ? " on top of " + std::string(file_type.name) : "");
     const std::string control = "control: noise as large as " + title;
     const Model rounded = with_weights(model, *type);

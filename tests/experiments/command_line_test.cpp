@@ -306,7 +306,7 @@ TEST_F(CommandLine, FewerBlocksThanTheWeightsHaveAreRefused) {
 TEST_F(CommandLine, AnUnknownCommandIsNamed) {
   expect_refused("scor " + model.path(), 2, "found 'scor'");
   expect_refused("", 2, "found none");
-  expect_refused("study nope", 2, "expected circuits, hooks, ioi, mediation, pairs, tradeoff, found 'nope'");
+  expect_refused("study nope", 2, "expected circuits, hooks, ioi, mediation, pairs, rtn-table, tradeoff, found 'nope'");
 }
 
 }  // namespace

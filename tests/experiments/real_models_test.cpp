@@ -8,7 +8,7 @@
 #include <iterator>
 #include <optional>
 
-#include "core/decode/generate.h"
+#include "core/decode/search.h"
 #include "experiments/embedding.h"
 #include "experiments/scoring.h"
 
@@ -66,15 +66,15 @@ TEST_F(RealModels, SmolLM2ScoresAndContinuesAsTransformersDoes) {
   for (std::size_t i = 1; i < ids.size(); ++i) {
     EXPECT_NEAR(scores[0][i].value(), truth["log_probabilities"].items()[i - 1].number(), 1e-4) << i;
   }
-  KvCache cache = session->new_cache();
   const TapPlan taps;
-  GenerateOptions options{.max_tokens = truth["greedy"].items().size(), .sampling = {}, .strategy = nullptr, .stop = {}};
-  for (const Strategy* strategy : all_strategies()) {
-    if (strategy->name == "greedy") options.strategy = strategy;
-  }
-  std::vector<TokenId> text;
+  const SamplerChain samplers;
+  const DecodeValues values;
+  const std::vector<TokenId> prompt = ids_in(truth["prompt"]);
   const ForwardContext context{session->model(), session->ops(), session->kernel(), session->workspace(), session->run(), taps};
-  generate(context, cache, ids_in(truth["prompt"]), options, [&](const GeneratedToken& token) { text.push_back(token.id); });
+  const SearchProblem problem{.context = context, .kv_format = session->kv_format(), .prompt = prompt, .max_tokens = truth["greedy"].items().size(), .samplers = samplers, .values = values};
+  std::vector<TokenId> text;
+  const GeneratedText made = search_named("greedy").run(problem).front();
+  for (const GeneratedToken& token : made.tokens) text.push_back(token.id);
   EXPECT_EQ(text, ids_in(truth["greedy"]));
 }
 

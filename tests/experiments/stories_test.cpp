@@ -7,7 +7,7 @@
 #include <optional>
 #include <span>
 
-#include "core/decode/generate.h"
+#include "core/decode/search.h"
 #include "experiments/scoring.h"
 
 namespace vitrine {
@@ -52,22 +52,18 @@ TEST_F(Stories, TheFirstLogitsAreLlama2cs) {
 }
 
 TEST_F(Stories, TwoHundredGreedyTokensAreThePublishedText) {
-  KvCache cache = session_->new_cache();
   const TapPlan taps;
-  GenerateOptions options{.max_tokens = 200, .sampling = {}, .strategy = nullptr, .stop = {}};
-  for (const Strategy* strategy : all_strategies()) {
-    if (strategy->name == "greedy") options.strategy = strategy;
-  }
+  const SamplerChain samplers;
+  const DecodeValues values;
   const Tokenizer& tokenizer = *session_->model().tokenizer;
   std::vector<TokenId> ids = ids_of(tokenizer.encode("", {}));
   ASSERT_EQ(ids, std::vector<TokenId>{1});
   const ForwardContext context{session_->model(), session_->ops(), session_->kernel(), session_->workspace(), session_->run(), taps};
-  std::size_t count = 0;
-  generate(context, cache, std::vector<TokenId>(ids), options, [&](const GeneratedToken& token) {
-    ids.push_back(token.id);
-    ++count;
-  });
-  EXPECT_EQ(count, 200u);
+  const std::vector<TokenId> prompt = ids;
+  const SearchProblem problem{.context = context, .kv_format = session_->kv_format(), .prompt = prompt, .max_tokens = 200, .samplers = samplers, .values = values};
+  const GeneratedText text = search_named("greedy").run(problem).front();
+  for (const GeneratedToken& token : text.tokens) ids.push_back(token.id);
+  EXPECT_EQ(text.tokens.size(), 200u);
   EXPECT_EQ(tokenizer.decode(std::span(ids).subspan(1)), published);
   // Encoding the text finds the same tokens again.
   EXPECT_EQ(ids_of(tokenizer.encode(published, {})), ids);

@@ -1,0 +1,51 @@
+#include "experiments/grammar_source.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/decode/grammar/json_schema.h"
+#include "experiments/texts.h"
+
+namespace vitrine {
+namespace {
+
+/// A word, unless it looks like a file.
+const NamedGrammar* known_by_word(const std::string& word) {
+  for (const NamedGrammar* grammar : all_named_grammars()) {
+    if (grammar->name == word) return grammar;
+  }
+  if (word.find_first_of("./\\") == std::string::npos && word != "-") named_grammar(word);  // says which words there are
+  return nullptr;
+}
+
+std::string where_of(const GrammarSource& source) {
+  if (source.json_output) return "--json-output";
+  return source.schema.empty() ? source.grammar : "grammar of " + (source.schema.starts_with('{') ? "--json-schema" : source.schema);
+}
+
+}  // namespace
+
+void declare_grammar(CLI::App& app, GrammarSource& source) {
+  app.add_option("--grammar", source.grammar, "a file of GBNF, or a word of vitrine list grammars");
+  app.add_option("--json-schema,--schema", source.schema, "a file with a JSON schema, or the schema itself where it begins with {");
+  app.add_flag("--json-object,--json-output", source.json_output, "any JSON object or array");
+}
+
+std::string grammar_text(const GrammarSource& source) {
+  const int given = int{!source.grammar.empty()} + int{!source.schema.empty()} + int{source.json_output};
+  if (given != 1) throw Error({"--grammar, --json-schema or --json-output", "one of them", std::to_string(given), ""}, Fault::usage);
+  if (source.json_output) return std::string(named_grammar("json").text);
+  if (!source.schema.empty()) {
+    const bool inline_schema = source.schema.starts_with('{');
+    const std::string where = inline_schema ? "--json-schema" : source.schema;
+    return grammar_of_json_schema(parse_json(inline_schema ? source.schema : read_file("--json-schema", source.schema), where), where);
+  }
+  if (const NamedGrammar* named = known_by_word(source.grammar)) return std::string(named->text);
+  return read_file("--grammar", source.grammar);
+}
+
+Grammar read_grammar(const GrammarSource& source) { return Grammar::parse(grammar_text(source), where_of(source)); }
+
+}  // namespace vitrine

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/decode/grammar/grammar.h"
+
+namespace CLI {
+class App;
+}
+
+namespace vitrine {
+
+/// Where a grammar comes from: a word or a file of GBNF, or a JSON schema.
+struct GrammarSource {
+  std::string grammar, schema;
+  bool json_output = false;
+  bool given() const { return json_output || !grammar.empty() || !schema.empty(); }
+};
+/// --grammar, --json-schema and --json-output.
+void declare_grammar(CLI::App& app, GrammarSource& source);
+/// GBNF. @throws Error (usage) where not exactly one is given
+std::string grammar_text(const GrammarSource& source);
+Grammar read_grammar(const GrammarSource& source);
+
+}  // namespace vitrine
