@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
@@ -169,6 +170,26 @@ Json to_json(std::span<const PriceColumn> columns) {
     all.push(json.set("after", column.after).set("estimate", to_json(column.estimate)));
   }
   return all;
+}
+
+void print_price(const PriceTexts& texts, std::span<const PriceColumn> price) {
+  if (price.empty()) {
+    std::printf("\nno price: the model has no tokenizer or no predictions, or there was no text\n");
+    return;
+  }
+  const Json& protocol = texts.protocol;
+  std::printf("\nprice on %s: %lld windows, %lld tokens; %s; %s precision\n", protocol["texts"].string().c_str(), static_cast<long long>(protocol["windows"].integer()),
+              static_cast<long long>(protocol["tokens"].integer()), protocol["scored"].string().c_str(), protocol["precision"].string().c_str());
+  for (const PriceColumn& column : price) {
+    char before[32] = "", after[32];
+    if (!column.is_distance) std::snprintf(before, sizeof before, column.format, column.before);
+    std::snprintf(after, sizeof after, column.format, column.after);
+    std::printf("  %-14s %s%s%s %s", column.name.c_str(), before, column.is_distance ? "" : " -> ", after, column.unit.c_str());
+    if (std::isfinite(column.estimate.low) && std::isfinite(column.estimate.high)) {
+      std::printf("  (%s %.4g [%.4g, %.4g] %s)", column.estimate.name.c_str(), column.estimate.value, column.estimate.low, column.estimate.high, column.estimate.unit.c_str());
+    }
+    std::printf("\n");
+  }
 }
 
 }  // namespace vitrine

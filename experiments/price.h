@@ -56,5 +56,7 @@ struct ProductTime {
 std::vector<ProductTime> time_products(Session& session, const Model& before, const Model& after);
 
 Json to_json(std::span<const PriceColumn> columns);
+/// For people, with what it was measured on; a line that says so where nothing was.
+void print_price(const PriceTexts& texts, std::span<const PriceColumn> columns);
 
 }  // namespace vitrine

@@ -305,7 +305,9 @@ ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, con
   const std::vector<ModelText> texts = calibration_texts(*this, calibration, calibration_sha256_);
   ShortcutReport report = apply_in_memory(model_, calls, {texts, options_.seed, run_}, ops_);
   shortcuts_ = spelled(calls);
-  for (const std::string& note : report.notes) std::fprintf(stderr, "vitrine: %s\n", note.c_str());
+  if (!options_.quiet) {
+    for (const std::string& note : report.notes) std::fprintf(stderr, "vitrine: %s\n", note.c_str());
+  }
   return report;
 }
 

@@ -141,33 +141,13 @@ void print_errors(std::vector<MatrixChange> matrices) {
   for (std::size_t i = 0; i < std::min(shown, matrices.size()); ++i) std::printf("  %-28s %-12s %.5f\n", matrices[i].name.c_str(), matrices[i].made.c_str(), matrices[i].relative_error);
 }
 
-void print_price(const Outcome& outcome) {
-  if (outcome.price.empty()) {
-    std::printf("\nno price: the model has no tokenizer or no predictions, or there was no text\n");
-    return;
-  }
-  const Json& protocol = outcome.texts.protocol;
-  std::printf("\nprice on %s: %lld windows, %lld tokens; %s; %s precision\n", protocol["texts"].string().c_str(), static_cast<long long>(protocol["windows"].integer()),
-              static_cast<long long>(protocol["tokens"].integer()), protocol["scored"].string().c_str(), protocol["precision"].string().c_str());
-  for (const PriceColumn& column : outcome.price) {
-    char before[32] = "", after[32];
-    if (!column.is_distance) std::snprintf(before, sizeof before, column.format, column.before);
-    std::snprintf(after, sizeof after, column.format, column.after);
-    std::printf("  %-14s %s%s%s %s", column.name.c_str(), before, column.is_distance ? "" : " -> ", after, column.unit.c_str());
-    if (std::isfinite(column.estimate.low) && std::isfinite(column.estimate.high)) {
-      std::printf("  (%s %.4g [%.4g, %.4g] %s)", column.estimate.name.c_str(), column.estimate.value, column.estimate.low, column.estimate.high, column.estimate.unit.c_str());
-    }
-    std::printf("\n");
-  }
-}
-
 void print(const Options& options, Session& session, const Outcome& outcome) {
   std::printf("%s: %s, %s\n", options.output.c_str(), outcome.choice.type.c_str(), outcome.choice.reason.c_str());
   std::printf("weights %s; file %s\n", sizes_text(session.model().weights.bytes(), outcome.model.weights.bytes(), session.model().parameters).c_str(),
               megabytes(static_cast<std::size_t>(outcome.file_bytes)).c_str());
   for (const std::string& note : outcome.report.notes) std::printf("note: %s\n", note.c_str());
   print_errors(outcome.report.matrices);
-  print_price(outcome);
+  print_price(outcome.texts, outcome.price);
   std::printf("\nslowest products of one token, %zu threads, fast precision (before -> after)\n", session.pool().threads());
   for (std::size_t i = 0; i < std::min(shown, outcome.times.size()); ++i) {
     std::printf("  %-28s %8.1f -> %8.1f us\n", outcome.times[i].name.c_str(), outcome.times[i].before_microseconds, outcome.times[i].after_microseconds);

@@ -1,0 +1,106 @@
+// convert, quantize, prune and merge, as a shell starts them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/base/json.h"
+#include "tests/experiments/run_program.h"
+#include "tests/experiments/tokenizing_model.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Surgery : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += "abc ab,\"ca bc abc ab,a b c ab,c\n";
+    text_ = model_.write("text.txt", text);
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string out(const std::string& name) const { return folder_ + "/" + name; }
+  Answer vitrine(const std::string& words) const { return run(std::string(VITRINE_PROGRAM) + " " + words + " --quiet"); }
+  Json json(const std::string& words) const {
+    const Answer answer = vitrine(words + " --json");
+    EXPECT_EQ(answer.code, 0) << answer.out;
+    return parse_json(answer.out, words);
+  }
+  double sum(const std::string& model, const std::string& more = "") const {
+    return json("score " + model + " --text 'abc ab,ca bc' --bos no --precision exact " + more)["sum"].number();
+  }
+  /// One line that says this, the exit code, and no file.
+  void expect_refused(const std::string& words, const std::string& said, const std::string& file) const {
+    const Answer answer = vitrine(words + " -o " + out(file));
+    EXPECT_NE(answer.code, 0) << words;
+    EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
+    EXPECT_THAT(answer.out, HasSubstr(said)) << words;
+    EXPECT_FALSE(fs::exists(out(file))) << words;
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder_)) found.push_back(entry.path().filename().string());
+    return found;
+  }
+
+  TokenizingModel model_;
+  std::string text_, folder_ = (fs::temp_directory_path() / ("vitrine_surgery_" + std::to_string(getpid()))).string();
+};
+
+TEST_F(Surgery, ConvertedFilesSayTheSame) {
+  ASSERT_EQ(vitrine("convert " + model_.path() + " -o " + out("a.gguf")).code, 0);
+  ASSERT_EQ(vitrine("convert " + out("a.gguf") + " -o " + out("folder")).code, 0);
+  EXPECT_EQ(sum(out("a.gguf")), sum(model_.path()));
+  EXPECT_EQ(sum(out("folder")), sum(model_.path()));
+  EXPECT_EQ(vitrine("convert " + model_.path() + " -o " + out("a.gguf")).code, 2);
+  EXPECT_EQ(vitrine("convert " + model_.path() + " --force -o " + out("a.gguf")).code, 0);
+  EXPECT_THAT(names(), testing::UnorderedElementsAre("a.gguf", "folder"));
+  expect_refused("convert " + model_.path(), "file that can be written", "nowhere/b.gguf");
+}
+
+TEST_F(Surgery, QuantizeSaysWhatItDidAndWhatItCosts) {
+  const Json plan = json("quantize " + model_.path() + " --plan -o " + out("a.gguf"));
+  EXPECT_TRUE(names().empty());
+  EXPECT_EQ(plan["type"].string(), "Q8_0");
+  const Json made = json("quantize " + model_.path() + " --calibration " + text_ + " -o " + out("a.gguf"));
+  EXPECT_EQ(made["bytes_after"].integer(), plan["bytes_after"].integer());
+  EXPECT_FALSE(made["price"].items().empty());
+  EXPECT_THAT(made["protocol"]["texts"].string(), HasSubstr("held out"));
+  EXPECT_NEAR(sum(out("a.gguf")), sum(model_.path()), 0.05);
+  const std::string& word = made["word"].string();
+  EXPECT_NEAR(sum(model_.path(), "--apply '" + word + "' --calibration " + text_), sum(out("a.gguf")), 1e-9);
+}
+
+TEST_F(Surgery, PruneWritesZerosAndForgetsNoOperation) {
+  const Json first = json("prune " + model_.path() + " --method magnitude --sparsity 0.5 -o " + out("half.gguf"));
+  EXPECT_TRUE(first["written"].boolean());
+  const Json second = json("prune " + out("half.gguf") + " --method drop_layers --count 1 --calibration " + text_ + " -o " + out("short.gguf"));
+  std::vector<std::string> operations;
+  for (const Json& operation : second["history"].items()) operations.push_back(operation["operation"].string());
+  EXPECT_THAT(operations, testing::ElementsAre("prune", "convert", "prune"));
+  EXPECT_NE(sum(out("half.gguf")), sum(model_.path()));
+  EXPECT_EQ(sum(model_.path(), "--apply magnitude:sparsity=0.5"), sum(out("half.gguf")));
+  EXPECT_LT(fs::file_size(out("short.gguf")), fs::file_size(out("half.gguf")));
+}
+
+TEST_F(Surgery, BadWordsLeaveNoFile) {
+  const std::string model = model_.path();
+  expect_refused("quantize " + model + " --type Q9", "found 'Q9'", "a.gguf");
+  expect_refused("quantize " + model + " --method gptq", "calibration text for gptq", "a.gguf");
+  expect_refused("quantize " + model + " --calibration " + model_.write("short.txt", "abc"), "at least", "a.gguf");
+  expect_refused("quantize " + model, "ends in .gguf", "a");
+  expect_refused("prune " + model + " --method wanda", "calibration text for wanda", "a.gguf");
+  expect_refused("prune " + model + " --method magnitude --sparsity 2", "from 0 to 1", "a.gguf");
+  expect_refused("prune " + model + " --method magnitude --heads L0H0", "another method", "a.gguf");
+  expect_refused("merge " + model + " --adapter " + folder_ + "/none", "adapter_config.json", "a.gguf");
+  EXPECT_TRUE(names().empty());
+}
+
+}  // namespace
+}  // namespace vitrine
