@@ -38,17 +38,17 @@ void declare_calibration(CLI::App& app, CalibrationOptions& options) {
 std::vector<ModelText> calibration_texts(const Session& session, const CalibrationOptions& options, std::string& hash) {
   if (options.file.empty()) return {};
   const Model& model = session.model();
-  if (!model.tokenizer) throw Error({"--calibration", "a model with a tokenizer", model.path.string(), ""}, Fault::usage);
-  const std::string text = read_file("--calibration", options.file);
+  if (!model.tokenizer) throw Error({options.flag, "a model with a tokenizer", model.path.string(), ""}, Fault::usage);
+  const std::string text = read_file(options.flag, options.file);
   hash = sha256(text);
   std::vector<TokenId> ids = ids_of(model.tokenizer->encode(text, {.add_special = false, .parse_special = false}));
   if (ids.size() > options.tokens) ids.resize(options.tokens);
-  if (ids.size() < fewest_tokens) throw Error({"--calibration " + options.file, "at least " + std::to_string(fewest_tokens) + " tokens", std::to_string(ids.size()), ""});
+  if (ids.size() < fewest_tokens) throw Error({options.flag + " " + options.file, "at least " + std::to_string(fewest_tokens) + " tokens", std::to_string(ids.size()), ""});
 
   const Around around = around_texts(*model.tokenizer);
   const std::size_t context = session.has_encoder() ? model.spec.encoder.front().context : model.spec.context, more = around.before.size() + around.after.size();
   const std::size_t longest = context > 0 ? std::min(options.window, context) : options.window;
-  if (longest < fewest_tokens + more) throw Error({"--calibration", "a context of at least " + std::to_string(fewest_tokens + more) + " tokens", std::to_string(longest), ""});
+  if (longest < fewest_tokens + more) throw Error({options.flag, "a context of at least " + std::to_string(fewest_tokens + more) + " tokens", std::to_string(longest), ""});
   const std::size_t window = longest - more;
   std::vector<ModelText> texts;
   for (std::size_t begin = 0; begin < ids.size(); begin += window) {

@@ -19,6 +19,7 @@ struct CalibrationOptions {
   std::string file;
   std::size_t tokens = 16384;  ///< at most, from the beginning of the file
   std::size_t window = 512;    ///< tokens that are run at once; the model's context where that is shorter
+  std::string flag = "--calibration";  ///< that named the file, for errors
 };
 
 /// --calibration, --calibration-tokens, --calibration-window

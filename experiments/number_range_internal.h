@@ -19,4 +19,16 @@ inline CLI::Validator whole_number(std::uint64_t least, std::uint64_t most = 1'0
       "");
 }
 
+/// Accepts finite numbers above 0; CLI11's own takes NaN for one.
+inline CLI::Validator positive_number() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        double number = 0.0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        const bool good = error == std::errc() && end == text.data() + text.size() && number > 0.0 && number < 1e300;
+        return good ? std::string() : "expected a number above 0, found " + text;
+      },
+      "");
+}
+
 }  // namespace vitrine

@@ -100,7 +100,7 @@ PriceTexts price_texts(const Session& session, const PriceOptions& options, std:
   if (!model.spec.has_head || !model.tokenizer || session.has_encoder()) return price;
   std::string from = "template sentences, version 1", hash;
   if (!options.file.empty()) {
-    price.texts = calibration_texts(session, {options.file, options.tokens, options.window}, hash);
+    price.texts = calibration_texts(session, {options.file, options.tokens, options.window, "--eval"}, hash);
     from = "the file of --eval";
   } else if (calibration.size() >= 5) {
     const std::size_t held = calibration.size() / 5;

@@ -11,19 +11,40 @@
 namespace vitrine {
 namespace {
 
-/// Zeros that a type of blocks could not hold, and sums that it would round again, are written as F16 unless the user says a type.
-ExportRequest request_of(const SurgeryOptions& options, const Model& model, const ShortcutReport& report) {
+ExportRequest request_of(const SurgeryOptions& options) {
   ExportRequest request{.path = options.output};
   if (options.force) request.existing = Existing::replaced;
-  if (options.type != "keep") {
-    request.type = parse_dtype(options.type);
-    if (!request.type) throw Error({"--type", "keep, F32, F16, BF16 or a type of blocks such as Q8_0", quoted(options.type), ""}, Fault::usage);
-    return request;
-  }
-  const bool grown = std::ranges::any_of(report.matrices, [](const MatrixChange& change) { return change.bytes_after > change.bytes_before; });
-  const bool folder = request.path.extension() != ".gguf";
-  if (grown && !folder && model.checkpoint->format == "gguf") request.type = DType::f16;
+  if (options.type == "keep") return request;
+  request.type = parse_dtype(options.type);
+  if (!request.type) throw Error({"--type", "keep, F32, F16, BF16 or a type of blocks such as Q8_0", quoted(options.type), ""}, Fault::usage);
   return request;
+}
+
+/// Matrices that were made of blocks: into these again where that changes no number, else F16, which holds zeros and sums.
+void settle_types(const Model& before, Model& changed, ShortcutReport& report) {
+  std::vector<std::pair<WeightKey, Tensor>> settled;
+  std::size_t grown = 0;
+  for (const auto& [key, weight] : changed.weights.all()) {
+    const Weight* old = before.weights.find(key);
+    if (old == nullptr || weight.type != DType::f32 || !dtype_info(old->type).quantized || old->cols != weight.cols || old->rows != weight.rows) continue;
+    const Tensor numbers = expand(weight);
+    const auto stored = [&](DType type) {
+      Tensor tensor(type, {weight.rows, weight.cols});
+      dtype_info(type).compress(numbers.floats().data(), tensor.bytes().data(), weight.rows * weight.cols);
+      return tensor;
+    };
+    if (dtype_info(old->type).compress != nullptr) {
+      Tensor again = stored(old->type);
+      if (relative_error(numbers.floats(), expand(make_weight(stored(old->type))).floats()) == 0.0) {
+        settled.emplace_back(key, std::move(again));
+        continue;
+      }
+    }
+    settled.emplace_back(key, stored(DType::f16));
+    ++grown;
+  }
+  for (auto& [key, tensor] : settled) changed.weights.replace(key, std::move(tensor));
+  if (grown > 0) report.notes.push_back(std::to_string(grown) + " matrices are F16 in the file: their blocks do not hold the new numbers (--type says another)");
 }
 
 Json json_of(const ShortcutReport& report) {
@@ -54,7 +75,7 @@ void declare_surgery(CLI::App& app, SurgeryOptions& options) {
 SurgeryResult operate(const SurgeryOptions& options, std::string operation, std::span<const ShortcutCall> calls) {
   Session session(options.common);
   SurgeryResult result{.operation = std::move(operation), .word = spelled(calls), .report = {}, .plan = {}};
-  result.plan = plan_export(session.model(), request_of(options, session.model(), {}));  // refused before the work, not behind it
+  result.plan = plan_export(session.model(), request_of(options));  // refused before the work, not behind it
   if (options.plan) return result;
   std::string calibration_hash;
   std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
@@ -62,7 +83,8 @@ SurgeryResult operate(const SurgeryOptions& options, std::string operation, std:
   Model changed = session.model();
   LayeredOps ops(make_cpu_ops(Precision::exact, session.pool()));
   result.report = apply_in_memory(changed, calls, {calibration, options.common.seed, session.run()}, ops);
-  ExportRequest request = request_of(options, changed, result.report);
+  ExportRequest request = request_of(options);
+  if (!request.type) settle_types(session.model(), changed, result.report);
   Json operation_json = Json::object().set("operation", result.operation).set("shortcuts", result.word).set("seed", options.common.seed).set("version", VITRINE_VERSION);
   if (!calibration_hash.empty()) operation_json.set("calibration_sha256", calibration_hash);
   request.operations.push_back(std::move(operation_json));
@@ -91,7 +113,7 @@ void print(const SurgeryResult& result, const SurgeryOptions& options) {
               static_cast<double>(bytes) / 1e6);
   for (const std::string& note : result.report.notes) std::printf("note: %s\n", note.c_str());
   for (const std::string& note : result.plan.notes) std::printf("note: %s\n", note.c_str());
-  if (result.written) print_price(result.texts, result.price);
+  if (result.written && !options.no_price) print_price(result.texts, result.price);
 }
 
 }  // namespace vitrine

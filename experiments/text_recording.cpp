@@ -5,7 +5,7 @@
 namespace vitrine {
 
 TextRecording::TextRecording(Session& session, RecordingOptions recording, const TextPrompt& prompt, const Scrubbing& scrubbing, std::size_t max_tokens)
-    : model_(session.model()), text_bytes_(prompt.tokens.back().end) {
+    : model_(session.model()), text_bytes_(prompt.tokens.empty() ? 0 : prompt.tokens.back().end) {
   if (recording.output.empty()) return;
   RecorderOptions settings = recorder_options(session, recording, prompt.bos_rule);
   settings.scrub_labels = scrubbing.labels;

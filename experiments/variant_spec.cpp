@@ -1,5 +1,9 @@
 #include "experiments/variant_spec.h"
 
+#include <algorithm>
+#include <cctype>
+#include <set>
+
 #include "core/base/error.h"
 #include "experiments/session.h"
 
@@ -21,6 +25,18 @@ VariantSpec parse_variant(std::string_view text) {
     if (word.size() == rest.size()) return spec;
     rest.remove_prefix(word.size() + 1);
   }
+}
+
+std::vector<VariantSpec> parse_variants(std::span<const std::string> texts) {
+  std::vector<VariantSpec> variants;
+  std::set<std::string> columns;
+  for (const std::string& text : texts) {
+    variants.push_back(parse_variant(text));
+    std::string column = variants.back().name;
+    std::ranges::replace_if(column, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+    if (!columns.insert(column).second) throw Error({"--variant " + quoted(variants.back().name), "a name of its own, in letters and digits", "one that an earlier variant has", ""}, Fault::usage);
+  }
+  return variants;
 }
 
 Json spelled(std::span<const VariantSpec> variants) {

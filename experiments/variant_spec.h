@@ -22,6 +22,8 @@ struct VariantSpec {
 /// Reads `NAME=SPEC`: words with '+' between them, each a shortcut (core/shortcuts) or one of `precision:fast`, `kernel:NAME:options`,
 /// `kv:int8`. What SPEC does not say is exact, with the kernel flash and f32 keys and values. @throws Error (usage)
 VariantSpec parse_variant(std::string_view text);
+/// Of several, whose names must be told apart as names of columns. @throws Error (usage)
+std::vector<VariantSpec> parse_variants(std::span<const std::string> texts);
 /// Of each variant, by its name, every word: for signatures.
 Json spelled(std::span<const VariantSpec> variants);
 

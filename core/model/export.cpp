@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <utility>
 
@@ -25,17 +26,31 @@ namespace fs = std::filesystem;
 bool is_gguf(const Model& model) { return model.checkpoint->format == "gguf"; }
 
 /// The target must not be the source, nor stand there unless it may be replaced.
+bool names_gguf(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending == ".gguf";
+}
+
 void check_path(const Model& model, const ExportRequest& request) {
   std::error_code ignored;
   const std::string where = request.path.string();
   if (request.path.empty()) throw Error({"-o", "a file name that ends in .gguf, or a folder", "none", ""}, Fault::usage);
+  const std::string ending = request.path.extension().string();
+  for (const char* of_file : {".safetensors", ".bin", ".pt", ".txt", ".json", ".ggml"}) {
+    if (ending == of_file) throw Error({"-o", "a file name that ends in .gguf, or a folder", quoted(where), ""}, Fault::usage);
+  }
   if (!fs::exists(request.path, ignored)) return;
   const auto is_input = [&](const fs::path& path) { return fs::equivalent(path, request.path, ignored); };
   const bool input = is_input(model.path) || std::ranges::any_of(model.checkpoint->files, [&](const fs::path& file) {
     return is_input(file) || is_input(file.parent_path());
   });
   if (input) throw Error({where, "another place than the model that is read", "the same", ""}, Fault::usage);
-  const bool empty_folder = fs::is_directory(request.path, ignored) && fs::is_empty(request.path, ignored);
+  const bool folder = fs::is_directory(request.path, ignored), empty_folder = folder && fs::is_empty(request.path, ignored);
+  if (folder == names_gguf(request.path)) {
+    throw Error({where, folder ? "a file" : "a folder", folder ? "a folder of this name" : "a file of this name", "name another"}, Fault::usage);
+  }
+  if (request.existing == Existing::replaced && folder && !empty_folder) require_model_folder(request.path);
   if (request.existing == Existing::replaced || empty_folder) return;
   throw Error({where, "a name that is free", "something that is there", "name another, or say --force"}, Fault::usage);
 }
@@ -151,7 +166,7 @@ void write_folder(const ExportPlan& plan, Run& run) {
 }  // namespace
 
 ExportPlan plan_export(const Model& model, const ExportRequest& request) {
-  const bool gguf = request.path.extension() == ".gguf";
+  const bool gguf = names_gguf(request.path);
   check_path(model, request);
   check_type(request, gguf);
   ExportPlan plan{.format = gguf ? "gguf" : "safetensors", .path = request.path, .existing = request.existing, .family = {}, .tensors = {}, .metadata = {}, .files = {},

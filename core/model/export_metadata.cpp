@@ -196,26 +196,33 @@ std::vector<Json> history_of(const Model& model, const ExportRequest& request, s
 
 std::string history_text(const std::vector<Json>& operations) { return Json(Json::Array(operations.begin(), operations.end())).dump(); }
 
+void require_model_folder(const fs::path& folder) {
+  static const std::set<std::string> known{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                                           "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "chat_template.jinja"};
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json"));
+    if (entry.is_regular_file() && (weights || known.contains(name))) continue;
+    throw Error({folder.string(), "a folder that holds a model and nothing else, which may be replaced", quoted(name), "name another folder"}, Fault::usage);
+  }
+}
+
 void move_folder(const fs::path& from, const fs::path& to) {
   std::error_code failure;
-  if (!fs::exists(to, failure) || fs::is_empty(to, failure)) {
-    fs::rename(from, to, failure);
+  const auto rename = [&](const fs::path& old_name, const fs::path& new_name) {
+    fs::rename(old_name, new_name, failure);
     if (failure) throw Error({to.string(), "to put the folder in its place", failure.message(), ""});
-    return flush_folder(to.has_parent_path() ? to.parent_path() : fs::path("."));
+  };
+  const bool replaces = fs::exists(to, failure) && !fs::is_empty(to, failure);
+  fs::path aside = from;
+  aside += ".old";
+  if (replaces) {
+    require_model_folder(to);
+    rename(to, aside);
   }
-  std::set<std::string> fresh;
-  for (const auto& entry : fs::directory_iterator(from)) fresh.insert(entry.path().filename().string());
-  for (const std::string& name : fresh) {
-    fs::rename(from / name, to / name, failure);
-    if (failure) throw Error({(to / name).string(), "to put the file in its place", failure.message(), ""});
-  }
-  std::vector<fs::directory_entry> there(fs::directory_iterator(to), fs::directory_iterator{});
-  for (const fs::directory_entry& entry : there) {
-    const std::string name = entry.path().filename().string();
-    const bool weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
-    if (weights && !fresh.contains(name)) fs::remove(entry.path(), failure);
-  }
-  flush_folder(to);
+  rename(from, to);
+  if (replaces) fs::remove_all(aside, failure);
+  flush_folder(to.has_parent_path() ? to.parent_path() : fs::path("."));
 }
 
 }  // namespace vitrine

@@ -29,8 +29,9 @@ Json finish_config(const Model& model, ExportPlan& plan);
 std::vector<Json> history_of(const Model& model, const ExportRequest& request, std::string_view format);
 std::string history_text(const std::vector<Json>& operations);
 
-/// Moves a finished folder to its place; into one that is there, file by file, over files of the same name, and takes away weight files
-/// that the new ones replace. @throws Error
+/// @throws Error (usage) where a folder holds anything but the files of a model: it is not replaced then
+void require_model_folder(const std::filesystem::path& folder);
+/// Moves a finished folder to its place, and takes the model away that was there. @throws Error
 void move_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace vitrine

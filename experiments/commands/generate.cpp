@@ -128,7 +128,7 @@ class Generation {
     const std::vector<TextPrompt> prompts = prompts_of(session, options, inputs_, scrubbing_);
     RecordingOptions recording = options.recording;
     if (scrubbing_.on() && options.text.text) recording.untold = *options.text.text;
-    recording_.emplace(session, recording, prompts.front(), scrubbing_, decoding_.max_tokens);
+    recording_.emplace(session, recording, prompts.empty() ? TextPrompt{} : prompts.front(), scrubbing_, decoding_.max_tokens);
     for (const TextPrompt& prompt : prompts) {
       items_.push_back({ids_of(prompt.tokens), ids_of(prompt.source), std::nullopt, {}});
       for (std::size_t text = 0; text < options.texts; ++text) items_.back().tellers.emplace_back(session.model().tokenizer.get(), items_.back().ids, options.stops, voice());
@@ -144,7 +144,9 @@ class Generation {
     std::vector<SearchProblem> problems;
     for (std::size_t i = 0; i < items_.size(); ++i) problems.push_back(problem_of(context, i));
     start_ = std::chrono::steady_clock::now();
-    if (decoding_.search->run_together) {
+    if (problems.empty()) {
+      // A file without texts has no results.
+    } else if (decoding_.search->run_together) {
       results_ = decoding_.search->run_together(problems);
     } else {
       if (decoding_.max_tokens >= worth_making_resident) session_.make_resident();
@@ -157,6 +159,7 @@ class Generation {
     for (std::size_t i = 0; i < items_.size(); ++i) finish(items_[i], results_[i]);
     recording_->finish();
     print();
+    tell_cut();
   }
 
  private:
@@ -208,6 +211,13 @@ class Generation {
       texts.push(json_of(results_[i][text], items_[i].tellers[text].text(), session_.model().tokenizer.get()));
     }
     return options_.texts == 1 ? texts.items().front() : Json::object().set("texts", texts);
+  }
+
+  /// A grammar's text that was cut is of little use, and nothing else shows it.
+  void tell_cut() const {
+    std::size_t cut = 0;
+    for (const auto& texts : results_) cut += static_cast<std::size_t>(std::ranges::count(texts, false, &GeneratedText::ended));
+    if (grammar_ && cut > 0) std::fprintf(stderr, "vitrine: %zu of the texts met --max-tokens or the end of the context before their grammar's end\n", cut);
   }
 
   Json timings() const {

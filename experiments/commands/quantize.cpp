@@ -147,7 +147,7 @@ void print(const Options& options, Session& session, const Outcome& outcome) {
               megabytes(static_cast<std::size_t>(outcome.file_bytes)).c_str());
   for (const std::string& note : outcome.report.notes) std::printf("note: %s\n", note.c_str());
   print_errors(outcome.report.matrices);
-  print_price(outcome.texts, outcome.price);
+  if (!options.no_price) print_price(outcome.texts, outcome.price);
   std::printf("\nslowest products of one token, %zu threads, fast precision (before -> after)\n", session.pool().threads());
   for (std::size_t i = 0; i < std::min(shown, outcome.times.size()); ++i) {
     std::printf("  %-28s %8.1f -> %8.1f us\n", outcome.times[i].name.c_str(), outcome.times[i].before_microseconds, outcome.times[i].after_microseconds);

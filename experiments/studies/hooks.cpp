@@ -386,7 +386,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("FILES", options->others, "files of the same model: quantised, pruned, ...")->required();
   declare_texts(app, options->text);
   app.add_option("--draws", options->draws, "of noise as large as each file's")->check(whole_number(0, 100));
-  app.add_option("--margin", options->margin, "what counts as the same relative error (declared before the run)")->check(CLI::PositiveNumber);
+  app.add_option("--margin", options->margin, "what counts as the same relative error (declared before the run)")->check(positive_number());
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };
 }

@@ -468,7 +468,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--flips", options->flips, "sign flips of the max-T test, all there are where they are fewer")->check(whole_number(99, 10'000'000));
   app.add_option("--bos", options->bos, "auto (what the tokenizer declares), yes or no; default auto, of vig-2020 no");
   app.add_option("--limit", options->limit, "only so many items, evenly spread")->check(whole_number(2));
-  app.add_option("--margin", options->margin, "what counts as the same, in the effect's unit (declared before the run)")->check(CLI::PositiveNumber);
+  app.add_option("--margin", options->margin, "what counts as the same, in the effect's unit (declared before the run)")->check(positive_number());
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };
 }

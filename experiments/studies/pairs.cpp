@@ -385,8 +385,7 @@ void run(const Options& options) {
   const std::set<std::string> protocols{"sum-bos", "sum-nobos", "mean"};
   if (!protocols.contains(options.protocol)) throw Error({"--protocol", "sum-bos, sum-nobos or mean", quoted(options.protocol), ""}, Fault::usage);
   check_study_folder(options.output);
-  std::vector<VariantSpec> specs;
-  for (const std::string& text : options.variants) specs.push_back(parse_variant(text));
+  const std::vector<VariantSpec> specs = parse_variants(options.variants);
   std::string hash;
   const PairSet set = load(options, hash);
   Session session(options.common);
@@ -432,7 +431,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--map", options->map, "more=COL,less=COL[,group=COL,cluster=COL,direction=COL]");
   app.add_option("--protocol", options->protocol, "sum-bos (default), sum-nobos (tokens 2..n), mean");
   app.add_option("--limit", options->limit, "only so many pairs, evenly spread")->check(whole_number(1));
-  app.add_option("--margin", options->margin, "what counts as the same, in nats (declared before the run)")->check(CLI::PositiveNumber);
+  app.add_option("--margin", options->margin, "what counts as the same, in nats (declared before the run)")->check(positive_number());
   app.add_option("--variant", options->variants, "NAME=SPEC: how the model's answers change, words with '+' between them (`vitrine list shortcuts`, precision:, kernel:, kv:)")
       ->allow_extra_args(false);
   declare_calibration(app, options->calibration);

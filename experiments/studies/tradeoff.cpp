@@ -8,6 +8,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "experiments/calibration_text.h"
 #include "experiments/data/pairs.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/session.h"
 #include "experiments/study.h"
 #include "experiments/variant.h"
@@ -114,7 +115,7 @@ class Tradeoff {
     encoder_ = !model.spec.has_head;
     reference_ = std::make_unique<Variant>(VariantSpec{"reference: exact, kernel reference, KV F32", Precision::exact, "reference", DType::f32, {}}, model, pool_);
     calibration_ = calibration_texts(session, options.calibration, calibration_hash_);
-    for (const std::string& text : options.variants) variants_.push_back(parse_variant(text));
+    variants_ = parse_variants(options.variants);
   }
 
   StudyResult study() {
@@ -468,7 +469,7 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--variant", options->variants, "NAME=SPEC: a row instead of the usual ones, words with '+' between them (`vitrine list shortcuts`, precision:, kernel:, kv:)")
       ->allow_extra_args(false);
   declare_calibration(app, options->calibration);
-  app.add_option("--margin", options->margin, "what counts as the same, in each row's unit (declared before the run)")->check(CLI::PositiveNumber);
+  app.add_option("--margin", options->margin, "what counts as the same, in each row's unit (declared before the run)")->check(positive_number());
   app.add_option("-o,--output", options->output, "folder of the study")->required();
   return [options] { run(*options); };
 }

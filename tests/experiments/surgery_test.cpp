@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "core/base/json.h"
 #include "tests/experiments/run_program.h"
@@ -87,6 +88,33 @@ TEST_F(Surgery, PruneWritesZerosAndForgetsNoOperation) {
   EXPECT_NE(sum(out("half.gguf")), sum(model_.path()));
   EXPECT_EQ(sum(model_.path(), "--apply magnitude:sparsity=0.5"), sum(out("half.gguf")));
   EXPECT_LT(fs::file_size(out("short.gguf")), fs::file_size(out("half.gguf")));
+}
+
+TEST_F(Surgery, AFolderThatHoldsSomethingElseStays) {
+  fs::create_directories(out("mine"));
+  std::ofstream(out("mine/adapter_model.safetensors")) << "numbers";
+  EXPECT_EQ(vitrine("convert " + model_.path() + " --force -o " + out("mine")).code, 2);
+  EXPECT_EQ(names(), std::vector<std::string>{"mine"});
+  EXPECT_TRUE(fs::exists(out("mine/adapter_model.safetensors")));
+  ASSERT_EQ(vitrine("convert " + model_.path() + " -o " + out("made")).code, 0);
+  std::ofstream(out("made/merges.txt")) << "an older tokenizer's";
+  ASSERT_EQ(vitrine("convert " + model_.path() + " --force -o " + out("made")).code, 0);
+  EXPECT_FALSE(fs::exists(out("made/merges.txt")));
+  EXPECT_THAT(names(), testing::UnorderedElementsAre("mine", "made"));
+}
+
+TEST_F(Surgery, MatricesGoBackIntoTheirBlocks) {
+  ASSERT_EQ(vitrine("quantize " + model_.path() + " --no-price -o " + out("q.gguf")).code, 0);
+  ASSERT_EQ(vitrine("prune " + out("q.gguf") + " --method drop_heads --heads L0H0 --no-price -o " + out("p.gguf")).code, 0);
+  EXPECT_EQ(fs::file_size(out("p.gguf")) / 1024, fs::file_size(out("q.gguf")) / 1024);
+  EXPECT_NE(sum(out("p.gguf")), sum(out("q.gguf")));
+}
+
+TEST_F(Surgery, NoTextsAreNoError) {
+  const Json none = json("generate " + model_.path() + " --lines " + model_.write("none.txt", ""));
+  EXPECT_TRUE(none["sequences"].items().empty());
+  EXPECT_EQ(vitrine("study pairs " + model_.path() + " --variant a=magnitude --variant a=magnitude:sparsity=0.2 -o " + out("s")).code, 2);
+  EXPECT_EQ(vitrine("study tradeoff " + model_.path() + " --margin nan -o " + out("s")).code, 2);
 }
 
 TEST_F(Surgery, BadWordsLeaveNoFile) {
