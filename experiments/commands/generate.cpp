@@ -217,7 +217,7 @@ class Generation {
   void tell_cut() const {
     std::size_t cut = 0;
     for (const auto& texts : results_) cut += static_cast<std::size_t>(std::ranges::count(texts, false, &GeneratedText::ended));
-    if (grammar_ && cut > 0) std::fprintf(stderr, "vitrine: %zu of the texts met --max-tokens or the end of the context before their grammar's end\n", cut);
+    if (grammar_ && cut > 0 && !options_.common.quiet) std::fprintf(stderr, "vitrine: %zu of the texts met --max-tokens or the end of the context before their grammar's end\n", cut);
   }
 
   Json timings() const {
