@@ -30,4 +30,7 @@ class LayeredOps {
 /// Applies shortcuts to a model that stays where it is, exactly whatever computes with it later, and puts their layers over `ops`.
 ShortcutReport apply_in_memory(Model& model, std::span<const ShortcutCall> calls, const ShortcutInputs& inputs, LayeredOps& ops);
 
+/// {"matrices": [...], "notes": [...]}; a matrix has an output error where there was a calibration text.
+Json to_json(const ShortcutReport& report);
+
 }  // namespace vitrine

@@ -163,7 +163,7 @@ Session::Session(const CommonOptions& options, Run::Report report)
   ops_ = LayeredOps(make_cpu_ops(precision_, *pool_));
   std::vector<ShortcutCall> calls = options.apply.empty() ? std::vector<ShortcutCall>{} : parse_shortcuts(options.apply);
   for (const std::string& folder : options.adapters) calls.push_back(call_of_adapter(folder));
-  if (!calls.empty()) apply_shortcuts(calls, options.calibration);
+  if (!calls.empty()) apply_shortcuts(calls, calibration_texts(*this, options.calibration, calibration_sha256_));
   if (options.sparse != "no") pack_zeros();
   std::vector<Observer*> observers;
   for (const std::string& word : options.interventions) observers.push_back(interventions_.emplace_back(make_intervention(model_.spec, word, options.seed)).get());
@@ -301,9 +301,8 @@ void Session::pack_zeros() {
   }
 }
 
-ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration) {
-  const std::vector<ModelText> texts = calibration_texts(*this, calibration, calibration_sha256_);
-  ShortcutReport report = apply_in_memory(model_, calls, {texts, options_.seed, run_}, ops_);
+ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, std::span<const ModelText> calibration) {
+  ShortcutReport report = apply_in_memory(model_, calls, {calibration, options_.seed, run_}, ops_);
   shortcuts_ = spelled(calls);
   if (!options_.quiet) {
     for (const std::string& note : report.notes) std::fprintf(stderr, "vitrine: %s\n", note.c_str());
@@ -311,7 +310,7 @@ ShortcutReport Session::apply_shortcuts(std::span<const ShortcutCall> calls, con
   return report;
 }
 
-ShortcutReport Session::become(const VariantSpec& variant, const CalibrationOptions& calibration) {
+ShortcutReport Session::become(const VariantSpec& variant, std::span<const ModelText> calibration) {
   require_products(variant.precision);
   if (!opened_) opened_ = model_;
   model_ = *opened_;

@@ -9,12 +9,12 @@
 #include "core/base/json.h"
 #include "core/decode/generation_defaults.h"
 #include "core/model/forward.h"
+#include "core/model/model_runner.h"
 #include "core/model/resident.h"
 #include "experiments/calibration_text.h"
 #include "experiments/layered_ops.h"
 #include "experiments/texts.h"
 #include "experiments/variant_spec.h"
-#include "core/model/model_runner.h"
 
 namespace CLI {
 class App;
@@ -90,7 +90,7 @@ class Session {
 
   /// Goes on as another variant of the model that was opened: its shortcuts, precision, kernel and cache type. References to the model stay
   /// good, those to its weights and to ops() do not. @throws Error as apply_shortcuts; the session is then of no more use
-  ShortcutReport become(const VariantSpec& variant, const CalibrationOptions& calibration);
+  ShortcutReport become(const VariantSpec& variant, std::span<const ModelText> calibration);
 
   /// The one text. @throws Error (usage) where no text is given or the model has no tokenizer
   InputText read(const TextOptions& options) const;
@@ -129,7 +129,7 @@ class Session {
 
  private:
   void pack_zeros();
-  ShortcutReport apply_shortcuts(std::span<const ShortcutCall> calls, const CalibrationOptions& calibration);
+  ShortcutReport apply_shortcuts(std::span<const ShortcutCall> calls, std::span<const ModelText> calibration);
   void require_positions(std::span<const InputText> inputs) const;
 
   CommonOptions options_;

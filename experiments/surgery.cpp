@@ -2,7 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <optional>
 
 #include "core/base/error.h"
 #include "experiments/layered_ops.h"
@@ -22,7 +24,7 @@ ExportRequest request_of(const SurgeryOptions& options) {
 
 /// Matrices that were made of blocks: into these again where that changes no number, else F16, which holds zeros and sums.
 void settle_types(const Model& before, Model& changed, ShortcutReport& report) {
-  std::vector<std::pair<WeightKey, Tensor>> settled;
+  std::vector<std::pair<WeightKey, Weight>> settled;
   std::size_t grown = 0;
   for (const auto& [key, weight] : changed.weights.all()) {
     const Weight* old = before.weights.find(key);
@@ -31,32 +33,19 @@ void settle_types(const Model& before, Model& changed, ShortcutReport& report) {
     const auto stored = [&](DType type) {
       Tensor tensor(type, {weight.rows, weight.cols});
       dtype_info(type).compress(numbers.floats().data(), tensor.bytes().data(), weight.rows * weight.cols);
-      return tensor;
+      return make_weight(std::move(tensor));
     };
-    if (dtype_info(old->type).compress != nullptr) {
-      Tensor again = stored(old->type);
-      if (relative_error(numbers.floats(), expand(make_weight(stored(old->type))).floats()) == 0.0) {
-        settled.emplace_back(key, std::move(again));
-        continue;
-      }
+    constexpr std::array kept{DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1};  // others search their scales, and find new ones
+    std::optional<Weight> again;
+    if (std::ranges::find(kept, old->type) != kept.end()) again = stored(old->type);
+    if (!again || relative_error(numbers.floats(), expand(*again).floats()) != 0.0) {
+      again = stored(DType::f16);
+      ++grown;
     }
-    settled.emplace_back(key, stored(DType::f16));
-    ++grown;
+    settled.emplace_back(key, std::move(*again));
   }
-  for (auto& [key, tensor] : settled) changed.weights.replace(key, std::move(tensor));
+  for (auto& [key, weight] : settled) changed.weights.put(key, std::move(weight));
   if (grown > 0) report.notes.push_back(std::to_string(grown) + " matrices are F16 in the file: their blocks do not hold the new numbers (--type says another)");
-}
-
-Json json_of(const ShortcutReport& report) {
-  Json matrices = Json::array(), notes = Json::array();
-  for (const MatrixChange& change : report.matrices) {
-    Json row = Json::object().set("name", change.name).set("made", change.made);
-    row.set("bytes_before", static_cast<std::uint64_t>(change.bytes_before)).set("bytes_after", static_cast<std::uint64_t>(change.bytes_after));
-    row.set("relative_error", change.relative_error).set("output_error", change.output_error ? Json(*change.output_error) : Json());
-    matrices.push(row);
-  }
-  for (const std::string& note : report.notes) notes.push(note);
-  return Json::object().set("matrices", matrices).set("notes", notes);
 }
 
 }  // namespace
@@ -97,7 +86,7 @@ SurgeryResult operate(const SurgeryOptions& options, std::string operation, std:
 void print(const SurgeryResult& result, const SurgeryOptions& options) {
   const std::uint64_t bytes = bytes_of(result.plan.tensors);
   if (options.common.json) {
-    Json json = json_of(result.report);
+    Json json = to_json(result.report);
     json.set("operation", result.operation).set("shortcuts", result.word).set("written", result.written).set("output", result.plan.path.string()).set("file_bytes", bytes);
     json.set("history", Json(Json::Array(result.plan.operations.begin(), result.plan.operations.end())));
     std::puts(json.set("price", to_json(result.price)).set("protocol", result.texts.protocol).dump(2).c_str());

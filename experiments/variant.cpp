@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/tensor/sparse_rows.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
 #include "kernels/pattern/pattern.h"
@@ -30,8 +31,11 @@ Tensor rounded(const Weight& weight, DType type, const std::string& name) {
   return result;
 }
 
+/// Whether nothing was changed; of a matrix that is held without its zeros nothing is known but that.
 bool same_bytes(const Weight& a, const Weight& b) {
-  return a.type == b.type && a.bytes() == b.bytes() && (a.data == b.data || std::memcmp(a.data, b.data, a.bytes()) == 0);
+  if (place_of(a) == place_of(b)) return true;
+  const bool dense = a.data != nullptr && b.data != nullptr;
+  return dense && a.type == b.type && a.bytes() == b.bytes() && std::memcmp(a.data, b.data, a.bytes()) == 0;
 }
 
 /// The numbers with Gaussian noise as large as the distance to others.

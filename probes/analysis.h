@@ -9,9 +9,9 @@
 #include "core/base/json.h"
 #include "core/base/run.h"
 #include "core/base/thread_pool.h"
+#include "core/model/model_runner.h"
 #include "probes/figures/figure.h"
 #include "probes/head_place.h"
-#include "core/model/model_runner.h"
 #include "probes/recording.h"
 #include "probes/statistics/estimate.h"
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "core/model/observer.h"
 #include "core/model/model_runner.h"
+#include "core/model/observer.h"
 
 namespace vitrine {
 

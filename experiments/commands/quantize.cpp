@@ -109,21 +109,15 @@ Json operation_of(const Options& options, const Outcome& outcome, DType was, con
 }
 
 Json json_of(const Options& options, const Session& session, const Outcome& outcome) {
-  Json matrices = Json::array(), notes = Json::array(), times = Json::array();
-  for (const MatrixChange& change : outcome.report.matrices) {
-    Json json = Json::object().set("name", change.name).set("made", change.made).set("bytes_before", count(change.bytes_before)).set("bytes_after", count(change.bytes_after));
-    json.set("relative_error", change.relative_error);
-    if (change.output_error) json.set("output_error", *change.output_error);
-    matrices.push(json);
-  }
-  for (const std::string& note : outcome.report.notes) notes.push(note);
+  Json times = Json::array();
   for (const ProductTime& time : outcome.times) {
     times.push(Json::object().set("name", time.name).set("before_microseconds", time.before_microseconds).set("after_microseconds", time.after_microseconds));
   }
-  Json json = Json::object().set("output", options.output).set("written", true).set("type", outcome.choice.type).set("reason", outcome.choice.reason);
+  Json json = to_json(outcome.report);
+  json.set("output", options.output).set("written", true).set("type", outcome.choice.type).set("reason", outcome.choice.reason);
   json.set("word", outcome.choice.call.spelled()).set("parameters", count(session.model().parameters));
   json.set("bytes_before", count(session.model().weights.bytes())).set("bytes_after", count(outcome.model.weights.bytes())).set("file_bytes", outcome.file_bytes);
-  json.set("matrices", matrices).set("price", to_json(outcome.price)).set("protocol", outcome.texts.protocol).set("products", times).set("notes", notes);
+  json.set("price", to_json(outcome.price)).set("protocol", outcome.texts.protocol).set("products", times);
   return json.set("signature", session.signature());
 }
 

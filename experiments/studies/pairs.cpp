@@ -393,10 +393,13 @@ void run(const Options& options) {
   Scorer scorer(session, options);
   const Estimate competence = scorer.competence(set);
   const std::vector<ScoredPair> pairs = scorer.pairs(set);
-  const Json signature = session.signature();
+  Json signature = session.signature();
+  std::string calibration_hash;
+  const std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
+  if (!calibration_hash.empty()) signature.set("calibration_sha256", calibration_hash);
   std::vector<VariantPairs> variants;
   for (const VariantSpec& spec : specs) {
-    session.become(spec, options.calibration);
+    session.become(spec, calibration);
     variants.push_back({spec.name, scorer.competence(set), scorer.pairs(set)});
   }
 

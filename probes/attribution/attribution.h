@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/train/gradients.h"
 #include "core/model/model_runner.h"
+#include "core/train/gradients.h"
 
 // How much each token of a text adds to a number that a model makes of it.
 
