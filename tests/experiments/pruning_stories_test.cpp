@@ -57,7 +57,9 @@ class PrunedStories : public testing::Test {
     double perplexity, output_error;
   };
   Measured measure(const std::string& word) {
-    const ShortcutReport report = session_->become({.name = "pruned", .precision = Precision::exact, .kernel = "flash", .kv_format = DType::f32, .shortcuts = parse_shortcuts(word)}, {.file = calibration_.string()});
+    std::string sha256;
+    const std::vector<ModelText> calibration = calibration_texts(*session_, {.file = calibration_.string()}, sha256);
+    const ShortcutReport report = session_->become({.name = "pruned", .precision = Precision::exact, .kernel = "flash", .kv_format = DType::f32, .shortcuts = parse_shortcuts(word)}, calibration);
     // Of the first block, whose inputs are the same whatever the method.
     double error = 0.0, sum = 0.0;
     for (const MatrixChange& change : report.matrices) error += change.name.starts_with("blocks.0 ") ? change.output_error.value() / 7.0 : 0.0;
