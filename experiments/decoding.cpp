@@ -107,11 +107,12 @@ Decoding decoding_of(const Session& session, const DecodingOptions& options) {
   result.draws_tokens = draws(result.values, named);
   result.search = named ? named : &search_named(result.draws_tokens ? "sample" : "greedy");
   require_heard_by(*result.search, result.values);
-  result.ends = defaults.ends;
   const Tokenizer* tokenizer = session.model().tokenizer.get();
-  if (tokenizer) {
-    for (const auto& end : {tokenizer->special().eos, tokenizer->special().end_of_turn}) {
-      if (end) result.ends.push_back(*end);
+  // Each once: samplers and beams count them.
+  const std::vector<TokenId> of_tokenizer = tokenizer ? text_ends(*tokenizer) : std::vector<TokenId>();
+  for (const std::vector<TokenId>& ends : {defaults.ends, of_tokenizer}) {
+    for (const TokenId id : ends) {
+      if (std::ranges::find(result.ends, id) == result.ends.end()) result.ends.push_back(id);
     }
   }
   result.order = sampler_order(options.samplers);

@@ -1,24 +1,15 @@
 #include "experiments/grammar_source.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "core/base/error.h"
-#include "core/base/nearest.h"
 #include "core/decode/grammar/json_schema.h"
 #include "experiments/texts.h"
 
 namespace vitrine {
 namespace {
 
-/// A word, unless it looks like a file.
-const NamedGrammar* known_by_word(const std::string& word) {
-  for (const NamedGrammar* grammar : all_named_grammars()) {
-    if (grammar->name == word) return grammar;
-  }
-  if (word.find_first_of("./\\") == std::string::npos && word != "-") named_grammar(word);  // says which words there are
-  return nullptr;
-}
+bool looks_like_a_file(const std::string& word) { return word == "-" || word.find_first_of("./\\") != std::string::npos; }
 
 std::string where_of(const GrammarSource& source) {
   if (source.json_output) return "--json-output";
@@ -42,10 +33,10 @@ std::string grammar_text(const GrammarSource& source) {
     const std::string where = inline_schema ? "--json-schema" : source.schema;
     return grammar_of_json_schema(parse_json(inline_schema ? source.schema : read_file("--json-schema", source.schema), where), where);
   }
-  if (const NamedGrammar* named = known_by_word(source.grammar)) return std::string(named->text);
-  return read_file("--grammar", source.grammar);
+  return looks_like_a_file(source.grammar) ? read_file("--grammar", source.grammar) : std::string(named_grammar(source.grammar).text);
 }
 
-Grammar read_grammar(const GrammarSource& source) { return Grammar::parse(grammar_text(source), where_of(source)); }
+Grammar parse_grammar(const GrammarSource& source, const std::string& text) { return Grammar::parse(text, where_of(source)); }
+Grammar read_grammar(const GrammarSource& source) { return parse_grammar(source, grammar_text(source)); }
 
 }  // namespace vitrine

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "core/decode/grammar/grammar.h"
@@ -21,6 +20,8 @@ struct GrammarSource {
 void declare_grammar(CLI::App& app, GrammarSource& source);
 /// GBNF. @throws Error (usage) where not exactly one is given
 std::string grammar_text(const GrammarSource& source);
+/// What grammar_text() gave, with the source's name in errors.
+Grammar parse_grammar(const GrammarSource& source, const std::string& text);
 Grammar read_grammar(const GrammarSource& source);
 
 }  // namespace vitrine

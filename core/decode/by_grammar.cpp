@@ -43,15 +43,15 @@ void mask_by(const GrammarMatcher& grammar, std::size_t left, std::span<float> s
 
 TokenId choose_by_grammar(const GrammarMatcher& grammar, std::size_t left, std::vector<float>& scores, const std::function<TokenId(std::uint64_t stream)>& choose) {
   constexpr std::size_t tries = 16;  // behind which all tokens are asked
-  const std::vector<float> whole = scores;
+  std::vector<float> allowed = scores;
   const bool watches_end = can_end_within(grammar, left + 1);
   const auto does = [&](TokenId id) { return !watches_end || leaves_room(grammar, id, left); };
   TokenId id = choose(0);
   if (grammar.accepts(id) && does(id)) return id;
+  mask_by(grammar, allowed);
   std::vector<TokenId> refused;
   for (std::uint64_t stream = 1;; ++stream) {
-    scores = whole;
-    mask_by(grammar, scores);
+    scores = allowed;
     if (refused.size() == tries) keep_those_with_room(grammar, left, scores);
     else for (const TokenId none : refused) scores[static_cast<std::size_t>(none)] = never_chosen;
     if (highest(scores) == never_chosen) return id;  // none leaves room

@@ -91,7 +91,7 @@ constexpr std::array<Setting, 22> known_settings{{
     {"no_repeat_ngram_size", "no-repeat-ngram", 0}, {"encoder_no_repeat_ngram_size", "encoder-no-repeat-ngram", 0},
     {"min_new_tokens", "min-tokens", 0}, {"min_length", "", 0}, {"num_beams", "beams", 1}, {"num_beam_groups", "beam-groups", 1},
     {"diversity_penalty", "diversity-penalty", 0}, {"length_penalty", "length-penalty", 1}, {"penalty_alpha", "penalty-alpha", 0},
-    {"guidance_scale", "guidance-scale", 1}, {"prompt_lookup_num_tokens", "prompt-lookup", 0}, {"num_return_sequences", "", 1},
+    {"guidance_scale", "guidance-scale", 1}, {"prompt_lookup_num_tokens", "", 0}, {"num_return_sequences", "", 1},
 }};
 
 void read_settings(const Reader& read, GenerationDefaults& result) {

@@ -27,15 +27,15 @@ void GrowingText::narrow(std::span<float> scores) {
 
 void GrowingText::add(TokenId id, std::span<const float> scores, std::span<const float> logits) {
   if (std::ranges::find(problem_.ends, id) != problem_.ends.end()) {
-    complete_ = text_.ended = true;
+    if (grammar_) grammar_->accept(id);
+    complete_ = true;
+    text_.ended = !grammar_ || grammar_->ended();  // an end in the middle of a grammar is one of its letters
     return;
   }
-  const auto top = static_cast<std::size_t>(likeliest(logits));
-  const double log_sum = logits[top] - problem_.context.ops.log_probability(logits, top);
   samplers_.chosen(id, scores);
   if (grammar_) grammar_->accept(id);
   made_.push_back(id);
-  text_.tokens.push_back(told_token(id, logits, log_sum, problem_.likeliest));
+  text_.tokens.push_back(told_token(id, logits, log_sum_of(problem_.context.ops, logits), problem_.likeliest));
   problem_.context.run.step("generate", number_ * most_ + made_.size(), problem_.texts * most_);
   const bool stopped = problem_.on_token && !problem_.on_token(number_, text_.tokens.back());
   if (stopped || (grammar_ && (grammar_->must_end() || (left() == 0 && grammar_->may_end())))) complete_ = text_.ended = true;

@@ -25,10 +25,12 @@ double NextScores::log_sum(std::span<const float> logits) const {
   return top + std::log(sum_of_weights(logits, top));
 }
 
-double ModelScores::log_sum(std::span<const float> logits) const {
+double log_sum_of(Ops& ops, std::span<const float> logits) {
   const auto top = static_cast<std::size_t>(likeliest(logits));
-  return logits[top] - context_.ops.log_probability(logits, top);
+  return logits[top] - ops.log_probability(logits, top);
 }
+
+double ModelScores::log_sum(std::span<const float> logits) const { return log_sum_of(context_.ops, logits); }
 
 void ModelScores::make_room(std::size_t texts) {
   while (texts_.size() < texts) texts_.push_back({KvCache(context_.model.spec, format_)});
@@ -70,7 +72,6 @@ void ModelScores::copy(const Text& from, Text& to) {
   }
   to.cache.advance(count - alike);
   to.rows = from.rows;
-  copied_rows_ += count - alike;
 }
 
 TensorView<float, 2> ModelScores::grow(std::span<const Growth> growths) {

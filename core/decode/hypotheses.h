@@ -39,8 +39,6 @@ class ModelScores : public NextScores {
   double log_sum(std::span<const float> logits) const override;
   /// Hears of rows after the final norm, [rows, width]; of the prompts all, later one a text. RowRef::sequence is the text's number.
   std::function<void(std::span<const RowRef> rows, TensorView<const float, 2> hidden)> on_hidden{};
-  /// Rows of caches that were copied so far, over all texts.
-  std::size_t copied_rows() const { return copied_rows_; }
 
  private:
   struct Text {
@@ -58,8 +56,11 @@ class ModelScores : public NextScores {
   std::deque<Text> texts_;         // those of live_, and some whose memory waits
   std::vector<std::size_t> live_;  // [texts] its place in texts_
   std::vector<float> logits_;
-  std::size_t next_row_ = 0, copied_rows_ = 0;
+  std::size_t next_row_ = 0;
 };
+
+/// Logarithm of the sum of exp(logit), from the largest.
+double log_sum_of(Ops& ops, std::span<const float> logits);
 
 /// A token with what the model itself says of it, and of the `likeliest` tokens of its step. @param logits  [vocabulary], as they came
 GeneratedToken told_token(TokenId id, std::span<const float> logits, double log_sum, std::size_t likeliest);

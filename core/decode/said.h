@@ -3,6 +3,7 @@
 #include <span>
 
 #include "core/decode/sampler.h"
+#include "core/decode/scores.h"
 
 namespace vitrine {
 
@@ -31,6 +32,15 @@ class Said {
  private:
   std::span<const TokenId> prompt_, made_;
 };
+
+/// No token that would end a run of `length` tokens which `known` has. @param said  the text that the run would end
+inline void forbid_known_runs(std::span<float> scores, const Said& said, const Said& known, std::size_t length) {
+  if (said.size() + 1 < length) return;
+  const std::vector<TokenId> begun = said.last(length - 1);
+  for (std::size_t end = begun.size(); end < known.size(); ++end) {
+    if (known.ends_with(begun, end)) scores[static_cast<std::size_t>(known[end])] = never_chosen;
+  }
+}
 
 /// What an encoder read; of a model without one, the prompt.
 inline std::span<const TokenId> source_of(const TextSoFar& text) { return text.source.empty() ? text.prompt : text.source; }

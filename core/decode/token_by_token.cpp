@@ -130,28 +130,18 @@ class Running {
     }
     text.made.push_back(token.id);
     text.result->tokens.push_back(std::move(token));
-    const std::size_t made = text.made.size(), context = problem.context.model.spec.context;
+    const std::size_t made = text.made.size();
     problem.context.run.step("generate", ++tokens_, all_tokens_);
     const bool stopped = problem.on_token && !problem.on_token(text.number, text.result->tokens.back());
     text.result->ended = stopped || (text.grammar && text.grammar->must_end());
-    text.finished = text.result->ended || made == problem.max_tokens || (context > 0 && problem.prompt.size() + made > context);
+    text.finished = text.result->ended || made == most_tokens(problem);
     if (text.finished && text.grammar && text.grammar->may_end()) text.result->ended = true;
   }
 
   GeneratedToken choose(Text& text, std::span<const float> logits) {
-    const SearchProblem& problem = *text.problem;
-    const TokenId top = likeliest(logits);
-    const double log_sum = logits[static_cast<std::size_t>(top)] - problem.context.ops.log_probability(logits, static_cast<std::size_t>(top));
-    GeneratedToken token{.id = top};
-    if (choice_ == TokenChoice::drawn || !text.samplers.empty() || text.grammar) token.id = choose_by_rules(text, logits);
-    token.log_probability = logits[static_cast<std::size_t>(token.id)] - log_sum;
-    if (problem.likeliest > 0) {
-      Ranking ranking(logits);
-      for (std::size_t i = 0; i < problem.likeliest && ranking.has(i); ++i) {
-        token.likeliest.push_back({ranking[i], logits[static_cast<std::size_t>(ranking[i])] - log_sum});
-      }
-    }
-    return token;
+    const bool plain = choice_ == TokenChoice::likeliest && text.samplers.empty() && !text.grammar;
+    const TokenId id = plain ? likeliest(logits) : choose_by_rules(text, logits);
+    return told_token(id, logits, log_sum_of(text.problem->context.ops, logits), text.problem->likeliest);
   }
 
   TokenId choose_by_rules(Text& text, std::span<const float> logits) {

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <optional>
+
 #include "core/text/characters.h"
 #include "core/text/tokenizer.h"
 
@@ -17,6 +20,14 @@ std::size_t complete_bytes(std::string_view text) {
 }
 
 }  // namespace
+
+std::vector<TokenId> text_ends(const Tokenizer& tokenizer) {
+  std::vector<TokenId> ends;
+  for (const std::optional<TokenId>& end : {tokenizer.special().eos, tokenizer.special().end_of_turn}) {
+    if (end && std::ranges::find(ends, *end) == ends.end()) ends.push_back(*end);
+  }
+  return ends;
+}
 
 std::string TokenStream::push(TokenId id) {
   window_.push_back(id);

@@ -58,6 +58,9 @@ class Tokenizer {
   virtual std::string_view chat_template() const = 0;
 };
 
+/// The tokens that end a text or a turn, each once.
+std::vector<TokenId> text_ends(const Tokenizer& tokenizer);
+
 /// Text from tokens that come one by one: what it gives, joined, is what decode gives of all; never half a character.
 class TokenStream {
  public:

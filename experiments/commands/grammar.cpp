@@ -55,7 +55,7 @@ void check(const Options& options) {
 
 void show(const Options& options) {
   const std::string text = grammar_text(options.source);
-  read_grammar(options.source);
+  static_cast<void>(parse_grammar(options.source, text));  // refused where it is none
   if (options.json) std::puts(Json::object().set("grammar", text).dump(2).c_str());
   else std::fputs(text.c_str(), stdout);
 }

@@ -116,13 +116,17 @@ GrammarAutomaton::State GrammarAutomaton::finish_closure() {
   return intern(found_);
 }
 
+std::uint64_t GrammarAutomaton::hash_of(std::span<const Pair> pairs) {
+  std::uint64_t hash = pairs.size();
+  for (const Pair& pair : pairs) hash = mixed(hash, std::uint64_t{pair.node} << 32 | pair.behind);
+  return hash;
+}
+
 std::uint32_t GrammarAutomaton::intern(std::vector<Pair>& pairs) {
   std::ranges::sort(pairs);
   pairs.erase(std::ranges::unique(pairs).begin(), pairs.end());
   if (pairs.empty()) return 0;
-  std::uint64_t hash = pairs.size();
-  for (const Pair& pair : pairs) hash = mixed(hash, std::uint64_t{pair.node} << 32 | pair.behind);
-  std::size_t slot = hash & (buckets_.size() - 1);
+  std::size_t slot = hash_of(pairs) & (buckets_.size() - 1);
   for (; buckets_[slot] != 0; slot = (slot + 1) & (buckets_.size() - 1)) {
     const auto known = this->pairs(buckets_[slot]);
     if (std::ranges::equal(known, pairs)) return buckets_[slot];
@@ -149,22 +153,14 @@ void GrammarAutomaton::grow_buckets() {
   std::vector<std::uint32_t> larger(buckets_.size() * 4, 0);
   for (const std::uint32_t set : buckets_) {
     if (set == 0) continue;
-    std::uint64_t hash = sets_[set].size;
-    for (const Pair& pair : pairs(set)) hash = mixed(hash, std::uint64_t{pair.node} << 32 | pair.behind);
-    std::size_t slot = hash & (larger.size() - 1);
+    std::size_t slot = hash_of(pairs(set)) & (larger.size() - 1);
     while (larger[slot] != 0) slot = (slot + 1) & (larger.size() - 1);
     larger[slot] = set;
   }
   buckets_ = std::move(larger);
 }
 
-GrammarAutomaton::State GrammarAutomaton::shortened(State state, int levels) {
-  std::vector<Pair> shorter(pairs(state).begin(), pairs(state).end());
-  for (Pair& pair : shorter) {
-    if (pair.node < first_marker) pair.behind = shortened_set(pair.behind, levels);
-  }
-  return intern(shorter);
-}
+GrammarAutomaton::State GrammarAutomaton::shortened(State state, int levels) { return shortened_set(state, levels + 1); }
 
 std::uint32_t GrammarAutomaton::shortened_set(std::uint32_t set, int levels) {
   if (levels == 0) return forgotten_set_;

@@ -93,6 +93,7 @@ class GrammarAutomaton {
   /// New sets move the pairs of old ones.
   const std::vector<Pair>& copy_of(std::uint32_t set);
   State make_step(State state, std::uint8_t byte_class);
+  static std::uint64_t hash_of(std::span<const Pair> pairs);
   std::uint32_t intern(std::vector<Pair>& pairs);
   void grow_buckets();
   std::uint32_t shortened_set(std::uint32_t set, int levels);

@@ -130,13 +130,12 @@ class Converter {
       }
       alone &= key == "$ref";
       if (key != "$ref" && key != "allOf") own.set(key, value);
-      if (key == "const") own = with_const(std::move(own), value);
     }
     const Json& ref = schema["$ref"];
     if (!ref.is_null() && !ref.is_string()) fail(path + "/$ref", "the place of a schema", ref.dump());
     if (!ref.is_null() && alone) return Json::object().set("$ref", ref);
     Json all = tuple_as_prefix(with_enum_for_const(std::move(own)));
-    if (!ref.is_null()) all = merged_schemas(all, flat(followed(ref.string(), path), path + "/$ref", depth + 1), path);
+    if (!ref.is_null()) all = merged_schemas(all, flat(followed(ref.string(), path), path + "/$ref", depth + 1), where_ + " " + path);
     const Json& parts = schema["allOf"];
     if (!parts.is_null() && !parts.is_array()) fail(path + "/allOf", "a list of schemas", parts.dump().substr(0, 40));
     for (std::size_t i = 0; parts.is_array() && i < parts.items().size(); ++i) {
@@ -152,10 +151,6 @@ class Converter {
       all = flat(followed(all["$ref"].string(), path), path + "/$ref", depth + 1);
     }
     return all;
-  }
-  /// Set() takes a null for a missing member, so a null constant is kept as an enum at once.
-  static Json with_const(Json own, const Json& value) {
-    return value.is_null() ? own.set("enum", Json::array().push(value)) : own;
   }
   static Json tuple_as_prefix(Json schema) {
     if (!schema["items"].is_array()) return schema;

@@ -195,14 +195,6 @@ void GrammarMatcher::accept(TokenId token) {
   }
 }
 
-void GrammarMatcher::accept_text(std::string_view text) {
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    state_ = shared_->automaton.step(state_, static_cast<std::uint8_t>(text[at]));
-    if (state_ != GrammarAutomaton::dead) continue;
-    throw Error({shared_->automaton.network().where, "a text that follows the grammar", quoted(text.substr(at, 20)) + " at byte " + std::to_string(at), ""});
-  }
-}
-
 bool GrammarMatcher::may_end() const { return shared_->automaton.may_end(state_); }
 bool GrammarMatcher::must_end() const { return may_end() && !shared_->automaton.goes_on(state_); }
 std::size_t GrammarMatcher::bytes_to_end() const { return ended_ ? 0 : shared_->automaton.distance_to_end(state_); }

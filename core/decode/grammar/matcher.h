@@ -26,8 +26,6 @@ class GrammarMatcher {
   bool accepts(TokenId token) const;
   /// Goes on behind a token. @throws Error where accepts() is false, std::logic_error behind the end
   void accept(TokenId token);
-  /// Goes on behind text that is no token of the model (a prefix that the caller fixes). @throws Error at the first byte refused
-  void accept_text(std::string_view text);
   /// Whether the text may end here.
   bool may_end() const;
   /// Whether it has: an end was accepted.

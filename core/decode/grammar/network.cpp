@@ -15,12 +15,8 @@ void choose_classes(const RawNetwork& raw, GrammarNetwork& network) {
     for (const RawNode::Bytes& edge : node.bytes) border[edge.low] = border[edge.high + 1u] = true;
   }
   std::uint8_t number = 0;
-  network.first_of_class = {0};
   for (std::size_t byte = 0; byte < 256; ++byte) {
-    if (byte > 0 && border[byte]) {
-      ++number;
-      network.first_of_class.push_back(static_cast<std::uint8_t>(byte));
-    }
+    if (byte > 0 && border[byte]) ++number;
     network.class_of[byte] = number;
   }
   network.classes = std::size_t{number} + 1;

@@ -42,7 +42,6 @@ struct GrammarNetwork {
   std::vector<NamedToken> tokens;
   std::array<std::uint8_t, 256> class_of{};
   std::size_t classes = 1;
-  std::vector<std::uint8_t> first_of_class;  ///< a byte of each class
   Slices<ByteEdge> bytes;                ///< of a node
   Slices<TokenEdge> token_edges;
   Slices<std::uint32_t> stops;           ///< nodes with edges that a node reaches without a byte

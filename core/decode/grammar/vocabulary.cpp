@@ -5,10 +5,7 @@
 
 namespace vitrine {
 
-GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer) {
-  for (const std::optional<TokenId>& end : {tokenizer.special().eos, tokenizer.special().end_of_turn}) {
-    if (end && std::ranges::find(ends_, *end) == ends_.end()) ends_.push_back(*end);
-  }
+GrammarVocabulary::GrammarVocabulary(const Tokenizer& tokenizer) : ends_(text_ends(tokenizer)) {
   pieces_.resize(tokenizer.vocabulary_size());
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     const auto id = static_cast<TokenId>(i);

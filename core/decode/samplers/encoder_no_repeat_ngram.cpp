@@ -1,5 +1,4 @@
 #include "core/decode/said.h"
-#include "core/decode/scores.h"
 
 namespace vitrine {
 namespace {
@@ -10,12 +9,7 @@ class EncoderNoRepeatNgram : public Sampler {
  public:
   explicit EncoderNoRepeatNgram(std::size_t length) : length_(length) {}
   void apply(std::span<float> scores, const TextSoFar& text) override {
-    const Said said(text), known = Said(source_of(text));
-    if (said.size() + 1 < length_) return;
-    const std::vector<TokenId> begun = said.last(length_ - 1);
-    for (std::size_t end = begun.size(); end < known.size(); ++end) {
-      if (known.ends_with(begun, end)) scores[static_cast<std::size_t>(known[end])] = never_chosen;
-    }
+    forbid_known_runs(scores, Said(text), Said(source_of(text)), length_);
   }
   std::unique_ptr<Sampler> clone() const override { return std::make_unique<EncoderNoRepeatNgram>(*this); }
 

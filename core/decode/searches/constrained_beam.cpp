@@ -144,19 +144,20 @@ struct Banked {
 
 /// The best of each bank in turn, the furthest bank first (dynamic beam allocation), of what goes on by itself and of what brings a beam on.
 /// As many as go on by themselves.
-std::vector<Candidate> allocate(const Expansion& expansion, std::span<const Beam> beams, std::span<const Candidate> going, std::span<const Wanted> all) {
+/// @param progress  [beams]
+std::vector<Candidate> allocate(const Expansion& expansion, std::span<const Progress> progress, std::span<const Candidate> going) {
   std::vector<Banked> banked;
-  const auto add = [&](const Candidate& candidate, Progress progress) {
-    progress.add(candidate.id);
-    banked.push_back({candidate, progress.bank()});
+  const auto add = [&](const Candidate& candidate) {
+    Progress then = progress[candidate.beam];
+    then.add(candidate.id);
+    banked.push_back({candidate, then.bank()});
   };
-  for (const Candidate& candidate : going) add(candidate, progress_of(all, beams[candidate.beam].made));
-  for (std::size_t b = 0; b < beams.size(); ++b) {
-    const Progress progress = progress_of(all, beams[b].made);
-    for (const TokenId id : progress.next()) {
+  for (const Candidate& candidate : going) add(candidate);
+  for (std::size_t b = 0; b < progress.size(); ++b) {
+    for (const TokenId id : progress[b].next()) {
       const Candidate candidate = expansion.at(b, id);
       const bool known = std::ranges::any_of(banked, [&](const Banked& other) { return other.candidate.beam == b && other.candidate.id == id; });
-      if (!known && candidate.score > -std::numeric_limits<double>::infinity()) add(candidate, progress);
+      if (!known && candidate.score > -std::numeric_limits<double>::infinity()) add(candidate);
     }
   }
   if (banked.size() == going.size()) return {going.begin(), going.end()};
@@ -189,20 +190,22 @@ std::vector<GeneratedText> constrained_beam_search(NextScores& model, const Beam
   for (std::size_t length = 1;; ++length) {
     expansion.score(logits, beams);
     const std::vector<Candidate> candidates = expansion.best(candidates_of(settings.beams, task));
+    std::vector<Progress> progress;
+    for (const Beam& beam : beams) progress.push_back(progress_of(all, beam.made));
     std::vector<Candidate> going;
     for (std::size_t rank = 0; rank < candidates.size() && going.size() < settings.beams; ++rank) {
       const Candidate& candidate = candidates[rank];
       if (!expansion.ends(candidate.id)) going.push_back(candidate);
-      else if (rank < settings.beams && progress_of(all, beams[candidate.beam].made).complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
+      else if (rank < settings.beams && progress[candidate.beam].complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
     }
-    going = allocate(expansion, beams, going, all);
+    going = allocate(expansion, progress, going);
     if (task.on_step) task.on_step(length);
     if (going.empty() || complete.settled(candidates.front().score, length)) break;
     if (length == task.max_tokens) {
       for (const Candidate& candidate : going) {
-        Progress progress = progress_of(all, beams[candidate.beam].made);
-        progress.add(candidate.id);
-        if (progress.complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
+        Progress then = progress[candidate.beam];
+        then.add(candidate.id);
+        if (then.complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
       }
       break;
     }

@@ -89,23 +89,34 @@ void require_same_vocabulary(const Model& model, const Model& draft) {
   }
 }
 
-std::vector<GeneratedText> run(const SearchProblem& problem) {
+void require_draft(const SearchProblem& problem) {
   if (!problem.draft) throw Error({"--search speculative", "a draft model", "none", "say --draft MODEL, a smaller one with the same vocabulary"}, Fault::usage);
   require_same_vocabulary(problem.context.model, problem.draft->model);
   if (problem.draft->model.spec.encoder.empty() != (problem.source == nullptr)) {
     throw Error({"--draft", problem.source ? "an encoder-decoder, as the model is" : "a model without an encoder, as the model is", "another kind", ""}, Fault::usage);
   }
+}
+
+/// Every text has a draft model's cache of its own, so that it does not depend on those before it.
+std::vector<GeneratedText> make(const SearchProblem& problem) {
   return one_by_one(problem, [&](GrowingText& text) {
     DraftModel draft(problem);
     make_by_drafts(text, draft);
   });
 }
 
+/// All problems of a run are of the same two models.
+std::vector<std::vector<GeneratedText>> run_together(std::span<const SearchProblem> problems) {
+  if (!problems.empty()) require_draft(problems.front());
+  return one_problem_at_a_time<make>(problems);
+}
+std::vector<GeneratedText> run(const SearchProblem& problem) { return std::move(run_together({&problem, 1}).front()); }
+
 }  // namespace
 
 const Search& search_speculative() {
   static const Search search{"speculative", "a smaller model drafts, the model checks several tokens a pass; the same text as greedy, or sampling's distribution",
-                             "Leviathan, Kalman, Matias 2023, arXiv:2211.17192", {draft_tokens_option(), confidence}, run, one_problem_at_a_time<run>};
+                             "Leviathan, Kalman, Matias 2023, arXiv:2211.17192", {draft_tokens_option(), confidence}, run, run_together};
   return search;
 }
 
