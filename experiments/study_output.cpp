@@ -4,10 +4,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
-#include <unistd.h>
 
-#include "core/base/error.h"
 #include "core/base/csv.h"
+#include "core/base/error.h"
+#include "core/base/part_file.h"
 #include "experiments/session.h"
 #include "experiments/study.h"
 #include "probes/table_file.h"
@@ -102,7 +102,8 @@ void check_study_folder(const fs::path& folder) {
 
 void write_study(const StudyResult& result, const fs::path& folder) {
   check_study_folder(folder);
-  const fs::path part = fs::absolute(folder).lexically_normal().string() + ".part" + std::to_string(getpid());
+  PartFolder whole(folder);
+  const fs::path& part = whole.path();
   try {
     fs::create_directories(part / "figures");
     write_file(part / "study.json", to_json(result).dump(2) + "\n");
@@ -115,17 +116,10 @@ void write_study(const StudyResult& result, const fs::path& folder) {
     for (std::size_t i = 0; i < units.size(); ++i) {
       write_file(part / "figures" / ("estimates_" + std::to_string(i + 1) + ".svg"), figure_svg({.estimates = {estimates_in(result.estimates, units[i])}}));
     }
-    fs::remove_all(folder);
-    fs::rename(part, folder);
   } catch (const fs::filesystem_error& error) {
-    std::error_code ignored;
-    fs::remove_all(part, ignored);
     throw Error({"-o " + folder.string(), "to write the study", error.code().message(), ""});
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(part, ignored);
-    throw;
   }
+  whole.commit();
 }
 
 void deliver_study(const StudyResult& result, const std::string& folder, const CommonOptions& common, void (*print)(const StudyResult& result)) {

@@ -1,7 +1,5 @@
 #include "core/model/export.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <memory>
@@ -10,6 +8,7 @@
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/part_file.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/model/export_metadata.h"
 #include "core/model/export_tensors.h"
@@ -139,28 +138,17 @@ void plan_translated(const Model& model, const ExportRequest& request, const Tra
   }
 }
 
-/// Into a folder beside, which then takes the place as a whole; in one that is there, file by file.
 void write_folder(const ExportPlan& plan, Run& run) {
-  const fs::path part = plan.path.string() + ".part" + std::to_string(::getpid());
-  std::error_code ignored;
-  fs::remove_all(part, ignored);
-  struct Removed {
-    const fs::path& path;
-    ~Removed() {
-      std::error_code unseen;
-      fs::remove_all(path, unseen);
-    }
-  } removed{part};
-  std::error_code failure;
-  fs::create_directories(part, failure);
-  if (failure) throw Error({plan.path.string(), "a folder that can be made", failure.message(), ""});
+  PartFolder part(plan.path);
   for (const auto& [name, bytes] : plan.files) {
-    DurableFile file(part / name);
+    DurableFile file(part.path() / name);
     file.write(bytes);
     file.commit();
   }
-  write_safetensors_folder(part, plan.tensors, {{"format", "pt"}, {"vitrine.history", history_text(plan.operations)}}, run);
-  move_folder(part, plan.path);
+  write_safetensors_folder(part.path(), plan.tensors, {{"format", "pt"}, {"vitrine.history", history_text(plan.operations)}}, run);
+  std::error_code ignored;
+  if (fs::is_directory(plan.path, ignored)) require_model_folder(plan.path);
+  part.commit();
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <iterator>
 #include <set>
 
-#include "core/base/durable_file.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/model/architecture.h"
@@ -205,24 +204,6 @@ void require_model_folder(const fs::path& folder) {
     if (entry.is_regular_file() && (weights || known.contains(name))) continue;
     throw Error({folder.string(), "a folder that holds a model and nothing else, which may be replaced", quoted(name), "name another folder"}, Fault::usage);
   }
-}
-
-void move_folder(const fs::path& from, const fs::path& to) {
-  std::error_code failure;
-  const auto rename = [&](const fs::path& old_name, const fs::path& new_name) {
-    fs::rename(old_name, new_name, failure);
-    if (failure) throw Error({to.string(), "to put the folder in its place", failure.message(), ""});
-  };
-  const bool replaces = fs::exists(to, failure) && !fs::is_empty(to, failure);
-  fs::path aside = from;
-  aside += ".old";
-  if (replaces) {
-    require_model_folder(to);
-    rename(to, aside);
-  }
-  rename(from, to);
-  if (replaces) fs::remove_all(aside, failure);
-  flush_folder(to.has_parent_path() ? to.parent_path() : fs::path("."));
 }
 
 }  // namespace vitrine

@@ -31,7 +31,5 @@ std::string history_text(const std::vector<Json>& operations);
 
 /// @throws Error (usage) where a folder holds anything but the files of a model: it is not replaced then
 void require_model_folder(const std::filesystem::path& folder);
-/// Moves a finished folder to its place, and takes the model away that was there. @throws Error
-void move_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace vitrine

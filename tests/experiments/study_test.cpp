@@ -104,6 +104,16 @@ TEST(StudyOutput, WritesEverythingInOneStep) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(StudyOutput, ATrailingSlashNamesTheSameFolder) {
+  const auto scratch = std::filesystem::temp_directory_path() / ("vitrine_slash_" + std::to_string(getpid()));
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_NO_THROW(write_study(small_study(), scratch / "study" / ""));
+    EXPECT_TRUE(std::filesystem::is_regular_file(scratch / "study" / "study.json"));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch), {}), 1);
+  }
+  std::filesystem::remove_all(scratch);
+}
+
 /// Words that no report may use (measurement.md, "Never printed" has the reasons).
 std::vector<std::string> forbidden_words(const std::string& text) {
   std::vector<std::string> found;

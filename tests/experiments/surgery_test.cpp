@@ -103,6 +103,14 @@ TEST_F(Surgery, AFolderThatHoldsSomethingElseStays) {
   EXPECT_THAT(names(), testing::UnorderedElementsAre("mine", "made"));
 }
 
+TEST_F(Surgery, ATrailingSlashNamesTheSameFolder) {
+  const std::string first = vitrine("convert " + model_.path() + " -o " + out("made/")).out;
+  EXPECT_TRUE(fs::is_regular_file(out("made/config.json"))) << first;
+  const std::string again = vitrine("convert " + model_.path() + " --force -o " + out("made/")).out;
+  EXPECT_TRUE(fs::is_regular_file(out("made/config.json"))) << again;
+  EXPECT_THAT(names(), testing::ElementsAre("made"));
+}
+
 TEST_F(Surgery, MatricesGoBackIntoTheirBlocks) {
   ASSERT_EQ(vitrine("quantize " + model_.path() + " --no-price -o " + out("q.gguf")).code, 0);
   ASSERT_EQ(vitrine("prune " + out("q.gguf") + " --method drop_heads --heads L0H0 --no-price -o " + out("p.gguf")).code, 0);
