@@ -22,6 +22,12 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::uint64_t largest_copied = 256u << 20;  // bytes of a tokenizer's file
 
+/// What a folder may hold beside config.json and weights: a tokenizer's files and what else is said of making texts.
+constexpr std::array<std::string_view, 21> companions{
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
+    "sentencepiece.bpe.model", "sentencepiece.model", "spm.model", "source.spm", "target.spm", "generation_config.json", "chat_template.jinja", "chat_template.json",
+    "preprocessor_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"};
+
 /// The keys by which families count their blocks: of one stack, of a decoder beside an encoder, of that encoder.
 constexpr std::array<std::string_view, 4> block_counts{"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
 constexpr std::array<std::string_view, 2> decoder_counts{"decoder_layers", "num_decoder_layers"}, encoder_counts{"encoder_layers", "num_layers"};
@@ -74,15 +80,11 @@ std::string read_bytes(const fs::path& path) {
   return bytes;
 }
 
-/// A tokenizer's files and what else a folder says of making texts, as they are.
-void copy_files(const Model& model, ExportPlan& plan) {
-  constexpr std::array<std::string_view, 21> names{
-      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
-      "sentencepiece.bpe.model", "sentencepiece.model", "spm.model", "source.spm", "target.spm", "generation_config.json", "chat_template.jinja", "chat_template.json",
-      "preprocessor_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"};
+/// As they are.
+void copy_companions(const Model& model, ExportPlan& plan) {
   std::error_code ignored;
   const fs::path folder = fs::is_directory(model.path, ignored) ? model.path : model.path.parent_path();
-  for (const std::string_view name : names) {
+  for (const std::string_view name : companions) {
     if (fs::is_regular_file(folder / name, ignored)) plan.files[std::string(name)] = read_bytes(folder / name);
   }
 }
@@ -161,7 +163,7 @@ Json finish_config(const Model& model, ExportPlan& plan) {
   const bool same = model.checkpoint->format != "gguf" && plan.files.empty();
   Json config = same ? model.checkpoint->metadata : parse_json(plan.files.at("config.json"), plan.path.string());
   if (same) {
-    copy_files(model, plan);
+    copy_companions(model, plan);
     if (has_other_blocks(model)) set_block_counts(model.spec, config);
   }
   const bool head = std::ranges::any_of(plan.tensors, is_head);
@@ -196,12 +198,10 @@ std::vector<Json> history_of(const Model& model, const ExportRequest& request, s
 std::string history_text(const std::vector<Json>& operations) { return Json(Json::Array(operations.begin(), operations.end())).dump(); }
 
 void require_model_folder(const fs::path& folder) {
-  static const std::set<std::string> known{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                           "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "chat_template.jinja"};
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     const bool weights = name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json"));
-    if (entry.is_regular_file() && (weights || known.contains(name))) continue;
+    if (entry.is_regular_file() && (weights || name == "config.json" || std::ranges::find(companions, name) != companions.end())) continue;
     throw Error({folder.string(), "a folder that holds a model and nothing else, which may be replaced", quoted(name), "name another folder"}, Fault::usage);
   }
 }

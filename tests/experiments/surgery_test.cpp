@@ -111,6 +111,18 @@ TEST_F(Surgery, ATrailingSlashNamesTheSameFolder) {
   EXPECT_THAT(names(), testing::ElementsAre("made"));
 }
 
+/// Whatever else a folder of Hugging Face holds goes along.
+TEST_F(Surgery, AFolderThatWasWrittenMayBeReplaced) {
+  for (const char* name : {"preprocessor_config.json", "modules.json", "sentencepiece.model", "spm.model", "source.spm", "target.spm", "chat_template.json",
+                           "sentence_bert_config.json", "config_sentence_transformers.json"}) {
+    std::ofstream(fs::path(model_.path()) / name) << "{}";
+  }
+  ASSERT_EQ(vitrine("convert " + model_.path() + " -o " + out("made")).code, 0);
+  EXPECT_TRUE(fs::exists(out("made/modules.json")));
+  const Answer again = vitrine("convert " + model_.path() + " --force -o " + out("made"));
+  EXPECT_EQ(again.code, 0) << again.out;
+}
+
 TEST_F(Surgery, MatricesGoBackIntoTheirBlocks) {
   ASSERT_EQ(vitrine("quantize " + model_.path() + " --no-price -o " + out("q.gguf")).code, 0);
   ASSERT_EQ(vitrine("prune " + out("q.gguf") + " --method drop_heads --heads L0H0 --no-price -o " + out("p.gguf")).code, 0);
