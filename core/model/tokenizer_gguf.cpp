@@ -5,8 +5,8 @@
 #include <map>
 #include <string_view>
 
+#include "core/base/base64.h"
 #include "core/base/error.h"
-#include "core/text/character_map.h"
 #include "core/text/stages.h"
 #include "core/text/vocabulary_json.h"
 

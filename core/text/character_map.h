@@ -33,9 +33,4 @@ class CharacterMap {
   std::string replacements_;  // each ends with a zero byte
 };
 
-/// @throws Error where it is no base64
-std::string bytes_of_base64(std::string_view text, const std::string& where);
-/// Back, with padding.
-std::string base64_of(std::string_view bytes);
-
 }  // namespace vitrine

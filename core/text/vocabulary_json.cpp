@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/base/base64.h"
 #include "core/base/error.h"
-#include "core/text/character_map.h"
 #include "core/text/stages.h"
 
 namespace vitrine {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/base64.h"
 #include "probes/figures/axis_internal.h"
 #include "probes/figures/figure_text.h"
 #include "probes/figures/picture_internal.h"
@@ -75,7 +76,7 @@ std::string image_svg(const EmbeddedImage& at, const std::vector<std::uint8_t>& 
              "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" image-rendering=\"%s\" "
              "xlink:href=\"data:image/png;base64,",
              at.x, at.y, at.width, at.height, std::string(at.rendering).c_str()) +
-         base64(png_of_palette(places, columns, palette)) + "\"/>\n";
+         base64_of(png_of_palette(places, columns, palette)) + "\"/>\n";
 }
 
 Picture upright_bar(const ColorScale& scale, const std::vector<double>& values, std::string_view unit, double length) {

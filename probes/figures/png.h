@@ -15,7 +15,4 @@ std::string png_of(std::span<const std::uint8_t> rgba, std::size_t width, std::s
 /// @param palette  [colours, 3]
 std::string png_of_palette(std::span<const std::uint8_t> places, std::size_t width, std::span<const std::uint8_t> palette);
 
-/// As URLs hold bytes (RFC 4648).
-std::string base64(std::string_view bytes);
-
 }  // namespace vitrine

@@ -6,9 +6,9 @@
 #include <memory>
 #include <ostream>
 
+#include "core/base/base64.h"
 #include "core/base/error.h"
 #include "core/base/part_file.h"
-#include "probes/figures/png.h"
 #include "viewer/data/view_pack.h"
 
 namespace vitrine {
@@ -48,7 +48,7 @@ std::string page_with(const std::string& packed) {
   if (place == std::string::npos) {
     throw Error({file.string(), "the browser's page of the viewer", page.empty() ? "none" : "another file", "build it with scripts/build-web, or name it in VITRINE_WEB_PAGE"});
   }
-  return page.replace(place, pack_place.size(), "<script id=\"pack\" type=\"text/plain\">" + base64(packed) + "</script>");
+  return page.replace(place, pack_place.size(), "<script id=\"pack\" type=\"text/plain\">" + base64_of(packed) + "</script>");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/base/base64.h"
 #include "core/base/error.h"
 #include "core/text/character_map.h"
 #include "core/text/characters.h"

@@ -7,6 +7,7 @@
 #include <limits>
 #include <regex>
 
+#include "core/base/base64.h"
 #include "core/base/error.h"
 #include "probes/figures/figure.h"
 #include "probes/figures/figure_text.h"
@@ -396,9 +397,9 @@ TEST(Png, KeepsEveryPixel) {
   std::vector<std::uint8_t> pixels(PNG_IMAGE_SIZE(image));
   ASSERT_TRUE(png_image_finish_read(&image, nullptr, pixels.data(), 0, nullptr));
   EXPECT_EQ(pixels, rgba);
-  EXPECT_EQ(base64("M"), "TQ==");  // RFC 4648's kind of example
-  EXPECT_EQ(base64("Ma"), "TWE=");
-  EXPECT_EQ(base64("Man"), "TWFu");
+  EXPECT_EQ(base64_of("M"), "TQ==");  // RFC 4648's kind of example
+  EXPECT_EQ(base64_of("Ma"), "TWE=");
+  EXPECT_EQ(base64_of("Man"), "TWFu");
 }
 
 }  // namespace
