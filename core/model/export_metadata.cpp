@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/whole_file.h"
 #include "core/model/architecture.h"
 #include "core/model/config_keys.h"
 #include "core/model/gguf_keys.h"
@@ -20,7 +19,7 @@ namespace vitrine {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::uint64_t largest_copied = 256u << 20;  // bytes of a tokenizer's file
+constexpr std::uint64_t largest_copied = 256;  // MiB of a tokenizer's file
 
 /// What a folder may hold beside config.json and weights: a tokenizer's files and what else is said of making texts.
 constexpr std::array<std::string_view, 21> companions{
@@ -71,21 +70,12 @@ std::string widest_type(const ExportPlan& plan) {
   return types.contains(DType::bf16) ? "bfloat16" : types.contains(DType::f16) ? "float16" : "float32";
 }
 
-std::string read_bytes(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::file_size(path, ignored) > largest_copied) throw Error({path.string(), "at most 256 MiB", "more", ""});
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({path.string(), "a readable file", "none", ""});
-  return bytes;
-}
-
 /// As they are.
 void copy_companions(const Model& model, ExportPlan& plan) {
   std::error_code ignored;
   const fs::path folder = fs::is_directory(model.path, ignored) ? model.path : model.path.parent_path();
   for (const std::string_view name : companions) {
-    if (fs::is_regular_file(folder / name, ignored)) plan.files[std::string(name)] = read_bytes(folder / name);
+    if (std::optional<std::string> bytes = read_whole_file(folder / name, largest_copied)) plan.files[std::string(name)] = std::move(*bytes);
   }
 }
 

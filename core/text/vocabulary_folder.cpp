@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 #include "core/text/vocabulary.h"
 
 // A Hugging Face folder: tokenizer.json (the `tokenizers` library's own format); or what stood there before it: a SentencePiece
@@ -15,18 +14,10 @@ namespace {
 constexpr std::int64_t most_sentinels = 10000;
 
 namespace fs = std::filesystem;
-constexpr std::size_t largest_file = std::size_t{256} << 20;
+constexpr std::uint64_t largest_file = 256;  // MiB
 constexpr std::int64_t most_tokens = 4'000'000;
 
-std::optional<std::string> read_text(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored)) return std::nullopt;
-  if (fs::file_size(path, ignored) > largest_file) throw Error({path.string(), "at most 256 MiB", "more", ""});
-  std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) throw Error({path.string(), "a readable file", "none", ""});
-  return text;
-}
+std::optional<std::string> read_text(const fs::path& path) { return read_whole_file(path, largest_file); }
 
 Json read_json(const fs::path& path) {
   const auto text = read_text(path);
