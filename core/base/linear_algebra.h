@@ -45,4 +45,13 @@ std::vector<double> singular_values(const Matrix& a);
 /// x of a x = b, where a is symmetric and positive definite; none where it is not.
 std::optional<Matrix> solve_positive(const Matrix& a, const Matrix& b);
 
+/// The lower triangle L of a = L L^T; none where a is not positive definite.
+std::optional<Matrix> cholesky(const Matrix& a);
+
+/// The upper triangle U of a^-1 = U^T U; none where a is not positive definite.
+std::optional<Matrix> inverse_factor(const Matrix& a);
+
+/// x of x L = b, where L is a lower triangle.
+Matrix solve_behind_lower(const Matrix& lower, const Matrix& b);
+
 }  // namespace vitrine

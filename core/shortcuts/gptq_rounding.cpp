@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
-#include "core/base/factors.h"
+#include "core/base/linear_algebra.h"
 
 namespace vitrine {
 namespace {

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/base/factors.h"
+#include "core/base/linear_algebra.h"
 #include "core/shortcuts/sparsity.h"
 
 namespace vitrine {

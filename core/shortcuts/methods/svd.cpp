@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "core/base/error.h"
-#include "core/base/factors.h"
+#include "core/base/linear_algebra.h"
 #include "core/shortcuts/low_rank_ops.h"
 #include "core/shortcuts/sequential.h"
 
