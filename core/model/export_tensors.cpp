@@ -259,10 +259,6 @@ class Lister {
 
 }  // namespace
 
-const ModelSpec& spec_of(const Model& model, const WeightKey& key) {
-  return key.stack == Stack::encoder && !model.spec.encoder.empty() ? model.spec.encoder.front() : model.spec;
-}
-
 TensorList list_tensors(const Model& model, const ExportTarget& target) { return Lister(model, target).list(); }
 
 }  // namespace vitrine

@@ -29,7 +29,4 @@ struct TensorList {
 /// @throws Error where the target has no place for a weight, or one place for two that differ
 TensorList list_tensors(const Model& model, const ExportTarget& target);
 
-/// The description that a key belongs to.
-const ModelSpec& spec_of(const Model& model, const WeightKey& key);
-
 }  // namespace vitrine

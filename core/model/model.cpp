@@ -310,6 +310,10 @@ void check_tokenizer(const Tokenizer& tokenizer, const Model& model) {
 
 }  // namespace
 
+const ModelSpec& spec_of(const Model& model, const WeightKey& key) {
+  return key.stack == Stack::encoder && !model.spec.encoder.empty() ? model.spec.encoder.front() : model.spec;
+}
+
 Model load_model(const std::filesystem::path& path) {
   auto checkpoint = std::make_shared<const Checkpoint>(open_checkpoint(path));
   const Architecture& architecture = architecture_of(*checkpoint);

@@ -24,6 +24,9 @@ struct Model {
   std::vector<std::string> unused;  ///< tensors of the file that are no part of this model, such as heads of another task
 };
 
+/// The description that a weight belongs to: the encoder's beside a decoder, or the model's.
+const ModelSpec& spec_of(const Model& model, const WeightKey& key);
+
 /// Opens, recognises, describes and checks every tensor's shape. @throws Error with one clear line
 Model load_model(const std::filesystem::path& path);
 

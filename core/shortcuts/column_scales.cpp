@@ -66,7 +66,7 @@ std::vector<ScaledGroup> scaled_groups(const Model& model, std::span<const Weigh
   std::vector<ScaledGroup> groups;
   if (keys.empty() || keys.front().block < 0) return groups;
   const WeightKey any = keys.front();
-  const ModelSpec& spec = any.stack == Stack::encoder && !model.spec.encoder.empty() ? model.spec.encoder.front() : model.spec;
+  const ModelSpec& spec = spec_of(model, any);
   const BlockSpec& block = spec.blocks[static_cast<std::size_t>(any.block)];
   const bool own_norms = block.placement != NormPlacement::post && block.placement != NormPlacement::parallel_shared;
   const auto have = [&](std::initializer_list<Role> roles) {

@@ -157,7 +157,7 @@ DType fallback(DType type, std::size_t cols) {
 bool share_a_tensor(const Model& model, WeightKey a, WeightKey b) {
   const auto architecture = std::ranges::find(all_architectures(), model.spec.architecture, &Architecture::name);
   if (!model.checkpoint || architecture == all_architectures().end() || !model.weights.find(a) || !model.weights.find(b)) return false;
-  const ModelSpec& spec = a.stack == Stack::encoder && !model.spec.encoder.empty() ? model.spec.encoder.front() : model.spec;
+  const ModelSpec& spec = spec_of(model, a);
   const std::string name = (*architecture)->tensor(*model.checkpoint, spec, a).name;
   return !name.empty() && name == (*architecture)->tensor(*model.checkpoint, spec, b).name;
 }
@@ -179,10 +179,8 @@ class Planner {
   }
 
  private:
-  const ModelSpec& spec_of(const WeightKey& key) const { return key.stack == Stack::encoder && !model_.spec.encoder.empty() ? model_.spec.encoder.front() : model_.spec; }
-
   Place place_of(const WeightKey& key) const {
-    const ModelSpec& spec = spec_of(key);
+    const ModelSpec& spec = spec_of(model_, key);
     const auto block = static_cast<std::size_t>(std::max(key.block, 0));
     const AttentionSpec& attention = spec.blocks[block].attention;
     const bool groups = attention.kv_heads > 0 && attention.heads / attention.kv_heads >= 4;
