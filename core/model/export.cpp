@@ -153,19 +153,28 @@ void write_folder(const ExportPlan& plan, Run& run) {
 
 }  // namespace
 
+Checkpoint names_in_folder(const Model& model) {
+  if (!is_gguf(model)) return *model.checkpoint;
+  ExportPlan plan{.format = "safetensors", .path = model.path, .family = {}, .tensors = {}, .metadata = {}, .files = {}, .operations = {}, .left_out = {}, .notes = {}};
+  plan_translated(model, {.path = model.path, .tokenizer = TokenizerPart::left_out}, translation_for(model, false), plan);
+  Checkpoint seen = seen_by_reader(plan, finish_config(model, plan));
+  check_description(model, plan, seen);
+  return seen;
+}
+
 ExportPlan plan_export(const Model& model, const ExportRequest& request) {
   const bool gguf = names_gguf(request.path);
   check_path(model, request);
   check_type(request, gguf);
-  ExportPlan plan{.format = gguf ? "gguf" : "safetensors", .path = request.path, .existing = request.existing, .family = {}, .tensors = {}, .metadata = {}, .files = {},
+  ExportPlan plan{.format = gguf ? "gguf" : "safetensors", .path = request.path, .family = {}, .tensors = {}, .metadata = {}, .files = {},
                   .operations = {}, .left_out = {}, .notes = {}};
   const bool same = is_gguf(model) == gguf;
-  plan.operations = history_of(model, request, plan.format);
   if (same) plan_same(model, request, plan);
   // llama2.c's files have Hugging Face's names here, but neither its configuration nor its tokenizer.
   if (same && model.checkpoint->format == "llama2c") translated_config(model, translation_for(model, true), vocabulary_of(*model.checkpoint), plan);
   if (!same) plan_translated(model, request, translation_for(model, gguf), plan);
   for (const TensorToWrite& tensor : plan.tensors) static_cast<void>(tensor.bytes());  // a type that does not divide a row
+  plan.operations = history_of(model, request, plan.format);
   const Json metadata = gguf ? finish_gguf(model, request, plan) : finish_config(model, plan);
   check_description(model, plan, seen_by_reader(plan, metadata));
   return plan;

@@ -38,7 +38,6 @@ struct ExportRequest {
 struct ExportPlan {
   std::string format;  ///< "gguf" or "safetensors"
   std::filesystem::path path;
-  Existing existing = Existing::refused;
   std::string family;  ///< general.architecture or model_type
   std::vector<TensorToWrite> tensors;
   GgufMetadata metadata;                          ///< of a GGUF
@@ -47,6 +46,10 @@ struct ExportPlan {
   std::vector<std::string> left_out;              ///< tensors of the source that the target has no place for
   std::vector<std::string> notes;                 ///< for people: what is not the same there
 };
+
+/// What a folder of Hugging Face would call the model's tensors: config.json, names and shapes, without numbers where the model's own
+/// file has other names. @throws Error where config.json cannot say this model
+Checkpoint names_in_folder(const Model& model);
 
 /// Lists and checks everything: names, shapes, types, that the target's reader would describe the same model. The weights
 /// may have been replaced, and blocks removed from the description and the store.

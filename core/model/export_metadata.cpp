@@ -86,7 +86,7 @@ void set_special_ids(const Vocabulary& vocabulary, Json& config) {
   id("pad_token_id", vocabulary.special.pad);
 }
 
-bool is_head(const TensorToWrite& tensor) { return tensor.name == "lm_head.weight" || tensor.name == "embed_out.weight"; }
+bool is_head(std::string_view tensor) { return tensor == "lm_head.weight" || tensor == "embed_out.weight"; }
 
 }  // namespace
 
@@ -156,8 +156,8 @@ Json finish_config(const Model& model, ExportPlan& plan) {
     copy_companions(model, plan);
     if (has_other_blocks(model)) set_block_counts(model.spec, config);
   }
-  const bool head = std::ranges::any_of(plan.tensors, is_head);
-  const bool had = same && std::ranges::any_of(model.checkpoint->tensors, [](const NamedTensor& tensor) { return tensor.name == "lm_head.weight" || tensor.name == "embed_out.weight"; });
+  const bool head = std::ranges::any_of(plan.tensors, is_head, &TensorToWrite::name);
+  const bool had = same && std::ranges::any_of(model.checkpoint->tensors, is_head, &NamedTensor::name);
   if (!same || head != had) config.set("tie_word_embeddings", !head);
   const std::string type = widest_type(plan);
   for (const char* key : {"dtype", "torch_dtype"}) {
@@ -178,8 +178,10 @@ std::vector<Json> history_of(const Model& model, const ExportRequest& request, s
     if (request.type) convert.set("type", dtype_info(*request.type).name);
     added.push_back(std::move(convert));
   }
+  if (added.empty()) return history;
+  const std::string hash = checkpoint_sha256(*model.checkpoint);  // of all its bytes
   for (Json& operation : added) {
-    operation.set("program", "vitrine " VITRINE_VERSION).set("source", model.path.filename().string()).set("source_sha256", checkpoint_sha256(*model.checkpoint));
+    operation.set("program", "vitrine " VITRINE_VERSION).set("source", model.path.filename().string()).set("source_sha256", hash);
     history.push_back(std::move(operation));
   }
   return history;

@@ -9,7 +9,6 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/architecture.h"
 #include "core/model/export.h"
-#include "core/model/export_tensors.h"
 #include "core/model/tensor_rule.h"
 #include "core/text/regular_expression.h"
 
@@ -136,18 +135,11 @@ std::map<std::string, Module> modules_of(const Checkpoint& file) {
 /// What Hugging Face's file of the model calls its tensors.
 class Names {
  public:
-  explicit Names(const Model& model) : model_(model) {
-    if (model.checkpoint->format == "gguf") {
-      const ExportPlan plan = plan_export(model, {.path = model.path.string() + ".names"});  // which nobody writes
-      checkpoint_ = {.format = "safetensors", .path = model.path, .metadata = parse_json(plan.files.at("config.json"), "config.json"), .tensors = {}, .files = {}};
-      for (const TensorToWrite& tensor : plan.tensors) checkpoint_.tensors.push_back({tensor.name, tensor.shape, {}});
-      std::ranges::sort(checkpoint_.tensors, {}, &NamedTensor::name);
-    } else {
-      checkpoint_ = *model.checkpoint;
-    }
-    const Architecture& architecture = architecture_of(checkpoint_);
+  explicit Names(const Model& model) {
+    const Checkpoint folder = names_in_folder(model);
+    const Architecture& architecture = architecture_of(folder);
     for (const auto& [key, weight] : model.weights.all()) {
-      TensorRule rule = architecture.tensor(checkpoint_, spec_of(model, key), key);
+      TensorRule rule = architecture.tensor(folder, spec_of(model, key), key);
       if (!rule.name.empty()) rules_.emplace_back(key, std::move(rule));
     }
   }
@@ -169,8 +161,6 @@ class Names {
   }
 
  private:
-  const Model& model_;
-  Checkpoint checkpoint_;
   std::vector<std::pair<WeightKey, TensorRule>> rules_;
 };
 
