@@ -58,25 +58,6 @@ Json read_value(GgufCursor& in, GgufType type, const std::string& field, std::ui
   in.fail(field, "a value type from 0 to 12", std::to_string(static_cast<std::uint32_t>(type)));
 }
 
-class Bytes {
- public:
-  template <typename T>
-  void add(T number) {
-    const auto* data = reinterpret_cast<const std::byte*>(&number);
-    bytes_.insert(bytes_.end(), data, data + sizeof number);
-  }
-  void add(const std::string& text) {
-    add(std::uint64_t{text.size()});
-    const auto* data = reinterpret_cast<const std::byte*>(text.data());
-    bytes_.insert(bytes_.end(), data, data + text.size());
-  }
-  void add(bool flag) { add(static_cast<std::uint8_t>(flag)); }
-  std::vector<std::byte> take() { return std::move(bytes_); }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
 template <typename T>
 constexpr GgufType type_of() {
   if constexpr (std::is_same_v<T, std::uint8_t>) return GgufType::u8;
@@ -94,13 +75,13 @@ constexpr GgufType type_of() {
 }
 
 template <typename T>
-void put(Bytes& out, const T& value) {
+void put(GgufBytes& out, const T& value) {
   out.add(static_cast<std::uint32_t>(type_of<T>()));
   out.add(value);
 }
 
 template <typename T>
-void put(Bytes& out, const std::vector<T>& list) {
+void put(GgufBytes& out, const std::vector<T>& list) {
   out.add(static_cast<std::uint32_t>(GgufType::array));
   out.add(static_cast<std::uint32_t>(type_of<T>()));
   out.add(std::uint64_t{list.size()});
@@ -131,9 +112,9 @@ void GgufCursor::claim_entries(std::uint64_t count, std::string_view field) {
 Json read_gguf_value(GgufCursor& in, const std::string& field) { return read_value(in, static_cast<GgufType>(in.number<std::uint32_t>(field)), field, 0); }
 
 std::vector<std::byte> gguf_bytes(const GgufValue& value) {
-  Bytes out;
+  GgufBytes out;
   std::visit([&](const auto& held) { put(out, held); }, value);
-  return out.take();
+  return out.all();
 }
 
 std::uint32_t ggml_type(DType type) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -37,6 +38,23 @@ class GgufCursor : public Cursor {
 
 /// The next value: its type, then itself. u64 beyond i64 becomes a double. @throws Error naming `field`
 Json read_gguf_value(GgufCursor& in, const std::string& field);
+
+/// Numbers and texts, one behind the other, as a header holds them.
+class GgufBytes {
+ public:
+  template <typename Number>
+    requires std::is_arithmetic_v<Number>
+  void add(Number number) { add(std::as_bytes(std::span(&number, 1))); }
+  void add(std::string_view text) {
+    add(std::uint64_t{text.size()});
+    add(std::as_bytes(std::span(text)));
+  }
+  void add(std::span<const std::byte> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  const std::vector<std::byte>& all() const { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
 
 /// A value's bytes as they stand in a file, type first.
 std::vector<std::byte> gguf_bytes(const GgufValue& value);

@@ -12,25 +12,6 @@ namespace {
 constexpr std::size_t longest_name = 63;  // bytes: ggml keeps 64 with the zero behind
 constexpr std::size_t most_axes = 4;
 
-class Header {
- public:
-  template <typename T>
-  void number(T value) {
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  void text(std::string_view text) {
-    number(std::uint64_t{text.size()});
-    const auto bytes = std::as_bytes(std::span(text));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  void bytes(std::span<const std::byte> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  std::span<const std::byte> all() const { return bytes_; }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
 std::uint64_t rounded_up(std::uint64_t bytes, std::uint64_t alignment) { return (bytes + alignment - 1) / alignment * alignment; }
 
 void check(const std::filesystem::path& path, std::span<const TensorToWrite> tensors) {
@@ -45,27 +26,32 @@ void check(const std::filesystem::path& path, std::span<const TensorToWrite> ten
   }
 }
 
-Header header_of(const GgufMetadata& metadata, std::span<const TensorToWrite> tensors, std::uint64_t alignment) {
-  Header header;
-  header.number(std::uint32_t{0x46554747});  // "GGUF"
-  header.number(std::uint32_t{3});
-  header.number(std::uint64_t{tensors.size()});
-  header.number(std::uint64_t{metadata.pairs().size()});
+GgufBytes header_of(const GgufMetadata& metadata, std::span<const TensorToWrite> tensors, std::uint64_t alignment) {
+  GgufBytes header;
+  header.add(std::uint32_t{0x46554747});  // "GGUF"
+  header.add(std::uint32_t{3});
+  header.add(std::uint64_t{tensors.size()});
+  header.add(std::uint64_t{metadata.pairs().size()});
   for (const auto& [key, value] : metadata.pairs()) {
-    header.text(key);
-    header.bytes(value);
+    header.add(key);
+    header.add(value);
   }
   std::uint64_t begin = 0;
   for (const TensorToWrite& tensor : tensors) {
-    header.text(tensor.name);
+    header.add(tensor.name);
     const std::vector<std::size_t> shape = tensor.shape.empty() ? std::vector<std::size_t>{1} : tensor.shape;
-    header.number(static_cast<std::uint32_t>(shape.size()));
-    for (auto axis = shape.rbegin(); axis != shape.rend(); ++axis) header.number(std::uint64_t{*axis});
-    header.number(ggml_type(tensor.type));
-    header.number(begin);
+    header.add(static_cast<std::uint32_t>(shape.size()));
+    for (auto axis = shape.rbegin(); axis != shape.rend(); ++axis) header.add(std::uint64_t{*axis});
+    header.add(ggml_type(tensor.type));
+    header.add(begin);
     begin = rounded_up(begin + tensor.bytes(), alignment);
   }
   return header;
+}
+
+Json json_of(const std::string& key, std::span<const std::byte> value) {
+  GgufCursor in(key, value);
+  return read_gguf_value(in, "value");
 }
 
 }  // namespace
@@ -75,33 +61,29 @@ GgufMetadata::GgufMetadata(std::span<const MetadataBytes> pairs) {
 }
 
 void GgufMetadata::set(std::string_view key, const GgufValue& value) {
-  const auto found = std::ranges::find(pairs_, key, &std::pair<std::string, std::vector<std::byte>>::first);
+  const auto found = std::ranges::find(pairs_, key, &Pair::first);
   if (found != pairs_.end()) found->second = gguf_bytes(value);
   else pairs_.emplace_back(key, gguf_bytes(value));
 }
 
-void GgufMetadata::erase(std::string_view key) {
-  std::erase_if(pairs_, [&](const auto& pair) { return pair.first == key; });
-}
+bool GgufMetadata::has(std::string_view key) const { return std::ranges::find(pairs_, key, &Pair::first) != pairs_.end(); }
 
-bool GgufMetadata::has(std::string_view key) const {
-  return std::ranges::find(pairs_, key, &std::pair<std::string, std::vector<std::byte>>::first) != pairs_.end();
+Json GgufMetadata::json(std::string_view key) const {
+  const auto found = std::ranges::find(pairs_, key, &Pair::first);
+  return found == pairs_.end() ? Json() : json_of(found->first, found->second);
 }
 
 Json GgufMetadata::json() const {
   Json::Object members;
-  for (const auto& [key, value] : pairs_) {
-    GgufCursor in(key, value);
-    members.emplace_back(key, read_gguf_value(in, "value"));
-  }
+  for (const auto& [key, value] : pairs_) members.emplace_back(key, json_of(key, value));
   return members;
 }
 
 void write_gguf(const std::filesystem::path& path, const GgufMetadata& metadata, std::span<const TensorToWrite> tensors, Run& run) {
   check(path, tensors);
-  const Json said = metadata.json()["general.alignment"];
+  const Json said = metadata.json("general.alignment");
   const std::uint64_t alignment = said.is_integer() ? static_cast<std::uint64_t>(said.integer()) : 32;
-  const Header header = header_of(metadata, tensors, alignment);
+  const GgufBytes header = header_of(metadata, tensors, alignment);
   const std::uint64_t total = bytes_of(tensors);
   require_space(path, header.all().size() + total + alignment * (tensors.size() + 1));
   DurableFile file(path);

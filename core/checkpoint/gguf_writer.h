@@ -22,15 +22,16 @@ class GgufMetadata {
 
   /// Sets or replaces.
   void set(std::string_view key, const GgufValue& value);
-  void erase(std::string_view key);
   bool has(std::string_view key) const;
-  /// As a reader would see them.
+  /// As a reader would see them: one, null where it is not set, or all.
+  Json json(std::string_view key) const;
   Json json() const;
   /// Keys with their values' bytes.
   const std::vector<std::pair<std::string, std::vector<std::byte>>>& pairs() const { return pairs_; }
 
  private:
-  std::vector<std::pair<std::string, std::vector<std::byte>>> pairs_;
+  using Pair = std::pair<std::string, std::vector<std::byte>>;
+  std::vector<Pair> pairs_;
 };
 
 /// Writes GGUF 3: header, then tensors one by one in their order, each at a multiple of general.alignment (32 where it is not

@@ -3,74 +3,15 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <ostream>
 
 #include "core/base/error.h"
-#include "core/base/part_file.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/gguf_writer.h"
 
 namespace vitrine {
 namespace {
 
-// GGUF 3 (ggml's docs/gguf.md), little-endian as the machines that this program runs on.
-constexpr std::uint32_t gguf_version = 3, type_i32 = 5, type_string = 8, tensor_f32 = 0;
-constexpr std::size_t alignment = 32;
 constexpr std::string_view tensor_prefix = "direction.";
-
-class GgufBytes {
- public:
-  template <typename Number>
-  void number(Number value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  void text(std::string_view words) {
-    number(std::uint64_t{words.size()});
-    bytes_.append(words);
-  }
-  void pair(std::string_view key, std::string_view value) {
-    text(key);
-    number(type_string);
-    text(value);
-  }
-  void pair(std::string_view key, std::int32_t value) {
-    text(key);
-    number(type_i32);
-    number(value);
-  }
-  void floats(const std::vector<float>& values) { bytes_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)); }
-  void align() { bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment); }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  std::string bytes_;
-};
-
-std::string encoded(const ControlVector& vector) {
-  GgufBytes file;
-  for (const char letter : {'G', 'G', 'U', 'F'}) file.number(letter);
-  file.number(gguf_version);
-  file.number(std::uint64_t{vector.directions.size()});
-  file.number(std::uint64_t{3});
-  file.pair("general.architecture", "controlvector");
-  file.pair("controlvector.model_hint", vector.model_hint);
-  file.pair("controlvector.layer_count", static_cast<std::int32_t>(vector.directions.size()));
-  std::uint64_t offset = 0;
-  for (const auto& [block, direction] : vector.directions) {
-    file.text(std::string(tensor_prefix) + std::to_string(block));
-    file.number(std::uint32_t{1});
-    file.number(std::uint64_t{direction.size()});
-    file.number(tensor_f32);
-    file.number(offset);
-    offset += (direction.size() * sizeof(float) + alignment - 1) / alignment * alignment;
-  }
-  for (const auto& [block, direction] : vector.directions) {
-    file.align();
-    file.floats(direction);
-  }
-  file.align();
-  return file.bytes();
-}
 
 std::size_t block_of(const std::string& where, std::string_view name) {
   std::size_t block = 0;
@@ -115,7 +56,17 @@ ControlVector read_control_vector(const std::filesystem::path& path) {
 void write_control_vector(const ControlVector& vector, const std::filesystem::path& path) {
   if (vector.directions.empty()) throw Error({path.string(), "at least one direction", "none", ""});
   if (vector.directions.contains(0)) throw Error({path.string(), "directions of blocks from 1 on, as llama.cpp reads them", "one of block 0", ""});
-  write_in_one_step(path, [bytes = encoded(vector)](std::ostream& file) { file << bytes; });
+  GgufMetadata metadata;
+  metadata.set("general.architecture", std::string("controlvector"));
+  metadata.set("controlvector.model_hint", vector.model_hint);
+  metadata.set("controlvector.layer_count", static_cast<std::int32_t>(vector.directions.size()));
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [block, direction] : vector.directions) {
+    const auto numbers = [&direction] { return Weight{DType::f32, 1, direction.size(), reinterpret_cast<const std::byte*>(direction.data()), nullptr}; };
+    tensors.push_back({.name = std::string(tensor_prefix) + std::to_string(block), .shape = {direction.size()}, .make = numbers});
+  }
+  Run run;
+  write_gguf(path, metadata, tensors, run);
 }
 
 }  // namespace vitrine
