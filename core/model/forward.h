@@ -72,6 +72,15 @@ struct ForwardContext {
 
 constexpr std::size_t max_rows = 512;  ///< rows a causal pass handles at once; longer texts go in chunks
 
+/// The first item behind `begin` that does not share its pass; one alone may have more rows than a pass.
+/// @param rows_of  rows of item i, of `count`
+template <typename RowsOf>
+std::size_t pass_end(std::size_t begin, std::size_t count, const RowsOf& rows_of) {
+  std::size_t end = begin;
+  for (std::size_t rows = 0; end < count && (end == begin || rows + rows_of(end) <= max_rows); ++end) rows += rows_of(end);
+  return end;
+}
+
 /// The one forward pass: prefill is n tokens, decode is 1, an encoder is bidirectional; rows of several sequences at
 /// once, ragged, without padding. @throws Error where a token or position is outside the model
 void forward(const ForwardContext& context, std::span<const Segment> segments, const ForwardSinks& sinks);

@@ -3,24 +3,13 @@
 #include <deque>
 
 namespace vitrine {
-namespace {
-
-/// The first text behind `begin` that does not share its pass.
-std::size_t batch_end(std::span<const ModelText> texts, std::size_t begin) {
-  const auto rows_of = [&](std::size_t i) { return std::max(texts[i].ids.size(), texts[i].source.size()); };
-  std::size_t end = begin, rows = 0;
-  while (end < texts.size() && (end == begin || rows + rows_of(end) <= max_rows)) rows += rows_of(end++);
-  return end;
-}
-
-}  // namespace
 
 void run_texts(const ModelRunner& runner, std::span<const ModelText> texts, std::span<Observer* const> observers, const ForwardSinks& sinks) {
   const ModelSpec& spec = runner.model.spec;
   const TapPlan taps(spec, observers);
   const ForwardContext context = runner.context(taps);
   for (std::size_t begin = 0, end = 0; begin < texts.size(); begin = end) {
-    end = batch_end(texts, begin);
+    end = pass_end(begin, texts.size(), [&](std::size_t i) { return std::max(texts[i].ids.size(), texts[i].source.size()); });
     std::deque<KvCache> caches, memories;  // whose places in memory stay
     std::vector<Segment> segments, sources;
     for (std::size_t i = begin; i < end; ++i) {

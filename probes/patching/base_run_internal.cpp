@@ -94,8 +94,7 @@ std::vector<double> BaseRun::run(std::span<const Cell> cells, std::size_t first_
   const std::size_t length = point_.stack == Stack::encoder ? text_.source.size() : text_.ids.size();
   for (std::size_t begin = 0, end = 0; begin < cells.size(); begin = end) {
     if (runner_.run.cancelled()) throw Cancelled();
-    std::size_t rows = 0;
-    while (end < cells.size() && (end == begin || rows + length - first_row(cells[end], first_changed) <= max_rows)) rows += length - first_row(cells[end++], first_changed);
+    end = pass_end(begin, cells.size(), [&](std::size_t i) { return length - first_row(cells[i], first_changed); });
     const std::span<const Cell> batch = cells.subspan(begin, end - begin);
     const std::unique_ptr<Observer> changes = make(batch);
     std::vector<double> of_batch(batch.size(), number_);

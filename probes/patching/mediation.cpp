@@ -83,8 +83,7 @@ class QuestionRunner {
   void run(std::span<Job> jobs) {
     std::ranges::stable_sort(jobs, {}, &Job::first_block);
     for (std::size_t begin = 0, end = 0; begin < jobs.size(); begin = end) {
-      std::size_t rows = 0;
-      while (end < jobs.size() && (end == begin || rows + rows_of(jobs[end]) <= max_rows)) rows += rows_of(jobs[end++]);
+      end = pass_end(begin, jobs.size(), [&](std::size_t i) { return rows_of(jobs[i]); });
       PatternExchange exchange(jobs.subspan(begin, end - begin), runner_.model.spec, shared_);
       Observer* observers[] = {&exchange};
       run_pass(jobs.subspan(begin, end - begin), observers);

@@ -90,11 +90,9 @@ class Zeroing {
     const ModelRunner& runner = input_.runner;
     const std::size_t count = text_.ids.size();
     for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
+      end = pass_end(begin, count, [&](std::size_t zeroed) { return count - first_row(zeroed); });
       std::vector<Segment> segments;
-      for (std::size_t rows = 0; end < count && (end == begin || rows + count - first_row(end) <= max_rows); ++end) {
-        segments.push_back(from_zeroed(index, end, end - begin));
-        rows += count - first_row(end);
-      }
+      for (std::size_t i = begin; i < end; ++i) segments.push_back(from_zeroed(index, i, i - begin));
       forward({model, runner.ops, runner.kernel, runner.workspace, runner.run, taps}, segments, {});
     }
     return distances.shares();
