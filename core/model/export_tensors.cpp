@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -12,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/model/distance_bias.h"
 #include "core/model/tensor_rule.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 namespace {
@@ -34,10 +34,6 @@ bool is_readout(Role role) {
 bool stays_f32(const WeightKey& key) {
   return is_vector(key) || key.role == Role::mlp_router || key.role == Role::position_embedding || key.role == Role::type_embedding ||
          key.role == Role::distance_bias;
-}
-
-bool same_numbers(const Weight& a, const Weight& b) {
-  return a.type == b.type && a.rows == b.rows && a.cols == b.cols && (a.data == b.data || std::memcmp(a.data, b.data, a.bytes()) == 0);
 }
 
 /// Order of a file: what stands before the blocks, blocks, what stands behind; the encoder first.

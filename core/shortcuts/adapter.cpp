@@ -241,10 +241,8 @@ class AdapterReader {
     const std::vector<Names::Place> places = places_of(name, "bias");
     for (const Names::Place& place : places) rows += model_.weights.at(place.key).cols;
     if (bias.rows != 1 || bias.cols != rows) throw Error({where, std::to_string(rows) + " numbers", shape_text(bias), "the adapter is of a model of another size"});
-    for (const Names::Place& place : places) {
-      const Weight whole = floats_of(bias);
-      adapter.biases.push_back({place.key, places.size() == 1 ? whole : part_of(place.rule, whole, true)});
-    }
+    const Weight whole = floats_of(bias);
+    for (const Names::Place& place : places) adapter.biases.push_back({place.key, places.size() == 1 ? whole : part_of(place.rule, whole, true)});
   }
 
   const Model& model_;
@@ -263,19 +261,19 @@ Matrix matrix_of(const Weight& weight) {
 
 Adapter read_adapter(const std::filesystem::path& folder, const Model& model) { return AdapterReader(folder, model).read(); }
 
-Tensor merged(const Weight& weight, const LowRankChange& change, double strength) {
-  Tensor numbers = expand(weight);
+Tensor merged(Tensor numbers, const LowRankChange& change, double strength) {
+  const std::size_t rows = numbers.shape()[0], cols = numbers.shape()[1];
   const Matrix added = product(matrix_of(change.up), matrix_of(change.down));
-  for (std::size_t r = 0; r < weight.rows; ++r) {
-    float* row = numbers.floats().data() + r * weight.cols;
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* row = numbers.floats().data() + r * cols;
     double square = 0.0;
-    std::vector<double> sums(weight.cols);
-    for (std::size_t c = 0; c < weight.cols; ++c) {
+    std::vector<double> sums(cols);
+    for (std::size_t c = 0; c < cols; ++c) {
       sums[c] = row[c] + strength * change.scale * added(r, c);
       square += sums[c] * sums[c];
     }
     const double factor = change.magnitude ? reinterpret_cast<const float*>(change.magnitude->data)[r] / std::sqrt(square) : 1.0;
-    for (std::size_t c = 0; c < weight.cols; ++c) row[c] = static_cast<float>(factor * sums[c]);
+    for (std::size_t c = 0; c < cols; ++c) row[c] = static_cast<float>(factor * sums[c]);
   }
   return numbers;
 }

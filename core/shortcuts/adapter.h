@@ -37,7 +37,7 @@ struct Adapter {
 /// @throws Error where the adapter is of another kind, model or shape, or lacks tensors
 Adapter read_adapter(const std::filesystem::path& folder, const Model& model);
 
-/// The numbers of a matrix with the change. @param strength  times the change
-Tensor merged(const Weight& weight, const LowRankChange& change, double strength);
+/// The numbers of a matrix with the change. @param numbers  [rows, cols] f32 @param strength  times the change
+Tensor merged(Tensor numbers, const LowRankChange& change, double strength);
 
 }  // namespace vitrine

@@ -5,6 +5,23 @@
 
 namespace vitrine {
 
+std::vector<float> importance_of(const InputStatistics* statistics) {
+  std::vector<float> importance;
+  if (statistics == nullptr || statistics->rows == 0) return importance;
+  for (const double sum : statistics->square_sums) importance.push_back(static_cast<float>(sum / static_cast<double>(statistics->rows)));
+  return importance;
+}
+
+Matrix damped(Matrix gram, double share) {
+  double mean = 0.0;
+  for (std::size_t c = 0; c < gram.columns; ++c) {
+    if (gram(c, c) == 0.0) gram(c, c) = 1.0;
+    mean += gram(c, c) / static_cast<double>(gram.columns);
+  }
+  for (std::size_t c = 0; c < gram.columns; ++c) gram(c, c) += share * mean;
+  return gram;
+}
+
 WatchingOps::WatchingOps(Ops& base, const Model& model, const std::set<WeightKey>& wanted, Statistics statistics)
     : ForwardingOps(base), statistics_(statistics) {
   for (const WeightKey& key : wanted) keys_.emplace(&model.weights.at(key), key);

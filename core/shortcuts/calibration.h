@@ -20,9 +20,16 @@ struct InputStatistics {
   Matrix gram;                         ///< [cols, cols] X^T X; empty where nobody asked for it
 };
 
+/// [cols] Mean square of what each column of a matrix was multiplied with; empty without statistics.
+std::vector<float> importance_of(const InputStatistics* statistics);
+
+/// X^T X with a share of its mean diagonal added to the diagonal; columns that nothing ever came through get a 1 there first.
+Matrix damped(Matrix gram, double share);
+
 enum class Statistics { columns, gram };
 
-using StatisticsOf = std::map<WeightKey, std::shared_ptr<const InputStatistics>>;
+using SharedStatistics = std::shared_ptr<const InputStatistics>;
+using StatisticsOf = std::map<WeightKey, SharedStatistics>;
 
 /// Arithmetic that looks at what wanted matrices multiply, and hands it on. Matrices that share their input share their statistics.
 class WatchingOps : public ForwardingOps {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/shortcuts/rounded.h"
 
 namespace vitrine {
 namespace {
@@ -110,8 +109,7 @@ std::vector<float> search_scales(std::span<const Tensor* const> matrices, const 
     for (std::size_t c = 0; c < scales.size(); ++c) importance[c] /= scales[c] * scales[c];
     double error = 0.0;
     for (const Tensor& sample : samples) {
-      Tensor scaled(DType::f32, sample.shape());
-      std::ranges::copy(sample.floats(), scaled.floats().begin());
+      Tensor scaled = copy_of(sample);
       multiply_columns(scaled, scales);
       Tensor rounded = expand(make_weight(rounder(scaled, importance)));
       divide_columns(rounded, scales);

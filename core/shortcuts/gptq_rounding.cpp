@@ -18,15 +18,12 @@ Gptq::Gptq(const Matrix& gram, const GptqOptions& options) : ordered_(options.or
   std::iota(order_.begin(), order_.end(), std::size_t{0});
   for (std::size_t i = 0; i < cols; ++i) importance_.push_back(gram(i, i));
   if (ordered_) std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return importance_[a] > importance_[b]; });
-  const auto diagonal = [&](std::size_t column) { return importance_[column] == 0.0 ? 1.0 : importance_[column]; };
-  double mean = 0.0;
-  for (std::size_t i = 0; i < cols; ++i) mean += diagonal(i) / static_cast<double>(cols);
-  Matrix damped(cols, cols);
+  const Matrix raised = damped(gram, options.damping);
+  Matrix ordered(cols, cols);
   for (std::size_t i = 0; i < cols; ++i) {
-    for (std::size_t j = 0; j < cols; ++j) damped(i, j) = gram(order_[i], order_[j]);
-    damped(i, i) = diagonal(order_[i]) + options.damping * mean;
+    for (std::size_t j = 0; j < cols; ++j) ordered(i, j) = raised(order_[i], order_[j]);
   }
-  std::optional<Matrix> factor = inverse_factor(damped);
+  std::optional<Matrix> factor = inverse_factor(ordered);
   if (!factor) throw Error({"gptq", "a positive definite X^T X", "one that is not", "raise damping, or give more calibration text"});
   factor_ = std::move(*factor);
 }
@@ -112,6 +109,16 @@ Tensor tensor_of(const GriddedMatrix& matrix, const GridRule& rule, std::size_t 
     for (std::size_t i = 0; i < cols; ++i) tensor.floats()[r * cols + i] = static_cast<float>(grids[i / run].value(levels[i]));
   }
   return tensor;
+}
+
+void round_matrices(Model& model, const GridRule& rule, const ShortcutBench& bench, ShortcutReport& report) {
+  const std::vector<WeightKey> keys = block_matrices(model);
+  require_runs(model, keys, rule);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const Tensor numbers = expand(model.weights.at(keys[i]));
+    put_numbers(model, keys[i], tensor_of(nearest_round(numbers, {}, rule, bench.ops.pool()), rule, numbers.shape().back()), {rule.name, numbers}, report);
+    bench.run.step("rounding", i + 1, keys.size());
+  }
 }
 
 }  // namespace vitrine

@@ -38,6 +38,9 @@ class Gptq {
 /// Every number to the nearest of its grid.
 GriddedMatrix nearest_round(const Tensor& weights, std::span<const double> importance, const GridRule& rule, ThreadPool& pool);
 
+/// Every block matrix to the nearest of its grids, kept in f32 or f16.
+void round_matrices(Model& model, const GridRule& rule, const ShortcutBench& bench, ShortcutReport& report);
+
 /// [rows, cols] f32 of a matrix on grids, or its blocks.
 Tensor tensor_of(const GriddedMatrix& matrix, const GridRule& rule, std::size_t cols);
 

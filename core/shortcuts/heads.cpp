@@ -29,16 +29,17 @@ void silence(Model& model, std::span<const HeadPlace> heads, const std::string& 
   for (std::size_t layer = 0; layer < model.spec.blocks.size(); ++layer) {
     const AttentionSpec& attention = model.spec.blocks[layer].attention;
     const WeightKey key{Role::attn_out, static_cast<int>(layer), false, model.spec.stack};
-    Tensor numbers = expand(model.weights.at(key));
-    std::size_t count = 0;
+    const auto count = std::ranges::count(heads, layer, &HeadPlace::layer);
+    if (count == 0) continue;
+    const Tensor before = expand(model.weights.at(key));
+    Tensor numbers = copy_of(before);
     for (const HeadPlace& place : heads) {
       if (place.layer != layer) continue;
-      ++count;
       for (std::size_t row = 0; row < numbers.shape()[0]; ++row) {
         std::fill_n(numbers.floats().data() + row * numbers.shape()[1] + place.head * attention.head_dim, attention.head_dim, 0.0f);
       }
     }
-    if (count > 0) put_numbers(model, key, std::move(numbers), std::to_string(count) + " heads " + made, report);
+    put_numbers(model, key, numbers, {std::to_string(count) + " heads " + made, before}, report);
   }
 }
 

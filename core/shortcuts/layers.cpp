@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 
@@ -23,7 +24,7 @@ void remove_blocks(Model& model, std::span<const std::size_t> dropped, ShortcutR
     if (key.stack == model.spec.stack && key.block >= 0) {
       moved.block = places[static_cast<std::size_t>(key.block)];
       if (moved.block < 0) {
-        report.matrices.push_back({matrix_name(key) + (key.bias ? " bias" : ""), "gone", weight.bytes(), 0, 1.0, {}});
+        report.matrices.push_back({matrix_name(key) + (key.bias ? " bias" : ""), "gone", stored_bytes(weight), 0, 1.0, {}});
         continue;
       }
     }

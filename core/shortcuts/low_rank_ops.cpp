@@ -45,4 +45,14 @@ void LowRankOps::multiply_transposed(TensorView<const float, 2> g, const Weight&
   if (!whole) base().add(out, added, out);
 }
 
+OpsLayer low_rank_layer(std::map<WeightKey, LowRankTerm> terms) {
+  return [terms = std::move(terms)](Ops& base, const Model& model) -> std::unique_ptr<Ops> {
+    std::map<const Weight*, LowRankTerm> of_weights;
+    for (const auto& [key, term] : terms) {
+      for (const WeightKey& sharing : sharing_matrix(model, key)) of_weights.emplace(&model.weights.at(sharing), term);
+    }
+    return std::make_unique<LowRankOps>(base, std::move(of_weights));
+  };
+}
+
 }  // namespace vitrine

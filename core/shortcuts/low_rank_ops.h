@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/model/forwarding_ops.h"
-#include "core/model/weights.h"
+#include "core/shortcuts/shortcut.h"
 
 namespace vitrine {
 
@@ -29,5 +29,8 @@ class LowRankOps : public ForwardingOps {
   std::vector<Product> plain_;        // of this call
   std::vector<float> inner_, added_;  // [rows, rank], [rows, columns]
 };
+
+/// The terms of these matrices, in every block that shares one.
+OpsLayer low_rank_layer(std::map<WeightKey, LowRankTerm> terms);
 
 }  // namespace vitrine

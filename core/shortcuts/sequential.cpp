@@ -1,7 +1,6 @@
 #include "core/shortcuts/sequential.h"
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <optional>
 
@@ -125,33 +124,14 @@ class BlockByBlock {
   std::deque<KvCache> memories_;      // [texts] of an encoder-decoder
 };
 
-/// x^T gram x, summed over rows x.
-double size_of(const Matrix& rows, const Matrix& gram) {
-  const Matrix through = product(rows, gram);
-  double sum = 0.0;
-  for (std::size_t i = 0; i < rows.numbers.size(); ++i) sum += rows.numbers[i] * through.numbers[i];
-  return sum;
-}
-
 }  // namespace
 
-double output_error(std::span<const float> a, std::span<const float> b, const Matrix& gram) {
-  const std::size_t cols = gram.columns;
-  Matrix before(a.size() / cols, cols), difference(a.size() / cols, cols);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    before.numbers[i] = a[i];
-    difference.numbers[i] = static_cast<double>(b[i]) - a[i];
-  }
-  const double error = size_of(difference, gram);
-  return error <= 0.0 ? 0.0 : std::sqrt(error / size_of(before, gram));
-}
-
 void change_matrices(Model& model, const ShortcutBench& bench, const std::string& made, const ChangeNumbers& change, ShortcutReport& report) {
-  const auto change_one = [&](const WeightKey& key, const InputStatistics* statistics) {
-    Tensor before = expand(model.weights.at(key)), numbers = expand(model.weights.at(key));
+  const auto change_one = [&](const WeightKey& key, const SharedStatistics& statistics) {
+    const Tensor before = expand(model.weights.at(key));
+    Tensor numbers = copy_of(before);
     change(key, numbers, statistics);
-    put_numbers(model, key, std::move(numbers), made, report);
-    if (statistics) report.matrices.back().output_error = output_error(before.floats(), expand(model.weights.at(key)).floats(), statistics->gram);
+    put_numbers(model, key, numbers, {made, before, statistics ? &statistics->gram : nullptr}, report);
   };
   if (bench.calibration.empty()) {
     const std::vector<WeightKey> keys = block_matrices(model);
@@ -164,7 +144,7 @@ void change_matrices(Model& model, const ShortcutBench& bench, const std::string
   change_block_by_block(model, bench, Statistics::gram, [&](std::span<const WeightKey> keys, const StatisticsOf& found) {
     for (const WeightKey& key : keys) {
       if (const auto of_key = found.find(key); of_key != found.end()) {
-        change_one(key, of_key->second.get());
+        change_one(key, of_key->second);
       } else {
         report.notes.push_back(matrix_name(key) + " stays as it was: no row of the calibration text was multiplied by it");
       }

@@ -20,13 +20,10 @@ using ChangeMatrices = std::function<void(std::span<const WeightKey> keys, const
 void change_block_by_block(Model& model, const ShortcutBench& bench, Statistics statistics, const ChangeMatrices& change);
 
 /// Changes a matrix's numbers [rows, cols] f32 in place. @param statistics  null where no calibration text was given
-using ChangeNumbers = std::function<void(const WeightKey& key, Tensor& numbers, const InputStatistics* statistics)>;
+using ChangeNumbers = std::function<void(const WeightKey& key, Tensor& numbers, const SharedStatistics& statistics)>;
 
 /// Puts changed numbers in the place of all block matrices, and into the report: block by block with the statistics of their inputs where
 /// there is a calibration text, which then also says the output error. A matrix that no row of the text was multiplied by stays as it is.
 void change_matrices(Model& model, const ShortcutBench& bench, const std::string& made, const ChangeNumbers& change, ShortcutReport& report);
-
-/// ||(b - a) X|| / ||a X|| over the rows X that the statistics are of; 0 of two equal matrices. @param a, b  [rows, cols]
-double output_error(std::span<const float> a, std::span<const float> b, const Matrix& gram);
 
 }  // namespace vitrine

@@ -8,6 +8,22 @@
 #include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
+namespace {
+
+/// @param keys  of one matrix, which is told of under the first
+void put_weight(Model& model, std::span<const WeightKey> keys, const Weight& fresh, const Replacement& told, ShortcutReport& report) {
+  const Weight& old = model.weights.at(keys.front());
+  VITRINE_CHECK(fresh.rows == old.rows && fresh.cols == old.cols);
+  MatrixChange change{matrix_name(keys.front()), told.made, stored_bytes(old), fresh.bytes(), 0.0, {}};
+  for (const WeightKey& key : keys) model.weights.put(key, fresh);
+  const Tensor stored = told.after ? Tensor() : expand(fresh);
+  const std::span<const float> before = told.before.floats(), after = (told.after ? *told.after : stored).floats();
+  change.relative_error = relative_error(before, after);
+  if (told.gram) change.output_error = output_error(before, after, *told.gram);
+  report.matrices.push_back(std::move(change));
+}
+
+}  // namespace
 
 std::size_t ShortcutBench::calibration_tokens() const {
   std::size_t tokens = 0;
@@ -71,18 +87,44 @@ double relative_error(std::span<const float> a, std::span<const float> b) {
   return error == 0.0 ? 0.0 : std::sqrt(error / size);
 }
 
-void put_numbers(Model& model, const WeightKey& key, Tensor numbers, std::string made, ShortcutReport& report) {
-  const Weight old = model.weights.at(key);
-  const std::vector<WeightKey> sharing = sharing_matrix(model, key);
-  const Tensor before = expand(old);
-  const DTypeInfo& info = dtype_info(old.type);
-  Tensor stored(info.quantized ? DType::f32 : old.type, {old.rows, old.cols});
-  dtype_info(stored.type()).compress(numbers.floats().data(), stored.bytes().data(), old.rows * old.cols);
-  MatrixChange change{matrix_name(key), std::move(made), stored_bytes(old), stored.bytes().size(), 0.0, {}};
-  const Weight fresh = make_weight(std::move(stored));
-  for (const WeightKey& other : sharing) model.weights.put(other, fresh);
-  change.relative_error = relative_error(before.floats(), expand(model.weights.at(key)).floats());
-  report.matrices.push_back(std::move(change));
+double squared_output(const Matrix& weights, const Matrix& gram) {
+  const Matrix through = product(weights, gram);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < weights.numbers.size(); ++i) sum += weights.numbers[i] * through.numbers[i];
+  return sum;
+}
+
+double output_error(std::span<const float> a, std::span<const float> b, const Matrix& gram) {
+  const std::size_t cols = gram.columns;
+  Matrix before(a.size() / cols, cols), difference(a.size() / cols, cols);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    before.numbers[i] = a[i];
+    difference.numbers[i] = static_cast<double>(b[i]) - a[i];
+  }
+  const double error = squared_output(difference, gram);
+  return error <= 0.0 ? 0.0 : std::sqrt(error / squared_output(before, gram));
+}
+
+Tensor copy_of(const Tensor& tensor) {
+  Tensor copy(tensor.type(), tensor.shape());
+  std::ranges::copy(tensor.bytes(), copy.bytes().begin());
+  return copy;
+}
+
+void put_numbers(Model& model, const WeightKey& key, const Tensor& numbers, const Replacement& told, ShortcutReport& report) {
+  const DType type = model.weights.at(key).type;
+  Tensor stored(dtype_info(type).quantized ? DType::f32 : type, numbers.shape());
+  dtype_info(stored.type()).compress(numbers.floats().data(), stored.bytes().data(), numbers.size());
+  put_weight(model, sharing_matrix(model, key), make_weight(std::move(stored)), told, report);
+}
+
+void put_tensor(Model& model, const WeightKey& key, Tensor tensor, const Replacement& told, ShortcutReport& report) {
+  const Weight& old = model.weights.at(key);
+  std::vector<WeightKey> same{key};
+  for (const auto& [other, weight] : model.weights.all()) {
+    if (other != key && place_of(weight) == place_of(old) && weight.rows == old.rows && weight.cols == old.cols) same.push_back(other);
+  }
+  put_weight(model, same, make_weight(std::move(tensor)), told, report);
 }
 
 }  // namespace vitrine

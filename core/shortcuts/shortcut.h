@@ -117,11 +117,25 @@ std::vector<WeightKey> block_matrices(const Model& model);
 std::vector<WeightKey> sharing_matrix(const Model& model, const WeightKey& key);
 /// "blocks.3 attn_q", "encoder blocks.0 mlp_up expert 2"
 std::string matrix_name(const WeightKey& key);
-/// Puts numbers of the same shape in the place of a matrix in the model, for all blocks that share it, in its own type if that is f32, f16
-/// or bf16, else in f32, and tells what changed.
+Tensor copy_of(const Tensor& tensor);
+/// What is told of a matrix that takes another's place, besides its bytes.
+struct Replacement {
+  std::string made;               ///< MatrixChange::made
+  const Tensor& before;           ///< [rows, cols] f32 the numbers as they were
+  const Matrix* gram = nullptr;   ///< [cols, cols] X^T X of what they multiply, for the output error
+  const Tensor* after = nullptr;  ///< [rows, cols] f32 what the new ones come to; null: themselves
+};
+/// Puts numbers in the place of a matrix in the model, for all blocks that share it, in its own type if that is f32, f16 or bf16, else in
+/// f32, and tells what changed.
 /// @param numbers  [rows, cols] f32
-void put_numbers(Model& model, const WeightKey& key, Tensor numbers, std::string made, ShortcutReport& report);
+void put_numbers(Model& model, const WeightKey& key, const Tensor& numbers, const Replacement& told, ShortcutReport& report);
+/// Puts a tensor of another type in the place of a matrix, and in that of all weights that were the same one (a head that is the table).
+void put_tensor(Model& model, const WeightKey& key, Tensor tensor, const Replacement& told, ShortcutReport& report);
 /// ||b - a|| / ||a||, Frobenius; 0 of two zeros.
 double relative_error(std::span<const float> a, std::span<const float> b);
+/// ||W X||^2, summed over the rows X. @param weights  [rows, cols] W @param gram  [cols, cols] X^T X
+double squared_output(const Matrix& weights, const Matrix& gram);
+/// ||(b - a) X|| / ||a X|| over the rows X that the statistics are of; 0 of two equal matrices. @param a, b  [rows, cols]
+double output_error(std::span<const float> a, std::span<const float> b, const Matrix& gram);
 
 }  // namespace vitrine

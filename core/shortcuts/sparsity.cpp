@@ -66,6 +66,11 @@ std::vector<std::uint8_t> lowest(std::span<const double> scores, std::size_t col
   return marks;
 }
 
+void zero_lowest(Tensor& numbers, std::span<const double> scores, const Sparsity& sparsity, MaskScope scope) {
+  const std::vector<std::uint8_t> gone = lowest(scores, numbers.shape()[1], sparsity, scope);
+  for (std::size_t i = 0; i < gone.size(); ++i) numbers.floats()[i] = gone[i] ? 0.0f : numbers.floats()[i];
+}
+
 std::string random_mask_like(const ShortcutCall& call) {
   return "random_mask:" + (call.has("pattern") ? "pattern=" + call.text("pattern") : "sparsity=" + call.text("sparsity"));
 }

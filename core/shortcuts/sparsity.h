@@ -29,6 +29,9 @@ std::string spelled(const Sparsity& sparsity);
 /// @param scores  [rows, cols] @returns [rows, cols] 1 where a number goes
 std::vector<std::uint8_t> lowest(std::span<const double> scores, std::size_t cols, const Sparsity& sparsity, MaskScope scope);
 
+/// Zeros in their place. @param numbers  [rows, cols] f32
+void zero_lowest(Tensor& numbers, std::span<const double> scores, const Sparsity& sparsity, MaskScope scope);
+
 /// The `random_mask` of the same sparsity, which judges a choice.
 std::string random_mask_like(const ShortcutCall& call);
 

@@ -8,6 +8,7 @@
 #include "core/base/nearest.h"
 #include "core/model/architecture.h"
 #include "core/shortcuts/shortcut.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 namespace {
@@ -198,7 +199,7 @@ class Planner {
   /// A table that is the head too is a head.
   bool is_head(const WeightKey& key, const Weight& weight) const {
     if (key.role == Role::head) return true;
-    return std::ranges::any_of(model_.weights.all(), [&](const auto& other) { return other.first.role == Role::head && !other.first.bias && other.second.data == weight.data; });
+    return std::ranges::any_of(model_.weights.all(), [&](const auto& other) { return other.first.role == Role::head && !other.first.bias && vitrine::place_of(other.second) == vitrine::place_of(weight); });
   }
 
   void set(const WeightKey& key, DType type) {
@@ -219,17 +220,6 @@ class Planner {
   std::map<std::string, int> fallbacks_;
 };
 
-template <class BytesOf>
-std::size_t sum_of_bytes(const Model& model, const TypePlan& plan, const BytesOf& bytes_of) {
-  std::set<const std::byte*> seen;
-  std::size_t sum = 0;
-  for (const auto& [key, type] : plan.types) {
-    const Weight& weight = model.weights.at(key);
-    if (seen.insert(weight.data).second) sum += bytes_of(weight, type);
-  }
-  return sum;
-}
-
 }  // namespace
 
 TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibrated) { return Planner(model, mix_named(name), calibrated).plan(); }
@@ -240,12 +230,25 @@ std::vector<std::string_view> type_plan_names() {
   return names;
 }
 
+std::vector<WeightKey> distinct_matrices(const Model& model, const TypePlan& plan) {
+  std::set<const void*> seen;
+  std::vector<WeightKey> keys;
+  for (const auto& [key, type] : plan.types) {
+    if (seen.insert(place_of(model.weights.at(key))).second) keys.push_back(key);
+  }
+  return keys;
+}
+
 std::size_t bytes_now(const Model& model, const TypePlan& plan) {
-  return sum_of_bytes(model, plan, [](const Weight& weight, DType) { return weight.bytes(); });
+  std::size_t sum = 0;
+  for (const WeightKey& key : distinct_matrices(model, plan)) sum += stored_bytes(model.weights.at(key));
+  return sum;
 }
 
 std::size_t bytes_planned(const Model& model, const TypePlan& plan) {
-  return sum_of_bytes(model, plan, [](const Weight& weight, DType type) { return weight.rows * row_bytes(type, weight.cols); });
+  std::size_t sum = 0;
+  for (const WeightKey& key : distinct_matrices(model, plan)) sum += model.weights.at(key).rows * row_bytes(plan.types.at(key), model.weights.at(key).cols);
+  return sum;
 }
 
 DType most_frequent_type(const Model& model) {

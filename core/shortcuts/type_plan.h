@@ -28,6 +28,9 @@ TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibr
 /// Names that plan_types() knows.
 std::vector<std::string_view> type_plan_names();
 
+/// The planned matrices, one that several weights share (a head that is the table, ALBERT's blocks) once.
+std::vector<WeightKey> distinct_matrices(const Model& model, const TypePlan& plan);
+
 /// Bytes of the matrices before and after.
 std::size_t bytes_now(const Model& model, const TypePlan& plan);
 std::size_t bytes_planned(const Model& model, const TypePlan& plan);

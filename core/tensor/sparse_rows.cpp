@@ -121,6 +121,11 @@ const SparseRows* sparse_rows(const Weight& weight) {
 
 const void* place_of(const Weight& weight) { return weight.data ? static_cast<const void*>(weight.data) : weight.owner.get(); }
 
+bool same_numbers(const Weight& a, const Weight& b) {
+  if (a.type != b.type || a.rows != b.rows || a.cols != b.cols) return false;
+  return place_of(a) == place_of(b) || (a.data != nullptr && b.data != nullptr && std::memcmp(a.data, b.data, a.bytes()) == 0);
+}
+
 void expand_row(const Weight& weight, std::size_t row, float* target) {
   if (const SparseRows* sparse = sparse_rows(weight)) return sparse->expand(row, target);
   VITRINE_CHECK(weight.data != nullptr && dtype_info(weight.type).expand != nullptr);

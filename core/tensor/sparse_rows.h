@@ -56,6 +56,8 @@ Weight make_sparse(const Weight& dense);
 const SparseRows* sparse_rows(const Weight& weight);
 /// What tells weights of different memory apart.
 const void* place_of(const Weight& weight);
+/// Whether two weights hold the same numbers in the same type; of sparse ones nothing is known but their place.
+bool same_numbers(const Weight& a, const Weight& b);
 /// A row of a weight in either form, as f32. @param target  [cols]
 void expand_row(const Weight& weight, std::size_t row, float* target);
 /// Bytes that hold the weight, in either form.

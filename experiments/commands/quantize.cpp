@@ -4,11 +4,11 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "core/base/error.h"
 #include "core/model/export.h"
 #include "core/shortcuts/type_plan.h"
+#include "core/tensor/sparse_rows.h"
 #include "experiments/command.h"
 #include "experiments/layered_ops.h"
 #include "experiments/price.h"
@@ -73,14 +73,13 @@ void show_plan(const Options& options, const Session& session, const Choice& cho
   const std::size_t before = model.weights.bytes(), after = before - bytes_now(model, plan) + bytes_planned(model, plan);
   Json matrices = Json::array(), notes = Json::array();
   for (const std::string& note : plan.notes) notes.push(note);
-  std::set<const std::byte*> seen;
-  for (const auto& [key, type] : plan.types) {
+  for (const WeightKey& key : distinct_matrices(model, plan)) {
     const Weight& weight = model.weights.at(key);
-    if (!seen.insert(weight.data).second) continue;
+    const DType type = plan.types.at(key);
     const std::string from(dtype_info(weight.type).name), to(dtype_info(type).name);
-    const std::size_t bytes = weight.rows * row_bytes(type, weight.cols);
-    matrices.push(Json::object().set("name", matrix_name(key)).set("from", from).set("type", to).set("bytes_before", count(weight.bytes())).set("bytes_after", count(bytes)));
-    if (!options.common.json) std::printf("%-32s %-6s -> %-8s %12zu -> %12zu bytes\n", matrix_name(key).c_str(), from.c_str(), to.c_str(), weight.bytes(), bytes);
+    const std::size_t was = stored_bytes(weight), bytes = weight.rows * row_bytes(type, weight.cols);
+    matrices.push(Json::object().set("name", matrix_name(key)).set("from", from).set("type", to).set("bytes_before", count(was)).set("bytes_after", count(bytes)));
+    if (!options.common.json) std::printf("%-32s %-6s -> %-8s %12zu -> %12zu bytes\n", matrix_name(key).c_str(), from.c_str(), to.c_str(), was, bytes);
   }
   if (options.common.json) {
     Json json = Json::object().set("type", choice.type).set("reason", choice.reason).set("word", choice.call.spelled()).set("written", false);

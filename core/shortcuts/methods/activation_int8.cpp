@@ -52,7 +52,7 @@ class RoundingOps : public ForwardingOps {
 
 /// 8 bits for both factors of every product of the blocks, a scale a token and one an output row: quality as it would be, computed in f32.
 void apply(Model& model, const ShortcutCall&, const ShortcutBench& bench, ShortcutReport& report) {
-  change_matrices(model, bench, "int8 a row", [&](const WeightKey&, Tensor& numbers, const InputStatistics*) {
+  change_matrices(model, bench, "int8 a row", [&](const WeightKey&, Tensor& numbers, const SharedStatistics&) {
     const std::size_t cols = numbers.shape()[1];
     for (std::size_t r = 0; r < numbers.shape()[0]; ++r) {
       float* row = numbers.floats().data() + r * cols;

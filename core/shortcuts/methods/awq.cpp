@@ -4,7 +4,6 @@
 #include "core/base/error.h"
 #include "core/shortcuts/column_scales.h"
 #include "core/shortcuts/gptq_rounding.h"
-#include "core/shortcuts/rounded.h"
 #include "core/shortcuts/sequential.h"
 #include "core/tensor/quantize.h"
 
@@ -126,26 +125,16 @@ class Awq {
     const Tensor& wanted = numbers_.at(key);
     std::vector<float> importance = importance_of(&statistics), scales = scales_.contains(key) ? scales_.at(key) : std::vector<float>(importance.size(), 1.0f);
     for (std::size_t c = 0; c < scales.size(); ++c) importance[c] /= scales[c] * scales[c];
-    Tensor scaled(DType::f32, wanted.shape());
-    std::ranges::copy(wanted.floats(), scaled.floats().begin());
+    Tensor scaled = copy_of(wanted);
     multiply_columns(scaled, scales);
     // Clipping queries and keys moves the scores of all positions at once; the paper leaves them alone.
     const bool clips = target_.clips && key.role != Role::attn_q && key.role != Role::attn_k;
     Tensor stored = rounded(scaled, importance, clips);
-    Tensor effective = expand(make_weight(rounded_copy(stored)));
+    Tensor effective = expand(make_weight(copy_of(stored)));
     divide_columns(effective, scales);
-    const double error = relative_error(wanted.floats(), effective.floats()), of_output = output_error(wanted.floats(), effective.floats(), statistics.gram);
-    target_.type == DType::f32 ? put_numbers(model_, key, std::move(effective), "AWQ, " + target_.rule.name, report_) : put_tensor(model_, key, std::move(stored), report_);
-    MatrixChange& change = report_.matrices.back();
-    change.made = "AWQ, " + (target_.type == DType::f32 ? target_.rule.name : std::string(dtype_info(target_.type).name));
-    change.relative_error = error;
-    change.output_error = of_output;
-  }
-
-  static Tensor rounded_copy(const Tensor& tensor) {
-    Tensor copy(tensor.type(), tensor.shape());
-    std::ranges::copy(tensor.bytes(), copy.bytes().begin());
-    return copy;
+    const bool in_memory = target_.type == DType::f32;
+    const Replacement told{"AWQ, " + (in_memory ? target_.rule.name : std::string(dtype_info(target_.type).name)), wanted, &statistics.gram, &effective};
+    in_memory ? put_numbers(model_, key, effective, told, report_) : put_tensor(model_, key, std::move(stored), told, report_);
   }
 
   Model& model_;

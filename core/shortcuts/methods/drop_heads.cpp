@@ -24,30 +24,26 @@ std::vector<HeadPlace> listed(const ShortcutCall& call, const ModelSpec& spec) {
 
 /// Those that write least: ||W_O^h z_h||^2 summed over all rows of the text, by the Gram matrix of what the output matrix multiplies.
 std::vector<HeadPlace> quietest(const ShortcutCall& call, const Model& model, const ShortcutBench& bench) {
+  const std::size_t wanted = heads_wanted(call, model);
+  const auto key_of = [&](std::size_t layer) { return WeightKey{Role::attn_out, static_cast<int>(layer), false, model.spec.stack}; };
   std::set<WeightKey> keys;
-  for (int block = 0; block < static_cast<int>(model.spec.blocks.size()); ++block) keys.insert({Role::attn_out, block, false, model.spec.stack});
+  for (std::size_t layer = 0; layer < model.spec.blocks.size(); ++layer) keys.insert(key_of(layer));
   const StatisticsOf statistics = input_statistics(bench.runner(model), bench.calibration, keys, Statistics::gram);
-  struct Scored {
-    HeadPlace place;
-    double written;
-  };
-  std::vector<Scored> scored;
-  for (const HeadPlace& place : attention_heads(model.spec)) {
-    const WeightKey key{Role::attn_out, static_cast<int>(place.layer), false, model.spec.stack};
-    const Tensor numbers = expand(model.weights.at(key));
+  std::vector<std::pair<double, HeadPlace>> written;
+  Tensor numbers;  // [width, heads * head_dim] of the layer in hand
+  for (const HeadPlace& place : attention_heads(model.spec)) {  // layer by layer
+    const WeightKey key = key_of(place.layer);
+    if (place.head == 0) numbers = expand(model.weights.at(key));
     const std::size_t dim = model.spec.blocks[place.layer].attention.head_dim, first = place.head * dim, rows = numbers.shape()[0], cols = numbers.shape()[1];
     Matrix weights(rows, dim), gram(dim, dim);
     for (std::size_t r = 0; r < rows; ++r) std::copy_n(numbers.floats().data() + r * cols + first, dim, &weights(r, 0));
     for (std::size_t i = 0; i < dim; ++i) std::copy_n(&statistics.at(key)->gram(first + i, first), dim, &gram(i, 0));
-    const Matrix through = product(weights, gram);
-    double written = 0.0;
-    for (std::size_t i = 0; i < through.numbers.size(); ++i) written += through.numbers[i] * weights.numbers[i];
-    scored.push_back({place, written});
+    written.emplace_back(squared_output(weights, gram), place);
   }
-  std::ranges::stable_sort(scored, {}, &Scored::written);
-  std::vector<HeadPlace> heads;
-  for (std::size_t i = 0; i < heads_wanted(call, model); ++i) heads.push_back(scored[i].place);
-  return heads;
+  std::ranges::stable_sort(written, {}, &std::pair<double, HeadPlace>::first);
+  std::vector<HeadPlace> quiet;
+  for (std::size_t i = 0; i < wanted; ++i) quiet.push_back(written[i].second);
+  return quiet;
 }
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {

@@ -76,6 +76,7 @@ class Influence : public Observer {
 };
 
 std::vector<std::size_t> least_influence(const ShortcutCall& call, const Model& model, const ShortcutBench& bench, ShortcutReport& report) {
+  const std::size_t wanted = blocks_wanted(call, model);
   Influence influence(model.spec);
   Observer* observers[] = {&influence};
   for (std::size_t i = 0; i < bench.calibration.size(); ++i) {
@@ -93,7 +94,7 @@ std::vector<std::size_t> least_influence(const ShortcutCall& call, const Model& 
   }
   report.notes.push_back("block influence:" + text);
   std::ranges::stable_sort(layers, {}, [&](std::size_t layer) { return values[layer]; });
-  layers.resize(blocks_wanted(call, model));
+  layers.resize(wanted);
   std::ranges::sort(layers);
   return layers;
 }

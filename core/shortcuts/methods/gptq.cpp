@@ -1,8 +1,6 @@
 #include <optional>
 
-#include "core/base/error.h"
 #include "core/shortcuts/gptq_rounding.h"
-#include "core/shortcuts/rounded.h"
 #include "core/shortcuts/sequential.h"
 
 namespace vitrine {
@@ -10,12 +8,6 @@ namespace {
 
 /// As many rows as the widest input of a block has columns: with fewer, only the damping decides in the directions that no row has.
 std::size_t least_calibration_tokens(const ShortcutCall&, const Model& model) { return model.spec.width; }
-
-/// One of a block's matrices, in the place of itself.
-void put(Model& model, const WeightKey& key, Tensor rounded, const GridRule& rule, ShortcutReport& report) {
-  rule.blocks == DType::f32 ? put_numbers(model, key, std::move(rounded), rule.name, report) : put_tensor(model, key, std::move(rounded), report);
-  report.matrices.back().made = "GPTQ, " + rule.name;
-}
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const GridRule rule = block_grid_rule(call);
@@ -33,8 +25,9 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
       if (statistics->second.get() != last) gptq.emplace(statistics->second->gram, options);
       last = statistics->second.get();
       const Tensor before = expand(model.weights.at(key));
-      put(model, key, tensor_of(gptq->round(before, rule, bench.ops.pool()), rule, before.shape().back()), rule, report);
-      report.matrices.back().output_error = output_error(before.floats(), expand(model.weights.at(key)).floats(), last->gram);
+      Tensor rounded = tensor_of(gptq->round(before, rule, bench.ops.pool()), rule, before.shape().back());
+      const Replacement told{"GPTQ, " + rule.name, before, &last->gram};
+      rule.blocks == DType::f32 ? put_numbers(model, key, rounded, told, report) : put_tensor(model, key, std::move(rounded), told, report);
     }
   });
 }

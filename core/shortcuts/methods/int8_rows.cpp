@@ -11,13 +11,7 @@ Grid row_grid(std::span<const double> numbers) {
 }
 
 void apply(Model& model, const ShortcutCall&, const ShortcutBench& bench, ShortcutReport& report) {
-  const GridRule rule{"int8, a scale an output channel", 0, DType::f32, [](auto numbers, auto) { return row_grid(numbers); }};
-  const std::vector<WeightKey> keys = block_matrices(model);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const Tensor numbers = expand(model.weights.at(keys[i]));
-    put_numbers(model, keys[i], tensor_of(nearest_round(numbers, {}, rule, bench.ops.pool()), rule, numbers.shape().back()), rule.name, report);
-    bench.run.step("int8_rows", i + 1, keys.size());
-  }
+  round_matrices(model, {"int8, a scale an output channel", 0, DType::f32, [](auto numbers, auto) { return row_grid(numbers); }}, bench, report);
 }
 
 }  // namespace

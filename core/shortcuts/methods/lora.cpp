@@ -1,29 +1,21 @@
 #include <algorithm>
-#include <memory>
 
 #include "core/base/error.h"
 #include "core/shortcuts/adapter.h"
 #include "core/shortcuts/low_rank_ops.h"
-#include "core/shortcuts/shortcut.h"
 
 namespace vitrine {
 namespace {
 
 /// Beside the weights: two small products for each large one.
 OpsLayer beside(Adapter adapter, double strength) {
-  const auto terms = std::make_shared<std::map<WeightKey, LowRankTerm>>();
+  std::map<WeightKey, LowRankTerm> terms;
   for (const LowRankChange& change : adapter.changes) {
     Tensor up = expand(change.up);
     for (float& number : up.floats()) number = static_cast<float>(number * change.scale * strength);
-    terms->emplace(change.key, LowRankTerm{change.down, make_weight(std::move(up))});
+    terms.emplace(change.key, LowRankTerm{change.down, make_weight(std::move(up))});
   }
-  return [terms](Ops& base, const Model& model) -> std::unique_ptr<Ops> {
-    std::map<const Weight*, LowRankTerm> of_weights;
-    for (const auto& [key, term] : *terms) {
-      for (const WeightKey& sharing : sharing_matrix(model, key)) of_weights.emplace(&model.weights.at(sharing), term);
-    }
-    return std::make_unique<LowRankOps>(base, std::move(of_weights));
-  };
+  return low_rank_layer(std::move(terms));
 }
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
@@ -38,7 +30,8 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   if (!merge) return report.layers.push_back(beside(std::move(adapter), strength));
   for (std::size_t i = 0; i < adapter.changes.size(); ++i) {
     const LowRankChange& change = adapter.changes[i];
-    put_numbers(model, change.key, merged(model.weights.at(change.key), change, strength), "+ rank " + std::to_string(change.down.rows), report);
+    const Tensor before = expand(model.weights.at(change.key));
+    put_numbers(model, change.key, merged(copy_of(before), change, strength), {"+ rank " + std::to_string(change.down.rows), before}, report);
     bench.run.step("merge", i + 1, adapter.changes.size());
   }
 }

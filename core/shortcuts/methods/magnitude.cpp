@@ -8,12 +8,11 @@ namespace {
 /// Of every matrix alone, as in the baselines of SparseGPT and Wanda. A calibration text changes nothing; it says the output error.
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const Sparsity sparsity = sparsity_of(call, model);
-  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey&, Tensor& numbers, const InputStatistics*) {
-    const std::span<float> all = numbers.floats();
+  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey&, Tensor& numbers, const SharedStatistics&) {
+    const std::span<const float> all = numbers.floats();
     std::vector<double> scores(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) scores[i] = std::abs(static_cast<double>(all[i]));
-    const std::vector<std::uint8_t> gone = lowest(scores, numbers.shape()[1], sparsity, MaskScope::matrix);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = gone[i] ? 0.0f : all[i];
+    zero_lowest(numbers, scores, sparsity, MaskScope::matrix);
   }, report);
 }
 

@@ -1,6 +1,5 @@
 #include "core/shortcuts/pack_sparse.h"
 
-
 namespace vitrine {
 namespace {
 

@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <set>
 
 #include "core/base/error.h"
-#include "core/shortcuts/rounded.h"
+#include "core/shortcuts/shortcut.h"
 #include "core/shortcuts/type_plan.h"
 #include "core/tensor/quantize.h"
 
@@ -13,16 +12,6 @@ constexpr std::size_t least_tokens = 512;  // below which a mean square of input
 constexpr std::string_view importance_words[] = {"auto", "no", "yes"};
 
 std::size_t least_calibration_tokens(const ShortcutCall& call, const Model&) { return call.choice("importance", importance_words) == 2 ? least_tokens : 0; }
-
-/// Weights that lie in the same bytes are rounded once.
-std::vector<WeightKey> distinct(const Model& model, const TypePlan& plan) {
-  std::set<const std::byte*> seen;
-  std::vector<WeightKey> keys;
-  for (const auto& [key, type] : plan.types) {
-    if (seen.insert(model.weights.at(key).data).second) keys.push_back(key);
-  }
-  return keys;
-}
 
 /// Against itself a type has no error, and against a coarser one a finer looks worse than it is.
 void require_another_type(const Model& model, const TypePlan& plan) {
@@ -47,18 +36,19 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
     const std::vector<WeightKey> blocks = block_matrices(model);
     statistics = input_statistics(bench.runner(model), bench.calibration, {blocks.begin(), blocks.end()}, Statistics::columns);
   }
-  const std::vector<WeightKey> keys = distinct(model, plan);
+  const std::vector<WeightKey> keys = distinct_matrices(model, plan);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    const DType type = plan.types.at(keys[i]);
+    const DTypeInfo& type = dtype_info(plan.types.at(keys[i]));
     bench.run.step("quantize", i, keys.size());
-    if (model.weights.at(keys[i]).type == type) {
+    if (model.weights.at(keys[i]).type == type.type) {
       ++kept;
       continue;
     }
     const auto found = statistics.find(keys[i]);
     const std::vector<float> weights = importance_of(found == statistics.end() ? nullptr : found->second.get());
-    put_tensor(model, keys[i], round_to(expand(model.weights.at(keys[i])), {type, weights, matrix_name(keys[i])}, bench.ops.pool(), bench.run), report);
+    const Tensor numbers = expand(model.weights.at(keys[i]));
+    put_tensor(model, keys[i], round_to(numbers, {type.type, weights, matrix_name(keys[i])}, bench.ops.pool(), bench.run), {std::string(type.name), numbers}, report);
   }
   bench.run.step("quantize", keys.size(), keys.size());
   report.notes.insert(report.notes.end(), plan.notes.begin(), plan.notes.end());

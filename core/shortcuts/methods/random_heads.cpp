@@ -1,17 +1,11 @@
-#include <algorithm>
-#include <random>
-
 #include "core/shortcuts/heads.h"
+#include "core/shortcuts/random_choice.h"
 
 namespace vitrine {
 namespace {
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
-  std::vector<HeadPlace> heads = attention_heads(model.spec);
-  const std::size_t wanted = heads_wanted(call, model);
-  std::mt19937_64 random(bench.seed);
-  for (std::size_t i = 0; i < wanted; ++i) std::swap(heads[i], heads[i + random() % (heads.size() - i)]);
-  heads.resize(wanted);
+  const std::vector<HeadPlace> heads = drawn(attention_heads(model.spec), heads_wanted(call, model), bench.seed);
   silence(model, heads, "silent at random", report);
   report.notes.push_back("silent: " + labels(heads));
 }

@@ -1,8 +1,7 @@
-#include <algorithm>
 #include <numeric>
-#include <random>
 
 #include "core/shortcuts/layers.h"
+#include "core/shortcuts/random_choice.h"
 
 namespace vitrine {
 namespace {
@@ -10,11 +9,7 @@ namespace {
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   std::vector<std::size_t> layers(model.spec.blocks.size());
   std::iota(layers.begin(), layers.end(), std::size_t{0});
-  std::mt19937_64 random(bench.seed);
-  const std::size_t wanted = blocks_wanted(call, model);
-  for (std::size_t i = 0; i < wanted; ++i) std::swap(layers[i], layers[i + random() % (layers.size() - i)]);
-  layers.resize(wanted);
-  remove_blocks(model, layers, report);
+  remove_blocks(model, drawn(std::move(layers), blocks_wanted(call, model), bench.seed), report);
 }
 
 }  // namespace

@@ -9,12 +9,10 @@ namespace {
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const Sparsity sparsity = sparsity_of(call, model);
   std::mt19937_64 random(bench.seed);
-  change_matrices(model, bench, spelled(sparsity) + " at random", [&](const WeightKey&, Tensor& numbers, const InputStatistics*) {
-    const std::span<float> all = numbers.floats();
-    std::vector<double> scores(all.size());
+  change_matrices(model, bench, spelled(sparsity) + " at random", [&](const WeightKey&, Tensor& numbers, const SharedStatistics&) {
+    std::vector<double> scores(numbers.size());
     for (double& score : scores) score = static_cast<double>(random());
-    const std::vector<std::uint8_t> gone = lowest(scores, numbers.shape()[1], sparsity, MaskScope::matrix);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = gone[i] ? 0.0f : all[i];
+    zero_lowest(numbers, scores, sparsity, MaskScope::matrix);
   }, report);
 }
 

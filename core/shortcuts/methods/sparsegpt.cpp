@@ -84,17 +84,11 @@ class Compensated {
   std::vector<std::uint8_t> gone_;  // [rows, columns at once]
 };
 
-/// The factor of 2 X^T X / rows with its diagonal raised; columns that nothing ever came through get a 1 there.
+/// The factor of 2 X^T X / rows, damped.
 Matrix damped_inverse(const InputStatistics& statistics, double damp, const WeightKey& key) {
   Matrix hessian = statistics.gram;
-  double mean = 0.0;
   for (double& number : hessian.numbers) number *= 2.0 / static_cast<double>(statistics.rows);
-  for (std::size_t c = 0; c < hessian.columns; ++c) {
-    if (hessian(c, c) == 0.0) hessian(c, c) = 1.0;
-    mean += hessian(c, c) / static_cast<double>(hessian.columns);
-  }
-  for (std::size_t c = 0; c < hessian.columns; ++c) hessian(c, c) += damp * mean;
-  std::optional<Matrix> factor = inverse_factor(hessian);
+  std::optional<Matrix> factor = inverse_factor(damped(std::move(hessian), damp));
   if (!factor) throw Error({matrix_name(key), "inputs whose damped Gram matrix can be inverted", "others", "use a larger damp, or more calibration text"});
   return std::move(*factor);
 }
@@ -106,13 +100,11 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   if (sparsity.group > 0 && columns_at_once % sparsity.group != 0) {
     throw Error({"shortcut sparsegpt, block", "a multiple of the pattern's " + std::to_string(sparsity.group), std::to_string(columns_at_once), ""}, Fault::usage);
   }
-  const InputStatistics* last = nullptr;  // q, k and v share theirs, which live as long as their block's turn
-  int last_block = -1;
+  SharedStatistics last;  // q, k and v share theirs
   Matrix inverse;
-  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey& key, Tensor& numbers, const InputStatistics* statistics) {
-    if (statistics != last || key.block != last_block) inverse = damped_inverse(*statistics, damp, key);
+  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey& key, Tensor& numbers, const SharedStatistics& statistics) {
+    if (statistics != last) inverse = damped_inverse(*statistics, damp, key);
     last = statistics;
-    last_block = key.block;
     Matrix weights(numbers.shape()[0], numbers.shape()[1]);
     for (std::size_t i = 0; i < weights.numbers.size(); ++i) weights.numbers[i] = statistics->square_sums[i % weights.columns] == 0.0 ? 0.0 : numbers.floats()[i];
     Compensated compensated(std::move(weights), inverse, sparsity);

@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 
 #include "core/base/error.h"
 #include "core/base/linear_algebra.h"
 #include "core/shortcuts/low_rank_ops.h"
 #include "core/shortcuts/sequential.h"
+#include "core/tensor/sparse_rows.h"
 
 namespace vitrine {
 namespace {
@@ -74,24 +74,24 @@ Matrix root_of(Weighting weighting, const InputStatistics* statistics, std::size
   return root;
 }
 
-/// As many as the share of the dense bytes pays for; both factors are kept in f32, so of an F16 matrix half as many.
+/// As many as the share of its bytes pays for; both factors are kept in f32, so of an F16 matrix half as many.
 std::size_t rank_of(const ShortcutCall& call, const Weight& weight) {
   const std::size_t largest = std::min(weight.rows, weight.cols);
   if (call.has("rank")) return std::min(largest, call.whole("rank", 1, 1u << 20));
-  const double bytes = call.number("share", 0.001, 1.0) * static_cast<double>(weight.bytes());
+  const double bytes = call.number("share", 0.001, 1.0) * static_cast<double>(stored_bytes(weight));
   return std::clamp<std::size_t>(static_cast<std::size_t>(bytes / static_cast<double>(sizeof(float) * (weight.rows + weight.cols))), 1, largest);
 }
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   if (call.has("rank") && call.has("share")) throw Error({"shortcut svd", "a rank, or a share of the bytes", "both", ""}, Fault::usage);
   const auto weighting = static_cast<Weighting>(call.choice("weighted", weightings));
-  const auto terms = std::make_shared<std::map<WeightKey, LowRankTerm>>();
+  std::map<WeightKey, LowRankTerm> terms;
   std::vector<std::size_t> bytes;
-  change_matrices(model, bench, "factors", [&](const WeightKey& key, Tensor& numbers, const InputStatistics* statistics) {
+  change_matrices(model, bench, "factors", [&](const WeightKey& key, Tensor& numbers, const SharedStatistics& statistics) {
     const Weight& weight = model.weights.at(key);
     Matrix weights(weight.rows, weight.cols);
     std::ranges::copy(numbers.floats(), weights.numbers.begin());
-    Factors factors = closest(weights, root_of(weighting, statistics, weight.cols, key), rank_of(call, weight));
+    Factors factors = closest(weights, root_of(weighting, statistics.get(), weight.cols, key), rank_of(call, weight));
     LowRankTerm term{make_weight(std::move(factors.down)), make_weight(std::move(factors.up)), LowRankTerm::Of::whole};
     const Tensor down = expand(term.down), up = expand(term.up);
     Matrix left(weight.rows, term.down.rows), right(term.down.rows, weight.cols);
@@ -99,17 +99,11 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
     std::ranges::copy(down.floats(), right.numbers.begin());
     std::ranges::transform(product(left, right).numbers, numbers.floats().begin(), [](double number) { return static_cast<float>(number); });
     bytes.push_back(term.down.bytes() + term.up.bytes());
-    terms->emplace(key, std::move(term));
+    terms.emplace(key, std::move(term));
   }, report);
   const std::size_t first = report.matrices.size() - bytes.size();
   for (std::size_t i = 0; i < bytes.size(); ++i) report.matrices[first + i].bytes_after = bytes[i];
-  report.layers.push_back([terms](Ops& base, const Model& changed) -> std::unique_ptr<Ops> {
-    std::map<const Weight*, LowRankTerm> of_weights;
-    for (const auto& [key, term] : *terms) {
-      for (const WeightKey& sharing : sharing_matrix(changed, key)) of_weights.emplace(&changed.weights.at(sharing), term);
-    }
-    return std::make_unique<LowRankOps>(base, std::move(of_weights));
-  });
+  report.layers.push_back(low_rank_layer(std::move(terms)));
 }
 
 std::size_t least_tokens(const ShortcutCall& call, const Model& model) {

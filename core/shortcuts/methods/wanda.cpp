@@ -8,14 +8,13 @@ namespace {
 /// Scores |W_ij| ||X_j||, compared within each row (equation 1 of the paper), block after block through the pruned ones.
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const Sparsity sparsity = sparsity_of(call, model);
-  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey&, Tensor& numbers, const InputStatistics* statistics) {
-    const std::span<float> all = numbers.floats();
+  change_matrices(model, bench, spelled(sparsity), [&](const WeightKey&, Tensor& numbers, const SharedStatistics& statistics) {
+    const std::span<const float> all = numbers.floats();
     const std::size_t cols = numbers.shape()[1];
     std::vector<double> norms(cols), scores(all.size());
     for (std::size_t c = 0; c < cols; ++c) norms[c] = std::sqrt(statistics->square_sums[c]);
     for (std::size_t i = 0; i < all.size(); ++i) scores[i] = std::abs(static_cast<double>(all[i])) * norms[i % cols];
-    const std::vector<std::uint8_t> gone = lowest(scores, cols, sparsity, MaskScope::row);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = gone[i] ? 0.0f : all[i];
+    zero_lowest(numbers, scores, sparsity, MaskScope::row);
   }, report);
 }
 

@@ -9,7 +9,6 @@
 #include "core/base/error.h"
 #include "core/base/json.h"
 #include "core/shortcuts/gptq_rounding.h"
-#include "core/shortcuts/rounded.h"
 #include "core/shortcuts/sequential.h"
 #include "core/shortcuts/type_plan.h"
 #include "tests/core/shortcuts/shortcut_harness.h"
@@ -200,6 +199,25 @@ TEST(Quantizing, FoldedScalesLeaveTheModelsFunctionAlone) {
   }
   std::printf("AWQ folded in %d architectures\n", tried);
   EXPECT_GT(tried, 5);
+}
+
+/// A matrix that is held without its zeros has no `data`; that makes it no other packed matrix.
+TEST(Quantizing, PackedMatricesAreRoundedAsIfTheyWereNot) {
+  ShortcutHarness harness;
+  Model dense = load_model(golden_folder() / "llama" / "model");
+  harness.apply(dense, "magnitude:sparsity=0.7");
+  Model packed = dense;
+  ASSERT_EQ(harness.apply(packed, "pack_sparse").matrices.size(), block_matrices(dense).size());
+  const TypePlan plan = plan_types(packed, "Q8_0", Calibrated::no);
+  EXPECT_EQ(plan.types, plan_types(dense, "Q8_0", Calibrated::no).types);
+  const std::size_t planned = packed.weights.bytes() - bytes_now(packed, plan) + bytes_planned(packed, plan);
+  const ShortcutReport of_packed = harness.apply(packed, "quantize:type=Q8_0"), of_dense = harness.apply(dense, "quantize:type=Q8_0");
+  EXPECT_EQ(of_packed.matrices.size(), of_dense.matrices.size());
+  EXPECT_EQ(packed.weights.bytes(), planned);
+  EXPECT_EQ(dense.weights.bytes(), planned);
+  for (const auto& [key, weight] : dense.weights.all()) {
+    EXPECT_TRUE(std::ranges::equal(expand(packed.weights.at(key)).floats(), expand(weight).floats())) << matrix_name(key);
+  }
 }
 
 TEST_F(TrainedModel, EightBitsARowChangeLittle) {

@@ -48,10 +48,11 @@ TEST_P(EveryModel, SeesWhatTheChangedBlocksPutOut) {
   change_block_by_block(model, harness.bench(texts), Statistics::gram, [&](std::span<const WeightKey> keys, const StatisticsOf& found) {
     seen.insert(found.begin(), found.end());
     for (const WeightKey& key : keys) {
-      Tensor numbers = expand(model.weights.at(key));
+      const Tensor before = expand(model.weights.at(key));
+      Tensor numbers = copy_of(before);
       for (float& number : numbers.floats()) number *= 0.75f;
       ShortcutReport report;
-      put_numbers(model, key, std::move(numbers), "smaller", report);
+      put_numbers(model, key, numbers, {"smaller", before}, report);
     }
   });
   const StatisticsOf whole = of_whole(harness, model, texts);
