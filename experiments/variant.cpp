@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
+#include <map>
 #include <random>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/tensor/quantize.h"
 #include "core/tensor/sparse_rows.h"
 #include "experiments/tuning.h"
 #include "kernels/kernels.h"
@@ -15,28 +16,6 @@
 
 namespace vitrine {
 namespace {
-
-Tensor rounded(const Weight& weight, DType type, const std::string& name) {
-  const DTypeInfo& info = dtype_info(type);
-  if (weight.type == type) {
-    throw Error({"--weights " + std::string(info.name), "a type that the file does not have already", name + " is " + std::string(info.name),
-                 "against its own file a type has no error: start from a file of higher precision"}, Fault::usage);
-  }
-  if (info.compress == nullptr || weight.cols % info.block_size != 0) {
-    throw Error({"--weights " + std::string(info.name), "a type that this program rounds to, and rows of whole blocks", name, ""}, Fault::usage);
-  }
-  const Tensor numbers = expand(weight);
-  Tensor result(type, {weight.rows, weight.cols});
-  info.compress(numbers.floats().data(), result.bytes().data(), weight.rows * weight.cols);
-  return result;
-}
-
-/// Whether nothing was changed; of a matrix that is held without its zeros nothing is known but that.
-bool same_bytes(const Weight& a, const Weight& b) {
-  if (place_of(a) == place_of(b)) return true;
-  const bool dense = a.data != nullptr && b.data != nullptr;
-  return dense && a.type == b.type && a.bytes() == b.bytes() && std::memcmp(a.data, b.data, a.bytes()) == 0;
-}
 
 /// The numbers with Gaussian noise as large as the distance to others.
 Tensor with_noise(const Tensor& truth, const Tensor& other, std::mt19937_64& random) {
@@ -171,34 +150,43 @@ TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Varia
   return {ids, {reference.logits, reference.embedding}, {variant.logits, variant.embedding}, count, maps, pool};
 }
 
-Model with_weights(const Model& model, DType type) {
+Model with_weights(const Model& model, DType type, ThreadPool& pool, Run& run) {
   Model result = model;
   for (const WeightKey& key : block_matrices(model)) {
-    result.weights.replace(key, rounded(model.weights.at(key), type, matrix_name(key)));
+    const Weight& weight = model.weights.at(key);
+    const std::string name = matrix_name(key), type_name(dtype_info(type).name);
+    if (weight.type == type) {
+      throw Error({"--weights " + type_name, "a type that the file does not have already", name + " is " + type_name,
+                   "against its own file a type has no error: start from a file of higher precision"}, Fault::usage);
+    }
+    const Weight rounded = make_weight(round_to(expand(weight), {type, {}, name}, pool, run));
+    for (const WeightKey& sharing : sharing_matrix(model, key)) result.weights.put(sharing, rounded);
   }
   return result;
 }
 
 Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed, ThreadPool& pool) {
-  const WeightKey embedding{Role::token_embedding, -1, false, model.spec.stack}, head{Role::head, -1, false, model.spec.stack};
-  const Weight* table = model.weights.find(embedding);
-  bool tied = false;
-  std::vector<WeightKey> keys;
+  std::vector<std::vector<WeightKey>> changed;  // the weights that are one matrix in both models
+  std::map<std::pair<const void*, const void*>, std::size_t> places;
   for (const auto& [key, weight] : model.weights.all()) {
     const Weight* of_other = other.weights.find(key);
-    if (key.bias || weight.rows < 2 || of_other == nullptr || same_bytes(weight, *of_other)) continue;
-    if (key == head && table != nullptr && weight.data == table->data) tied = true;
-    else keys.push_back(key);
+    if (key.bias || weight.rows < 2 || of_other == nullptr || same_numbers(weight, *of_other)) continue;
+    const auto [place, is_new] = places.emplace(std::pair(place_of(weight), place_of(*of_other)), changed.size());
+    if (is_new) changed.emplace_back();
+    changed[place->second].push_back(key);
   }
-  std::vector<Tensor> noisy(keys.size());
-  pool.run(keys.size(), [&](std::size_t i, std::size_t) {
+  std::vector<Tensor> noisy(changed.size());
+  pool.run(changed.size(), [&](std::size_t i, std::size_t) {
     std::seed_seq own{seed, static_cast<std::uint64_t>(i)};
     std::mt19937_64 random(own);
-    noisy[i] = with_noise(expand(model.weights.at(keys[i])), expand(other.weights.at(keys[i])), random);
+    const WeightKey& key = changed[i].front();
+    noisy[i] = with_noise(expand(model.weights.at(key)), expand(other.weights.at(key)), random);
   });
   Model result = model;
-  for (std::size_t i = 0; i < keys.size(); ++i) result.weights.replace(keys[i], std::move(noisy[i]));
-  if (tied) result.weights.put(head, result.weights.at(embedding));  // a head that is tied to the embedding has its noise
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    const Weight weight = make_weight(std::move(noisy[i]));
+    for (const WeightKey& key : changed[i]) result.weights.put(key, weight);
+  }
   return result;
 }
 

@@ -77,9 +77,9 @@ bool has_same_heads(const ModelSpec& a, const ModelSpec& b);
 TextRuns text_runs(const Model& model, std::span<const TokenId> ids, const Variant::Output& reference, const Variant::Output& variant,
                    ThreadPool& pool);
 
-/// The model with its block matrices rounded to a type. @throws Error where a matrix has that type already: against itself
+/// The model with its block matrices rounded to a type, in all blocks that share one. @throws Error where a matrix has that type already: against itself
 /// every type looks free of error
-Model with_weights(const Model& model, DType type);
+Model with_weights(const Model& model, DType type, ThreadPool& pool, Run& run);
 /// The model with Gaussian noise on every matrix that another form of it holds otherwise, as far from its own as the other's.
 Model with_noise_as_far_as(const Model& model, const Model& other, std::uint64_t seed, ThreadPool& pool);
 

@@ -173,7 +173,7 @@ class Tradeoff {
     if (!type || dtype_info(*type).compress == nullptr) throw Error({"--weights", "F16, BF16 or a type of GGUF's blocks such as Q8_0 or Q4_K", quoted(name), ""}, Fault::usage);
     const std::string title = std::string(dtype_info(*type).name) + (file_type.quantized ? " on top of " + std::string(file_type.name) : "");
     const std::string control = "control: noise as large as " + title;
-    const Model rounded = with_weights(model, *type);
+    const Model rounded = with_weights(model, *type, pool_, session_.run());
     for (std::uint64_t draw = 0; draw < control_draws; ++draw) {
       measure({control + draw_name(draw), Precision::exact, "flash", DType::f32, {}}, with_noise_as_far_as(model, rounded, options_.common.seed + draw, pool_), pool_, "");
     }

@@ -47,7 +47,7 @@ TEST(HookErrors, CompareEveryPointOfTwoRuns) {
   for (const std::string name : {"llama", "gpt2", "bert"}) {
     Session session = open(name);
     const std::vector<ProbePoint> points = comparable_points(session.model().spec);
-    const Model noisy = with_noise_as_far_as(session.model(), with_weights(session.model(), DType::f16), 1, session.ops().pool());
+    const Model noisy = with_noise_as_far_as(session.model(), with_weights(session.model(), DType::f16, session.pool(), session.run()), 1, session.ops().pool());
     Variant reference({"reference", Precision::exact, "reference", DType::f32}, session.model(), session.pool());
     Variant other({"noise", Precision::exact, "reference", DType::f32}, noisy, session.pool());
     PointValues kept(points);
@@ -81,7 +81,7 @@ double distance(const Weight& a, const Weight& b) {
 
 TEST(HookErrors, NoiseIsAsFarAsTheOtherFile) {
   Session session = open("llama");
-  const Model other = with_weights(session.model(), DType::f16);
+  const Model other = with_weights(session.model(), DType::f16, session.pool(), session.run());
   std::set<double> first_numbers;
   for (const std::uint64_t seed : {0u, 1u}) {
     const Model noisy = with_noise_as_far_as(session.model(), other, seed, session.ops().pool());
@@ -95,6 +95,23 @@ TEST(HookErrors, NoiseIsAsFarAsTheOtherFile) {
     EXPECT_EQ(distance(session.model().weights.at(norm), noisy.weights.at(norm)), 0.0);
   }
   EXPECT_EQ(first_numbers.size(), 2u) << "draws are alike";
+}
+
+/// Blocks that share their matrices (ALBERT) go on sharing them: all are rounded, and all have one noise.
+TEST(HookErrors, RoundEveryBlockOfSharedLayers) {
+  Session session = open("encoders/albert_mlm");
+  const Model& model = session.model();
+  const Model rounded = with_weights(model, DType::f16, session.pool(), session.run());
+  const Model noisy = with_noise_as_far_as(model, rounded, 1, session.pool());
+  ASSERT_GT(model.spec.blocks.size(), 1u);
+  for (const Model* changed : {&rounded, &noisy}) {
+    EXPECT_EQ(block_matrices(*changed).size(), block_matrices(model).size());
+    for (const WeightKey& key : block_matrices(model)) {
+      const std::vector<WeightKey> sharing = sharing_matrix(model, key);
+      EXPECT_GT(sharing.size(), 1u) << matrix_name(key);
+      for (const WeightKey& other : sharing) EXPECT_GT(distance(model.weights.at(other), changed->weights.at(other)), 0.0) << matrix_name(other);
+    }
+  }
 }
 
 TEST(HookErrors, LeaveTheBlockOpen) {
