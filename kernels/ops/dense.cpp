@@ -244,9 +244,16 @@ WeightPanel panel_of(const Weight& weight, std::size_t first, std::size_t count)
   return {weight.type, weight.row(first), weight.stride_bytes(), count, weight.cols};
 }
 
+bool has_decoder(DType type) {
+  switch (type) {
+    case DType::f32: case DType::f16: case DType::bf16: case DType::q8_0: case DType::q4_0: case DType::q4_1: case DType::q5_0: case DType::q5_1:
+    case DType::q4_k: case DType::q5_k: case DType::q6_k: case DType::q2_k: case DType::q3_k: case DType::iq4_nl: case DType::iq4_xs: return true;
+    default: return false;
+  }
+}
+
 bool is_chunked(const WeightPanel& panel) {
-  const bool by_plain_loops = panel.type >= DType::mxfp4 && panel.type <= DType::iq3_s;
-  return panel.sparse || (panel.inner % dense_chunk == 0 && !by_plain_loops);
+  return panel.sparse || (panel.inner % dense_chunk == 0 && has_decoder(panel.type));
 }
 
 void multiply_panel(const DenseRows<const float>& x, const WeightPanel& panel, const float* bias,

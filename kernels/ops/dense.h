@@ -65,7 +65,10 @@ void expand_rows(const WeightPanel& panel, std::size_t first, std::size_t rows, 
 /// @param scratch  room for packed_rows rows of the padded inner size
 void pack_panel(const WeightPanel& panel, std::uint16_t* target, float* scratch);
 
-/// Whether the panel's rows can be read chunk by chunk. Those of IQ1 to IQ3, TQ and MXFP4 are expanded by their plain definition.
+/// Whether products decode the type themselves; IQ1 to IQ3, TQ and MXFP4 are expanded by their plain definition.
+bool has_decoder(DType type);
+
+/// Whether the panel's rows can be read chunk by chunk.
 bool is_chunked(const WeightPanel& panel);
 
 }  // namespace vitrine

@@ -523,7 +523,7 @@ void multiply(const Int16Rows& x, const WeightPanel& panel, const float* bias, c
   }
 }
 
-bool known(DType type) { return type >= DType::q8_0 && type <= DType::iq4_xs; }
+bool known(DType type) { return has_decoder(type) && dtype_info(type).quantized; }
 
 void round_chunks(const float* x, std::size_t inner, std::int16_t* numbers, float* pairs, float* half_sums) {
   for (std::size_t index = 0; index < inner / chunk; ++index, x += chunk, numbers += chunk, pairs += 2, half_sums += 2) {

@@ -130,14 +130,13 @@ void Products::share_last(std::vector<Panel>& panels) const {
   }
 }
 
+bool Products::wants_integers(const WeightPanel& weights) const {
+  return fast_ && (weights.sparse ? has_sparse_int16(weights.type) : has_int16_product(weights.type));
+}
+
 void Products::run_few(const DenseRows<const float>& x, const Panel& panel) {
-  if (fast_ && panel.weights.sparse && has_sparse_int16(panel.weights.type)) {
-    return multiply_sparse_int16(integers_, panel.weights, panel.bias, panel.out);
-  }
-  if (fast_ && !panel.weights.sparse && has_int16_product(panel.weights.type)) {
-    return multiply_panel_int16(integers_, panel.weights, panel.bias, panel.out);
-  }
-  multiply_panel(x, panel.weights, panel.bias, panel.out);
+  if (!wants_integers(panel.weights)) return multiply_panel(x, panel.weights, panel.bias, panel.out);
+  (panel.weights.sparse ? multiply_sparse_int16 : multiply_panel_int16)(integers_, panel.weights, panel.bias, panel.out);
 }
 
 void Products::run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker) {
@@ -193,8 +192,8 @@ void Products::multiply(TensorView<const float, 2> x, std::span<const Product> p
   make_panels(products, x.extent(0), many);
   std::vector<Panel>& panels = panels_;
   if (many == ManyRows::f32 || x.extent(0) <= few_rows) {
-    const auto wants_integers = [](const Product& product) { return has_int16_product(product.weight->type); };
-    if (fast_ && x.extent(0) <= few_rows && std::ranges::any_of(products, wants_integers)) {
+    const auto wants = [this](const Product& product) { return wants_integers(panel_of(*product.weight, 0, 1)); };
+    if (x.extent(0) <= few_rows && std::ranges::any_of(products, wants)) {
       integers_.round(rows, padded_to_chunk(x.extent(1)));
     }
     return pool_.run(panels.size(),

@@ -34,6 +34,8 @@ class Products {
   DenseRows<const float> padded(TensorView<const float, 2> x);
   void round_input(const DenseRows<const float>& x, std::size_t inner);
   void round_input_int8(const DenseRows<const float>& x, std::size_t inner);
+  /// Whether few rows are multiplied with these weights as 16-bit integers.
+  bool wants_integers(const WeightPanel& weights) const;
   void run_few(const DenseRows<const float>& x, const Panel& panel);
   void run_exact(const DenseRows<const float>& x, const Panel& panel, Worker& worker);
   void run_bf16(const DenseRows<const std::uint16_t>& x, const Panel& panel, Worker& worker);
