@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "core/base/half.h"
@@ -13,6 +14,15 @@
 // starts from several ways to stretch the levels over the numbers and alternates between rounding and solving for the scale.
 
 namespace vitrine::blocks {
+
+/// Calls write(numbers, importance, target) for every block of so many numbers, whose bytes are zeros before. @param importance  [count] or null
+template <std::size_t block_size, std::size_t block_bytes, class Write>
+void each_block(const float* source, const float* importance, std::byte* target, std::size_t count, const Write& write) {
+  for (std::size_t at = 0; at < count; at += block_size, target += block_bytes) {
+    std::memset(target, 0, block_bytes);
+    write(source + at, importance ? importance + at : nullptr, target);
+  }
+}
 
 /// Numbers of a block in a unit of their own (a power of two), and what an error at each counts.
 template <std::size_t count>

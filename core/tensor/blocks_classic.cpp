@@ -40,37 +40,77 @@ void store_nibbles(const unsigned (&levels)[small], std::byte* nibbles) {
   for (std::size_t i = 0; i < small / 2; ++i) nibbles[i] = static_cast<std::byte>(levels[i] | levels[i + small / 2] << 4);
 }
 
-/// Scale and levels from -half to half - 1 of least weighted error; store_levels(levels, place).
+/// Writes a block with the scale and the levels from -half to half - 1 of least weighted error; store_levels(levels, place).
 template <int half, class Store>
-void compress_scaled(const float* source, const float* importance, std::byte* target, std::size_t block_bytes, const Store& store_levels) {
-  Weighed<small> block;
-  if (!block.take(source, importance)) return static_cast<void>(begin_block(source, target, block_bytes));
-  const WholeLevels whole{static_cast<float>(-half), static_cast<float>(half - 1), 0.1f};
-  const HalfScale scale = half_scale(fit_scale<small>({block.x, block.weight}, whole), block.exponent);
-  store_u16(target, scale.bits);
-  const float inverse = std::fabs(scale.value) >= smallest_scale ? 1.0f / scale.value : 0.0f;
-  unsigned levels[small];
-  for (std::size_t i = 0; i < small; ++i) levels[i] = static_cast<unsigned>(static_cast<int>(whole(block.x[i] * inverse)) + half);
-  store_levels(levels, target + 2);
+auto search_scaled(const Store& store_levels) {
+  return [&store_levels](const float* source, const float* importance, std::byte* target) {
+    Weighed<small> block;
+    if (!block.take(source, importance)) return store_u16(target, nan_half);
+    const WholeLevels whole{static_cast<float>(-half), static_cast<float>(half - 1), 0.1f};
+    const HalfScale scale = half_scale(fit_scale<small>({block.x, block.weight}, whole), block.exponent);
+    store_u16(target, scale.bits);
+    const float inverse = std::fabs(scale.value) >= smallest_scale ? 1.0f / scale.value : 0.0f;
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) levels[i] = static_cast<unsigned>(static_cast<int>(whole(block.x[i] * inverse)) + half);
+    store_levels(levels, target + 2);
+  };
 }
 
 /// The same with a minimum, levels from 0 to top.
 template <int top, class Store>
-void compress_affine(const float* source, const float* importance, std::byte* target, std::size_t block_bytes, const Store& store_levels) {
-  Weighed<small> block;
-  if (!block.take(source, importance)) return static_cast<void>(begin_block(source, target, block_bytes));
-  const float low = *std::min_element(block.x, block.x + small);
-  for (float& x : block.x) x -= low;  // the fit wants numbers that are not far from 0 beside their spread
-  const Affine fit = fit_affine<small>({block.x, block.weight}, static_cast<float>(top), Offset::any);
-  const HalfScale scale = half_scale(fit.scale, block.exponent), minimum = half_scale(fit.offset + low, block.exponent);
-  store_u16(target, scale.bits);
-  store_u16(target + 2, minimum.bits);
-  const float inverse = scale.value >= smallest_scale ? 1.0f / scale.value : 0.0f;
-  unsigned levels[small];
-  for (std::size_t i = 0; i < small; ++i) {
-    levels[i] = static_cast<unsigned>(nearest(std::clamp((block.x[i] + low - minimum.value) * inverse, 0.0f, static_cast<float>(top))));
+auto search_affine(const Store& store_levels) {
+  return [&store_levels](const float* source, const float* importance, std::byte* target) {
+    Weighed<small> block;
+    if (!block.take(source, importance)) return store_u16(target, nan_half);
+    const float low = *std::min_element(block.x, block.x + small);
+    for (float& x : block.x) x -= low;  // the fit wants numbers that are not far from 0 beside their spread
+    const Affine fit = fit_affine<small>({block.x, block.weight}, static_cast<float>(top), Offset::any);
+    const HalfScale scale = half_scale(fit.scale, block.exponent), minimum = half_scale(fit.offset + low, block.exponent);
+    store_u16(target, scale.bits);
+    store_u16(target + 2, minimum.bits);
+    const float inverse = scale.value >= smallest_scale ? 1.0f / scale.value : 0.0f;
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) {
+      levels[i] = static_cast<unsigned>(nearest(std::clamp((block.x[i] + low - minimum.value) * inverse, 0.0f, static_cast<float>(top))));
+    }
+    store_levels(levels, target + 4);
+  };
+}
+
+/// As ggml's reference: the number of largest magnitude, with its sign, becomes -half.
+template <int half, std::size_t block_bytes, class Store>
+void round_scaled(const float* source, std::byte* target, std::size_t count, const Store& store_levels) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += block_bytes) {
+    if (!begin_block(source, target, block_bytes)) continue;
+    float extreme = 0.0f;
+    for (std::size_t i = 0; i < small; ++i) {
+      if (std::fabs(source[i]) > std::fabs(extreme)) extreme = source[i];
+    }
+    const float scale = extreme / static_cast<float>(-half), inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) {
+      levels[i] = std::min(2u * half - 1, static_cast<unsigned>(static_cast<int>(source[i] * inverse + (static_cast<float>(half) + 0.5f))));
+    }
+    store_levels(levels, target + 2);
   }
-  store_levels(levels, target + 4);
+}
+
+/// As ggml's reference: the smallest number is the minimum, the largest becomes top.
+template <int top, std::size_t block_bytes, class Store>
+void round_affine(const float* source, std::byte* target, std::size_t count, const Store& store_levels) {
+  for (std::size_t block = 0; block < count / small; ++block, source += small, target += block_bytes) {
+    if (!begin_block(source, target, block_bytes)) continue;
+    const auto [low, high] = std::minmax_element(source, source + small);
+    const float minimum = *low, scale = (*high - minimum) / static_cast<float>(top), inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    store_u16(target, f16_from_f32(scale));
+    store_u16(target + 2, f16_from_f32(minimum));
+    unsigned levels[small];
+    for (std::size_t i = 0; i < small; ++i) {
+      levels[i] = std::min(static_cast<unsigned>(top), static_cast<unsigned>(static_cast<int>((source[i] - minimum) * inverse + 0.5f)));
+    }
+    store_levels(levels, target + 4);
+  }
 }
 
 }  // namespace
@@ -131,90 +171,25 @@ void compress_q8_0(const float* source, std::byte* target, std::size_t count) {
   }
 }
 
-void compress_q4_0(const float* source, std::byte* target, std::size_t count) {
-  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 18) {
-    if (!begin_block(source, target, 18)) continue;
-    float extreme = 0.0f;  // the number of largest magnitude, with its sign, becomes -8
-    for (std::size_t i = 0; i < small; ++i) {
-      if (std::fabs(source[i]) > std::fabs(extreme)) extreme = source[i];
-    }
-    const float scale = extreme / -8.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    store_u16(target, f16_from_f32(scale));
-    const auto level = [&](float x) { return std::min(15, static_cast<int>(x * inverse + 8.5f)); };
-    for (std::size_t i = 0; i < small / 2; ++i) {
-      target[2 + i] = static_cast<std::byte>(level(source[i]) | level(source[i + small / 2]) << 4);
-    }
-  }
-}
-
-void compress_q4_1(const float* source, std::byte* target, std::size_t count) {
-  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 20) {
-    if (!begin_block(source, target, 20)) continue;
-    const auto [low, high] = std::minmax_element(source, source + small);
-    const float minimum = *low, scale = (*high - minimum) / 15.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    store_u16(target, f16_from_f32(scale));
-    store_u16(target + 2, f16_from_f32(minimum));
-    const auto level = [&](float x) { return std::min(15, static_cast<int>((x - minimum) * inverse + 0.5f)); };
-    for (std::size_t i = 0; i < small / 2; ++i) {
-      target[4 + i] = static_cast<std::byte>(level(source[i]) | level(source[i + small / 2]) << 4);
-    }
-  }
-}
-
-void compress_q5_0(const float* source, std::byte* target, std::size_t count) {
-  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 22) {
-    if (!begin_block(source, target, 22)) continue;
-    float extreme = 0.0f;  // the number of largest magnitude, with its sign, becomes -16
-    for (std::size_t i = 0; i < small; ++i) {
-      if (std::fabs(source[i]) > std::fabs(extreme)) extreme = source[i];
-    }
-    const float scale = extreme / -16.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    store_u16(target, f16_from_f32(scale));
-    unsigned levels[small];
-    for (std::size_t i = 0; i < small; ++i) {
-      levels[i] = std::min(31u, static_cast<unsigned>(static_cast<int>(source[i] * inverse + 16.5f)));
-    }
-    store_five_bits(levels, target + 2);
-  }
-}
-
-void compress_q5_1(const float* source, std::byte* target, std::size_t count) {
-  for (std::size_t block = 0; block < count / small; ++block, source += small, target += 24) {
-    if (!begin_block(source, target, 24)) continue;
-    const auto [low, high] = std::minmax_element(source, source + small);
-    const float minimum = *low, scale = (*high - minimum) / 31.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    store_u16(target, f16_from_f32(scale));
-    store_u16(target + 2, f16_from_f32(minimum));
-    unsigned levels[small];
-    for (std::size_t i = 0; i < small; ++i) {
-      levels[i] = std::min(31u, static_cast<unsigned>(static_cast<int>((source[i] - minimum) * inverse + 0.5f)));
-    }
-    store_five_bits(levels, target + 4);
-  }
-}
+void compress_q4_0(const float* source, std::byte* target, std::size_t count) { round_scaled<8, 18>(source, target, count, store_nibbles); }
+void compress_q4_1(const float* source, std::byte* target, std::size_t count) { round_affine<15, 20>(source, target, count, store_nibbles); }
+void compress_q5_0(const float* source, std::byte* target, std::size_t count) { round_scaled<16, 22>(source, target, count, store_five_bits); }
+void compress_q5_1(const float* source, std::byte* target, std::size_t count) { round_affine<31, 24>(source, target, count, store_five_bits); }
 
 void compress_weighted_q4_0(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += small, target += 18) {
-    compress_scaled<8>(source + at, importance ? importance + at : nullptr, target, 18, store_nibbles);
-  }
+  each_block<small, 18>(source, importance, target, count, search_scaled<8>(store_nibbles));
 }
 
 void compress_weighted_q4_1(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += small, target += 20) {
-    compress_affine<15>(source + at, importance ? importance + at : nullptr, target, 20, store_nibbles);
-  }
+  each_block<small, 20>(source, importance, target, count, search_affine<15>(store_nibbles));
 }
 
 void compress_weighted_q5_0(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += small, target += 22) {
-    compress_scaled<16>(source + at, importance ? importance + at : nullptr, target, 22, store_five_bits);
-  }
+  each_block<small, 22>(source, importance, target, count, search_scaled<16>(store_five_bits));
 }
 
 void compress_weighted_q5_1(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += small, target += 24) {
-    compress_affine<31>(source + at, importance ? importance + at : nullptr, target, 24, store_five_bits);
-  }
+  each_block<small, 24>(source, importance, target, count, search_affine<31>(store_five_bits));
 }
 
 }  // namespace vitrine::blocks

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/tensor/block_bytes_internal.h"
+#include "core/tensor/block_search_internal.h"
 #include "core/tensor/blocks.h"
 #include "core/tensor/codebook_search_internal.h"
 #include "core/tensor/codebooks.h"
@@ -47,14 +48,13 @@ std::uint16_t scattered_scale(const std::byte* words) {
 }
 
 /// Calls write(search, target) for every block, which is zeros before; what cannot be expressed has a NaN for its scale.
-template <class Write>
-void each_block(const Codebook& book, const float* source, const float* importance, std::byte* target, std::size_t count, std::size_t block_bytes, const Write& write) {
+template <std::size_t block_bytes, class Write>
+void each_searched(const Codebook& book, const float* source, const float* importance, std::byte* target, std::size_t count, const Write& write) {
   CodebookSearch search(book);
-  for (std::size_t at = 0; at < count; at += super, target += block_bytes) {
-    std::memset(target, 0, block_bytes);
-    search.search(source + at, importance ? importance + at : nullptr);
-    write(search, target);
-  }
+  each_block<super, block_bytes>(source, importance, target, count, [&](const float* numbers, const float* weights, std::byte* block) {
+    search.search(numbers, weights);
+    write(search, block);
+  });
 }
 
 void put(std::byte& byte, unsigned bits) { byte |= static_cast<std::byte>(bits); }
@@ -141,7 +141,7 @@ void expand_iq1_m(const std::byte* source, float* target, std::size_t count) {
 }
 
 void compress_iq2_xxs(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq2_xxs, source, importance, target, count, 66, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<66>(iq2_xxs, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t j = 0; j < 8; ++j) {
       std::uint32_t signs = search.factor(j) << 28;
@@ -155,7 +155,7 @@ void compress_iq2_xxs(const float* source, const float* importance, std::byte* t
 }
 
 void compress_iq2_xs(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq2_xs, source, importance, target, count, 74, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<74>(iq2_xs, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t g = 0; g < 32; ++g) store_u16(block + 2 + 2 * g, static_cast<std::uint16_t>(search.word(g) | (search.signs(g) & 127u) << 9));
     store_nibble_scales(search, 16, block + 66);
@@ -163,7 +163,7 @@ void compress_iq2_xs(const float* source, const float* importance, std::byte* ta
 }
 
 void compress_iq2_s(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq2_s, source, importance, target, count, 82, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<82>(iq2_s, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t g = 0; g < 32; ++g) {
       put(block[2 + g], search.word(g) & 255u);
@@ -175,7 +175,7 @@ void compress_iq2_s(const float* source, const float* importance, std::byte* tar
 }
 
 void compress_iq3_xxs(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq3_xxs, source, importance, target, count, 98, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<98>(iq3_xxs, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t g = 0; g < 64; ++g) put(block[2 + g], search.word(g));
     for (std::size_t j = 0; j < 8; ++j) {
@@ -187,7 +187,7 @@ void compress_iq3_xxs(const float* source, const float* importance, std::byte* t
 }
 
 void compress_iq3_s(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq3_s, source, importance, target, count, 110, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<110>(iq3_s, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t g = 0; g < 64; ++g) {
       put(block[2 + g], search.word(g) & 255u);
@@ -199,7 +199,7 @@ void compress_iq3_s(const float* source, const float* importance, std::byte* tar
 }
 
 void compress_iq1_s(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq1_s, source, importance, target, count, 50, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<50>(iq1_s, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     store_u16(block, search.scale_bits());
     for (std::size_t j = 0; j < 8; ++j) {
       unsigned high = search.factor(j) << 12 | (search.is_lowered(4 * j) ? 0x8000u : 0u);
@@ -213,7 +213,7 @@ void compress_iq1_s(const float* source, const float* importance, std::byte* tar
 }
 
 void compress_iq1_m(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(iq1_m, source, importance, target, count, 56, [](const CodebookSearch& search, std::byte* block) {
+  each_searched<56>(iq1_m, source, importance, target, count, [](const CodebookSearch& search, std::byte* block) {
     for (std::size_t g = 0; g < 32; ++g) {
       put(block[g], search.word(g) & 255u);
       put(block[32 + g / 2], (search.word(g) >> 8 | (search.is_lowered(g) ? 8u : 0u)) << (g % 2 * 4));

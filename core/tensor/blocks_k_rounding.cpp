@@ -11,15 +11,14 @@ namespace vitrine::blocks {
 namespace {
 
 /// Calls `write(block, target)` for every block of 256 that is finite, and `unfit(target)` for others.
-template <class Write>
-void each_block(const float* source, const float* importance, std::byte* target, std::size_t count, std::size_t block_bytes, const Write& write) {
+template <std::size_t block_bytes, class Write>
+void each_finite(const float* source, const float* importance, std::byte* target, std::size_t count, const Write& write) {
   Weighed<super> block;
-  for (std::size_t at = 0; at < count; at += super, target += block_bytes) {
-    std::memset(target, 0, block_bytes);
-    const bool finite = block.take(source + at, importance ? importance + at : nullptr);
-    if (finite && !importance) block.favour_large_a_little();
-    finite ? write(block, target) : write.unfit(target);
-  }
+  each_block<super, block_bytes>(source, importance, target, count, [&](const float* numbers, const float* weights, std::byte* bytes) {
+    const bool finite = block.take(numbers, weights);
+    if (finite && !weights) block.favour_large_a_little();
+    finite ? write(block, bytes) : write.unfit(bytes);
+  });
 }
 
 /// Eight pairs of six bits in twelve bytes, as `scale_and_min` reads them.
@@ -114,23 +113,23 @@ struct AsQ6K {
 }  // namespace
 
 void compress_q2_k(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(source, importance, target, count, 84, AsQ2K());
+  each_finite<84>(source, importance, target, count, AsQ2K());
 }
 
 void compress_q3_k(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(source, importance, target, count, 110, AsQ3K());
+  each_finite<110>(source, importance, target, count, AsQ3K());
 }
 
 void compress_q4_k(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(source, importance, target, count, 144, Affine32<15>());
+  each_finite<144>(source, importance, target, count, Affine32<15>());
 }
 
 void compress_q5_k(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(source, importance, target, count, 176, Affine32<31>());
+  each_finite<176>(source, importance, target, count, Affine32<31>());
 }
 
 void compress_q6_k(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  each_block(source, importance, target, count, 210, AsQ6K());
+  each_finite<210>(source, importance, target, count, AsQ6K());
 }
 
 }  // namespace vitrine::blocks

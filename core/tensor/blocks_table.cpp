@@ -100,45 +100,42 @@ void expand_mxfp4(const std::byte* source, float* target, std::size_t count) {
 
 void compress_iq4_nl(const float* source, const float* importance, std::byte* target, std::size_t count) {
   Weighed<small> block;
-  for (std::size_t at = 0; at < count; at += small, target += 18) {
-    std::memset(target, 0, 18);
-    store_u16(target, nan_half);
-    if (!block.take(source + at, importance ? importance + at : nullptr)) continue;
-    if (!importance) block.favour_large();
+  each_block<small, 18>(source, importance, target, count, [&](const float* numbers, const float* weights, std::byte* bytes) {
+    store_u16(bytes, nan_half);
+    if (!block.take(numbers, weights)) return;
+    if (!weights) block.favour_large();
     const HalfScale scale = half_scale(fit_scale<small>({block.x, block.weight}, Iq4Levels()), block.exponent);
-    if (!std::isfinite(scale.value)) continue;
-    store_u16(target, scale.bits);
-    store_iq4(block.x, scale.value, target + 2);
-  }
+    if (!std::isfinite(scale.value)) return;
+    store_u16(bytes, scale.bits);
+    store_iq4(block.x, scale.value, bytes + 2);
+  });
 }
 
 void compress_iq4_xs(const float* source, const float* importance, std::byte* target, std::size_t count) {
   Weighed<super> block;
-  for (std::size_t at = 0; at < count; at += super, target += 136) {
-    std::memset(target, 0, 136);
-    store_u16(target, nan_half);
-    if (!block.take(source + at, importance ? importance + at : nullptr)) continue;
-    if (!importance) block.favour_large();
+  each_block<super, 136>(source, importance, target, count, [&](const float* numbers, const float* weights, std::byte* bytes) {
+    store_u16(bytes, nan_half);
+    if (!block.take(numbers, weights)) return;
+    if (!weights) block.favour_large();
     ScaledSearch<8, small, Iq4Levels> search{block, {}, -32, 31};
     search.search();
-    store_u16(target, search.scale.bits);
+    store_u16(bytes, search.scale.bits);
     std::uint16_t high = 0;
     for (std::size_t j = 0; j < 8; ++j) {
       const auto factor = static_cast<unsigned>(search.factors[j] + 32);
       high |= static_cast<std::uint16_t>(factor >> 4 << (2 * j));
-      target[4 + j / 2] |= static_cast<std::byte>((factor & 15u) << (j % 2 * 4));
-      store_iq4(block.x + j * small, search.scale.value * static_cast<float>(search.factors[j]), target + 8 + j * 16);
+      bytes[4 + j / 2] |= static_cast<std::byte>((factor & 15u) << (j % 2 * 4));
+      store_iq4(block.x + j * small, search.scale.value * static_cast<float>(search.factors[j]), bytes + 8 + j * 16);
     }
-    store_u16(target + 2, high);
-  }
+    store_u16(bytes + 2, high);
+  });
 }
 
 void compress_mxfp4(const float* source, const float* importance, std::byte* target, std::size_t count) {
   Weighed<small> block;
-  for (std::size_t at = 0; at < count; at += small, target += 17) {
-    std::memset(target, 0, 17);
-    target[0] = std::byte{0xff};  // the format's NaN; ggml reads 2^127
-    if (!block.take(source + at, importance ? importance + at : nullptr)) continue;
+  each_block<small, 17>(source, importance, target, count, [&](const float* numbers, const float* weights, std::byte* bytes) {
+    bytes[0] = std::byte{0xff};  // the format's NaN; ggml reads 2^127
+    if (!block.take(numbers, weights)) return;
     const Run run{block.x, block.weight};
     int best = -2;  // of the scale's exponent in the block's unit, where the largest number lies in [0.5, 1)
     float least = e2m1_error(run, std::ldexp(1.0f, best));
@@ -147,12 +144,12 @@ void compress_mxfp4(const float* source, const float* importance, std::byte* tar
       if (error < least) least = error, best = tried;
     }
     const int exponent = std::clamp(block.exponent + best + 128, 0, 254);
-    target[0] = static_cast<std::byte>(exponent);
+    bytes[0] = static_cast<std::byte>(exponent);
     const float inverse = std::ldexp(1.0f, block.exponent + 128 - exponent);
     for (std::size_t i = 0; i < small / 2; ++i) {
-      target[1 + i] = static_cast<std::byte>(e2m1_place(block.x[i] * inverse) | e2m1_place(block.x[i + small / 2] * inverse) << 4);
+      bytes[1 + i] = static_cast<std::byte>(e2m1_place(block.x[i] * inverse) | e2m1_place(block.x[i + small / 2] * inverse) << 4);
     }
-  }
+  });
 }
 
 }  // namespace vitrine::blocks

@@ -68,32 +68,30 @@ void expand_tq2_0(const std::byte* source, float* target, std::size_t count) {
 }
 
 void compress_tq1_0(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += super, target += 54) {
-    std::memset(target, 0, 54);
+  each_block<super, 54>(source, importance, target, count, [](const float* numbers, const float* weights, std::byte* bytes) {
     HalfScale scale{nan_half, 0.0f};
     int levels[super] = {};
-    if (!search(source + at, importance ? importance + at : nullptr, scale, levels)) scale.bits = nan_half;
+    if (!search(numbers, weights, scale, levels)) scale.bits = nan_half;
     unsigned digits[52] = {};
     for (std::size_t i = 0; i < super; ++i) {
       const Digit place = digit_of(i);
       digits[place.byte] += static_cast<unsigned>(levels[i] + 1) * powers[4 - place.digit];
     }
-    for (std::size_t byte = 0; byte < 52; ++byte) target[byte] = static_cast<std::byte>((digits[byte] * 256u + 242u) / 243u);
-    store_u16(target + 52, scale.bits);
-  }
+    for (std::size_t byte = 0; byte < 52; ++byte) bytes[byte] = static_cast<std::byte>((digits[byte] * 256u + 242u) / 243u);
+    store_u16(bytes + 52, scale.bits);
+  });
 }
 
 void compress_tq2_0(const float* source, const float* importance, std::byte* target, std::size_t count) {
-  for (std::size_t at = 0; at < count; at += super, target += 66) {
-    std::memset(target, 0, 66);
+  each_block<super, 66>(source, importance, target, count, [](const float* numbers, const float* weights, std::byte* bytes) {
     HalfScale scale{nan_half, 0.0f};
     int levels[super] = {};
-    if (!search(source + at, importance ? importance + at : nullptr, scale, levels)) scale.bits = nan_half;
+    if (!search(numbers, weights, scale, levels)) scale.bits = nan_half;
     for (std::size_t i = 0; i < super; ++i) {
-      target[i / 128 * 32 + i % 32] |= static_cast<std::byte>(static_cast<unsigned>(levels[i] + 1) << (i % 128 / 32 * 2));
+      bytes[i / 128 * 32 + i % 32] |= static_cast<std::byte>(static_cast<unsigned>(levels[i] + 1) << (i % 128 / 32 * 2));
     }
-    store_u16(target + 64, scale.bits);
-  }
+    store_u16(bytes + 64, scale.bits);
+  });
 }
 
 }  // namespace vitrine::blocks
