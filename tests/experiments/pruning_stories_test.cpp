@@ -3,13 +3,12 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <random>
 
 #include "experiments/scoring.h"
 #include "experiments/variant_spec.h"
+#include "tests/stories_model.h"
 
 namespace vitrine {
 namespace {
@@ -26,10 +25,7 @@ std::string sampled_stories(Session& session, std::uint64_t seed, std::size_t to
   while (ids.size() < tokens) {
     const Segment segment{.ids = {&ids.back(), 1}, .cache = &cache};
     session.run_segments({&segment, 1}, {}, sinks);
-    const float top = *std::ranges::max_element(logits);
-    std::vector<double> weights;
-    for (const float logit : logits) weights.push_back(std::exp(1.2 * (logit - top)));
-    ids.push_back(static_cast<TokenId>(std::discrete_distribution<>(weights.begin(), weights.end())(random)));
+    ids.push_back(drawn_token(logits, 1.2, random));
   }
   return session.model().tokenizer->decode(std::span(ids).subspan(1));
 }
@@ -37,9 +33,8 @@ std::string sampled_stories(Session& session, std::uint64_t seed, std::size_t to
 class PrunedStories : public testing::Test {
  protected:
   void SetUp() override {
-    const char* data = std::getenv("VITRINE_DATA");
-    const std::filesystem::path model = std::filesystem::path(data ? data : "") / "models" / "stories260K" / "stories260K.bin";
-    if (!data || !std::filesystem::exists(model)) GTEST_SKIP() << "VITRINE_DATA holds no models/stories260K/stories260K.bin";
+    const std::filesystem::path model = stories_model();
+    if (model.empty()) GTEST_SKIP() << no_stories_model;
     CommonOptions options;
     options.model = model.string();
     options.precision = "exact";

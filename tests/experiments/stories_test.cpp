@@ -2,13 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <span>
 
 #include "core/decode/search.h"
 #include "experiments/scoring.h"
+#include "tests/stories_model.h"
 
 namespace vitrine {
 namespace {
@@ -23,9 +22,8 @@ constexpr const char* published =
 class Stories : public testing::Test {
  protected:
   void SetUp() override {
-    const char* data = std::getenv("VITRINE_DATA");
-    const std::filesystem::path model = std::filesystem::path(data ? data : "") / "models" / "stories260K" / "stories260K.bin";
-    if (!data || !std::filesystem::exists(model)) GTEST_SKIP() << "VITRINE_DATA holds no models/stories260K/stories260K.bin";
+    const std::filesystem::path model = stories_model();
+    if (model.empty()) GTEST_SKIP() << no_stories_model;
     CommonOptions options;
     options.model = model.string();
     options.precision = "exact";

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +18,7 @@
 #include "core/model/spec_difference.h"
 #include "kernels/kernels.h"
 #include "tests/golden/golden_values.h"
+#include "tests/stories_model.h"
 
 namespace vitrine {
 namespace {
@@ -204,9 +204,8 @@ TEST(Convert, GgufFilesComeBackFromFolders) {
 
 // A trained model in llama2.c's layout, whose tokenizer goes along.
 TEST(Convert, StoriesGoIntoBothFormats) {
-  const char* data = std::getenv("VITRINE_DATA");
-  const fs::path path = data ? fs::path(data) / "models/stories260K/stories260K.bin" : fs::path();
-  if (!fs::exists(path)) GTEST_SKIP() << "VITRINE_DATA has no stories260K";
+  const fs::path path = stories_model();
+  if (path.empty()) GTEST_SKIP() << no_stories_model;
   const Scratch scratch;
   const Model model = load_model(path);
   const std::string text = "Once upon a time, Lily's cat said: \"Meow!\"  And\n\u00e9\u4f60.";

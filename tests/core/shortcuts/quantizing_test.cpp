@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -12,6 +11,7 @@
 #include "core/shortcuts/sequential.h"
 #include "core/shortcuts/type_plan.h"
 #include "tests/core/shortcuts/shortcut_harness.h"
+#include "tests/stories_model.h"
 
 namespace vitrine {
 namespace {
@@ -95,9 +95,8 @@ TEST(Quantizing, BlocksHoldTheNumbersOfTheirGrids) {
 class TrainedModel : public testing::Test {
  protected:
   void SetUp() override {
-    const char* data = std::getenv("VITRINE_DATA");
-    const std::filesystem::path path = std::filesystem::path(data ? data : "") / "models/stories260K/stories260K.bin";
-    if (!data || !std::filesystem::exists(path)) GTEST_SKIP() << "VITRINE_DATA holds no models/stories260K/stories260K.bin";
+    const std::filesystem::path path = stories_model();
+    if (path.empty()) GTEST_SKIP() << no_stories_model;
     model_ = load_model(path);
     std::mt19937_64 random(3);
     for (int i = 0; i < 12; ++i) (i < 8 ? calibration_ : evaluation_).push_back(sampled(random));
@@ -116,10 +115,7 @@ class TrainedModel : public testing::Test {
       const TokenId last = text.ids.back();
       const Segment segment{.ids = {&last, 1}, .cache = &cache};
       forward({model_, *harness_.ops, harness_.kernel, harness_.workspace, harness_.run, taps}, {&segment, 1}, sinks);
-      const float top = *std::ranges::max_element(logits);
-      std::vector<double> weights;
-      for (const float logit : logits) weights.push_back(std::exp(static_cast<double>(logit - top)));
-      text.ids.push_back(static_cast<TokenId>(std::discrete_distribution<int>(weights.begin(), weights.end())(random)));
+      text.ids.push_back(drawn_token(logits, 1.0, random));
     }
     return text;
   }
