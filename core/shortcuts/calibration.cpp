@@ -45,30 +45,43 @@ void WatchingOps::add(TensorView<const float, 2> x, InputStatistics& to) {
   to.rows += rows;
   to.square_sums.resize(cols);
   to.magnitude_sums.resize(cols);
-  FloatMatrix copy(rows, cols);
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t c = 0; c < cols; ++c) {
-      const float number = copy(r, c) = x(r, c);
-      to.square_sums[c] += static_cast<double>(number) * number;
-      to.magnitude_sums[c] += std::abs(static_cast<double>(number));
+      const double number = x(r, c);
+      to.square_sums[c] += number * number;
+      to.magnitude_sums[c] += std::abs(number);
     }
   }
-  if (statistics_ == Statistics::gram) add_gram(copy, to);
+  if (statistics_ == Statistics::gram) add_gram(x, to);
 }
 
-/// Panels of columns, so that every core has some.
-void WatchingOps::add_gram(const FloatMatrix& x, InputStatistics& to) {
+/// Panels of columns, so that every core has some: each times itself and what is behind it, the upper triangle.
+void WatchingOps::add_gram(TensorView<const float, 2> x, InputStatistics& to) {
   constexpr std::size_t panel = 128;
-  if (to.gram.rows == 0) to.gram = Matrix(x.columns, x.columns);
-  pool().run((x.columns + panel - 1) / panel, [&](std::size_t index, std::size_t) {
-    const std::size_t begin = index * panel, end = std::min(begin + panel, x.columns);
-    FloatMatrix some(x.rows, end - begin);
-    for (std::size_t r = 0; r < x.rows; ++r) std::copy_n(&x(r, begin), end - begin, &some(r, 0));
-    const FloatMatrix part = product_of_transposed(some, x);  // [some of the columns, columns]
-    for (std::size_t c = begin; c < end; ++c) {
-      for (std::size_t other = 0; other < x.columns; ++other) to.gram(c, other) += part(c - begin, other);
+  const std::size_t rows = x.extent(0), cols = x.extent(1);
+  if (to.gram.rows == 0) to.gram = Matrix(cols, cols);
+  pool().run((cols + panel - 1) / panel, [&](std::size_t index, std::size_t) {
+    const std::size_t begin = index * panel, width = std::min(panel, cols - begin), behind = cols - begin;
+    FloatMatrix some(rows, width), rest(rows, behind);
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::copy_n(&x(r, begin), width, &some(r, 0));
+      std::copy_n(&x(r, begin), behind, &rest(r, 0));
+    }
+    const FloatMatrix part = product_of_transposed(some, rest);  // [some of the columns, those behind]
+    for (std::size_t c = 0; c < width; ++c) {
+      for (std::size_t other = c; other < behind; ++other) to.gram(begin + c, begin + other) += part(c, other);
     }
   });
+}
+
+StatisticsOf WatchingOps::take() {
+  for (const auto& [key, statistics] : found_) {
+    Matrix& gram = statistics->gram;
+    for (std::size_t r = 1; r < gram.rows; ++r) {
+      for (std::size_t c = 0; c < r; ++c) gram(r, c) = gram(c, r);
+    }
+  }
+  return {found_.begin(), found_.end()};
 }
 
 StatisticsOf input_statistics(const ModelRunner& runner, std::span<const ModelText> texts, const std::set<WeightKey>& wanted,

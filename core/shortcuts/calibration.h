@@ -39,11 +39,11 @@ class WatchingOps : public ForwardingOps {
 
   void multiply(TensorView<const float, 2> x, std::span<const Product> products) override;
   /// Of each wanted matrix that was multiplied.
-  StatisticsOf take() { return {found_.begin(), found_.end()}; }
+  StatisticsOf take();
 
  private:
   void add(TensorView<const float, 2> x, InputStatistics& to);
-  void add_gram(const FloatMatrix& x, InputStatistics& to);
+  void add_gram(TensorView<const float, 2> x, InputStatistics& to);
 
   Statistics statistics_;
   std::map<const Weight*, WeightKey> keys_;
