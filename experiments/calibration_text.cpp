@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/checkpoint/checkpoint.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/session.h"
 
 namespace vitrine {
@@ -29,10 +30,11 @@ Around around_texts(const Tokenizer& tokenizer) {
 
 }  // namespace
 
-void declare_calibration(CLI::App& app, CalibrationOptions& options) {
-  app.add_option("--calibration", options.file, "a text from which shortcuts learn what goes into the model's matrices");
-  app.add_option("--calibration-tokens", options.tokens, "at most so many tokens of it")->check(CLI::Range(fewest_tokens, std::size_t{1} << 30));
-  app.add_option("--calibration-window", options.window, "tokens that are run at once")->check(CLI::Range(fewest_tokens, std::size_t{1} << 20));
+std::vector<CLI::Option*> declare_calibration(CLI::App& app, CalibrationOptions& options) {
+  CLI::Option* file = app.add_option("--calibration", options.file, "a text from which shortcuts learn what goes into the model's matrices")->check(some_text());
+  CLI::Option* tokens = app.add_option("--calibration-tokens", options.tokens, "at most so many tokens of it")->check(whole_number(fewest_tokens, 1u << 30))->needs(file);
+  CLI::Option* window = app.add_option("--calibration-window", options.window, "tokens that are run at once")->check(whole_number(fewest_tokens, 1u << 20))->needs(file);
+  return {file, tokens, window};
 }
 
 std::vector<ModelText> calibration_texts(const Session& session, const CalibrationOptions& options, std::string& hash) {

@@ -8,6 +8,7 @@
 
 namespace CLI {
 class App;
+class Option;
 }
 
 namespace vitrine {
@@ -23,7 +24,8 @@ struct CalibrationOptions {
 };
 
 /// --calibration, --calibration-tokens, --calibration-window
-void declare_calibration(CLI::App& app, CalibrationOptions& options);
+/// @returns the three, so that a command can say what they need
+std::vector<CLI::Option*> declare_calibration(CLI::App& app, CalibrationOptions& options);
 
 /// The file's text in windows that follow one another, each with the tokens that the tokenizer puts around a text; an encoder-decoder's read them as
 /// sources, with the same tokens moved right behind the start token. Empty where no file is named.

@@ -84,7 +84,7 @@ const Search* meant_search(const DecodeValues& values) {
 void declare_decoding(CLI::App& app, DecodingOptions& options) {
   app.add_option("--max-tokens", options.max_tokens, "how many tokens at the most")->check(whole_number(0));
   app.add_option("--search", options.search, "how the text is looked for, see `vitrine list searches`; default: the one whose options are given (--beams 4: beam), else greedy, or sample where an option says that tokens are drawn");
-  app.add_option("--samplers", options.samplers, "the order of samplers, names with commas between them, transformers or llama.cpp; default: as `vitrine list samplers` shows them. Rules that are not named come first");
+  app.add_option("--samplers", options.samplers, "the order of samplers, names with commas between them, transformers or llama.cpp; default: as `vitrine list samplers` shows them. Rules that are not named come first")->check(some_text());
   app.add_option("--defaults", options.defaults, "model: what generation_config.json says where no option does")->check(CLI::IsMember({"model"}));
   std::set<std::string_view> declared;
   const auto declare_all = [&](std::span<const DecodeOption> some) {

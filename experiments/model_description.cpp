@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/model/export.h"
+
 namespace vitrine {
 namespace {
 
@@ -67,6 +69,9 @@ Json describe(Session& session) {
     if (!spec.encoder.empty()) json.set("kv_bytes_per_source_token", number(kv_bytes_per_token(spec, session.kv_format(), AttentionRole::cross)));
   }
   describe_weights(json, model);
+  Json history = Json::array();
+  for (const Json& operation : recorded_history(model)) history.push(operation);
+  json.set("history", history);
   json.set("tokenizer", model.tokenizer ? Json(std::string(model.tokenizer->model())) : Json());
   json.set("machine", session.ops().describe()).set("threads", number(session.ops().pool().threads()));
   const std::string& reason = session.kernel_reason();

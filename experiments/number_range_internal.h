@@ -19,6 +19,11 @@ inline CLI::Validator whole_number(std::uint64_t least, std::uint64_t most = 1'0
       "");
 }
 
+/// Accepts texts of at least one character: an empty one, as of a variable that was not set, must not mean that nothing was asked for.
+inline CLI::Validator some_text() {
+  return CLI::Validator([](const std::string& text) { return text.empty() ? std::string("expected a text, found an empty one") : std::string(); }, "");
+}
+
 /// Accepts finite numbers above 0; CLI11's own takes NaN for one.
 inline CLI::Validator positive_number() {
   return CLI::Validator(

@@ -10,6 +10,7 @@
 #include "core/base/stopwatch.h"
 #include "core/shortcuts/shortcut.h"
 #include "experiments/data/pairs.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/session.h"
 #include "experiments/variant.h"
 #include "kernels/kernels.h"
@@ -89,9 +90,11 @@ double product_microseconds(Ops& ops, const Weight& weight, TensorView<const flo
 }  // namespace
 
 void declare_price(CLI::App& app, PriceOptions& options) {
-  app.add_option("--eval", options.file, "a text on which the price is measured (default: the last fifth of the calibration text, or sentences of templates)");
-  app.add_option("--eval-tokens", options.tokens, "at most so many tokens of it")->check(CLI::Range(std::size_t{32}, std::size_t{1} << 30));
-  app.add_option("--eval-window", options.window, "tokens that are run at once")->check(CLI::Range(fewest_tokens, std::size_t{1} << 20));
+  CLI::Option* file = app.add_option("--eval", options.file, "a text on which the price is measured (default: the last fifth of the calibration text, or sentences of templates)")->check(some_text());
+  CLI::Option* tokens = app.add_option("--eval-tokens", options.tokens, "at most so many tokens of it")->check(whole_number(32, 1u << 30));
+  CLI::Option* window = app.add_option("--eval-window", options.window, "tokens that are run at once")->check(whole_number(fewest_tokens, 1u << 20));
+  CLI::Option* none = app.add_flag("--no-price", options.none, "do not compare predictions");
+  for (CLI::Option* option : {file, tokens, window}) none->excludes(option);
 }
 
 PriceTexts price_texts(const Session& session, const PriceOptions& options, std::vector<ModelText>& calibration) {

@@ -24,11 +24,12 @@ struct PriceTexts {
 };
 
 struct PriceOptions {
+  bool none = false;          ///< --no-price
   std::string file;           ///< --eval
   std::size_t tokens = 2048;  ///< at most
   std::size_t window = 512;
 };
-/// --eval, --eval-tokens, --eval-window
+/// --eval, --eval-tokens, --eval-window, --no-price
 void declare_price(CLI::App& app, PriceOptions& options);
 
 /// Texts of the user's file; else the last fifth of the calibration windows, which are taken away from there; else sentences of the project's own

@@ -122,11 +122,11 @@ void declare_common_with_rows(CLI::App& app, CommonOptions& options) {
 }
 
 void declare_shortcuts(CLI::App& app, CommonOptions& options) {
-  app.add_option("--apply", options.apply, "change the model in memory first: shortcuts with '+' between them; see `vitrine list shortcuts`");
+  app.add_option("--apply", options.apply, "change the model in memory first: shortcuts with '+' between them; see `vitrine list shortcuts`")->check(some_text());
   app.add_option("--adapter", options.adapters, "folder of a LoRA adapter as PEFT saves it, computed beside the weights; may be given several times. `--apply lora:adapter=DIR` merges it instead")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)->check(some_text());
   app.add_option("--sparse", options.sparse, "hold matrices with many zeros without these: no (default), auto (where their products were measured faster), yes; packing takes some 2 s for 100 million numbers")->check(CLI::IsMember({"auto", "yes", "no"}));
-  declare_calibration(app, options.calibration);
+  for (CLI::Option* option : declare_calibration(app, options.calibration)) option->needs("--apply");
 }
 
 void declare_interventions(CLI::App& app, CommonOptions& options) {

@@ -56,27 +56,30 @@ void declare_surgery(CLI::App& app, SurgeryOptions& options) {
   app.add_option("--type", options.type, "of matrices in the file: keep (F16 where the model's blocks cannot hold what was made), F32, F16, BF16; in a GGUF also Q8_0, ...");
   app.add_flag("--plan", options.plan, "say what would be done and written, and do neither");
   app.add_flag("--force", options.force, "replace what stands there");
-  app.add_flag("--no-price", options.no_price, "do not compare predictions");
   declare_calibration(app, options.calibration);
   declare_price(app, options.price);
 }
 
-SurgeryResult operate(const SurgeryOptions& options, std::string operation, std::span<const ShortcutCall> calls) {
+SurgeryResult operate(const SurgeryOptions& options, const Surgery& surgery) {
+  const std::vector<ShortcutCall>& calls = surgery.calls;
   Session session(options.common);
-  SurgeryResult result{.operation = std::move(operation), .word = spelled(calls), .report = {}, .plan = {}};
+  SurgeryResult result{.operation = surgery.operation, .word = spelled(calls), .report = {}, .plan = {}};
   result.plan = plan_export(session.model(), request_of(options));  // refused before the work, not behind it
-  if (options.plan) return result;
   std::string calibration_hash;
   std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
-  if (!options.no_price) result.texts = price_texts(session, options.price, calibration);
+  if (!options.price.none) result.texts = price_texts(session, options.price, calibration);
+  for (const ShortcutCall& call : calls) check_shortcut(session.model(), call, calibration_tokens(calibration));
+  if (options.plan) return result;
   Model changed = session.model();
   LayeredOps ops(make_cpu_ops(Precision::exact, session.pool()));
   result.report = apply_in_memory(changed, calls, {calibration, options.common.seed, session.run()}, ops);
   ExportRequest request = request_of(options);
   if (!request.type) settle_types(session.model(), changed, result.report);
-  Json operation_json = Json::object().set("operation", result.operation).set("shortcuts", result.word).set("seed", options.common.seed).set("version", VITRINE_VERSION);
-  if (!calibration_hash.empty()) operation_json.set("calibration_sha256", calibration_hash);
-  request.operations.push_back(std::move(operation_json));
+  Json operation = Json::object().set("operation", surgery.operation);
+  for (const auto& [key, value] : surgery.record.members()) operation.set(key, value);
+  operation.set("seed", options.common.seed);
+  if (!calibration_hash.empty()) operation.set("calibration_sha256", calibration_hash);
+  request.operations.push_back(std::move(operation));
   result.plan = write_model(changed, request, session.run());
   result.written = true;
   if (!result.texts.texts.empty()) result.price = measure_price(session, session.model(), changed, result.texts.texts);
@@ -102,7 +105,7 @@ void print(const SurgeryResult& result, const SurgeryOptions& options) {
               static_cast<double>(bytes) / 1e6);
   for (const std::string& note : result.report.notes) std::printf("note: %s\n", note.c_str());
   for (const std::string& note : result.plan.notes) std::printf("note: %s\n", note.c_str());
-  if (result.written && !options.no_price) print_price(result.texts, result.price);
+  if (result.written && !options.price.none) print_price(result.texts, result.price);
 }
 
 }  // namespace vitrine

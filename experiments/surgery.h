@@ -18,7 +18,7 @@ struct SurgeryOptions {
   CalibrationOptions calibration;
   PriceOptions price;
   std::string output, type = "keep";
-  bool plan = false, force = false, no_price = false;
+  bool plan = false, force = false;
 };
 /// MODEL, -o, --type, --calibration, --eval, --no-price, --plan, --force and what is common.
 void declare_surgery(CLI::App& app, SurgeryOptions& options);
@@ -34,9 +34,16 @@ struct SurgeryResult {
   bool written = false;
 };
 
+/// What is to be done.
+struct Surgery {
+  std::string operation;  ///< "prune"
+  std::vector<ShortcutCall> calls;
+  Json record = Json::object();  ///< what the file's history says of it, besides the calibration text, seed and version
+};
+
 /// Opens the model, applies the shortcuts, writes it and compares both, unless --plan says otherwise.
 /// @throws Error; then nothing was written
-SurgeryResult operate(const SurgeryOptions& options, std::string operation, std::span<const ShortcutCall> calls);
+SurgeryResult operate(const SurgeryOptions& options, const Surgery& surgery);
 void print(const SurgeryResult& result, const SurgeryOptions& options);
 
 }  // namespace vitrine

@@ -39,6 +39,12 @@ std::vector<VariantSpec> parse_variants(std::span<const std::string> texts) {
   return variants;
 }
 
+void check_variants(const Model& model, std::span<const VariantSpec> variants, std::span<const ModelText> calibration) {
+  for (const VariantSpec& variant : variants) {
+    if (!variant.shortcuts.empty()) check_shortcut(model, variant.shortcuts.front(), calibration_tokens(calibration));
+  }
+}
+
 Json spelled(std::span<const VariantSpec> variants) {
   Json all = Json::object();
   for (const VariantSpec& variant : variants) {

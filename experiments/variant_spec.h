@@ -24,6 +24,8 @@ struct VariantSpec {
 VariantSpec parse_variant(std::string_view text);
 /// Of several, whose names must be told apart as names of columns. @throws Error (usage)
 std::vector<VariantSpec> parse_variants(std::span<const std::string> texts);
+/// Whether each can be made of the model, as far as its first shortcut shows before the work. @throws Error
+void check_variants(const Model& model, std::span<const VariantSpec> variants, std::span<const ModelText> calibration);
 /// Of each variant, by its name, every word: for signatures.
 Json spelled(std::span<const VariantSpec> variants);
 

@@ -51,6 +51,10 @@ struct ExportPlan {
 /// file has other names. @throws Error where config.json cannot say this model
 Checkpoint names_in_folder(const Model& model);
 
+/// What was done to the file before, oldest first, as the metadata of files that were written here say: {"operation": "prune", ...}.
+/// @throws Error where they hold something else under that name
+std::vector<Json> recorded_history(const Model& model);
+
 /// Lists and checks everything: names, shapes, types, that the target's reader would describe the same model. The weights
 /// may have been replaced, and blocks removed from the description and the store.
 /// @throws Error where the target format cannot say this model, a type does not divide a row, the path is taken

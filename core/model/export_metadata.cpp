@@ -55,13 +55,6 @@ void set_block_counts(const ModelSpec& spec, const std::string& family, GgufMeta
   if (!spec.encoder.empty()) metadata.set(family + ".decoder_block_count", static_cast<std::uint32_t>(spec.blocks.size()));
 }
 
-Json earlier_history(const Model& model) {
-  const Json& metadata = model.checkpoint->metadata;
-  if (model.checkpoint->format != "gguf") return metadata["vitrine"]["history"];
-  const Json& text = metadata["vitrine.history"];
-  return text.is_string() ? parse_json(text.string(), model.path.string() + ": vitrine.history") : Json();
-}
-
 /// F32, F16, BF16 in transformers' words: the widest that there is.
 std::string widest_type(const ExportPlan& plan) {
   std::set<DType> types;
@@ -111,6 +104,7 @@ Json translated_gguf(const Model& model, const Translation& translation, const V
   const bool unnamed = model.spec.name.empty() || model.spec.name == model.spec.architecture;
   metadata.set("general.name", unnamed ? fs::weakly_canonical(model.path).stem().string() : model.spec.name);
   for (TensorToWrite& tensor : set_gguf_keys(model, translation.gguf, metadata)) plan.tensors.push_back(std::move(tensor));
+  for (std::string& note : limits_of_rope(model, translation.gguf)) plan.notes.push_back(std::move(note));
   if (translation.complete_gguf) translation.complete_gguf(model, metadata);
   for (std::string& note : set_gguf_tokenizer(vocabulary, model.spec.vocabulary, metadata)) plan.notes.push_back(std::move(note));
   return metadata.json();
@@ -168,9 +162,17 @@ Json finish_config(const Model& model, ExportPlan& plan) {
   return config;
 }
 
+std::vector<Json> recorded_history(const Model& model) {
+  const Json& metadata = model.checkpoint->metadata;
+  Json history;
+  if (model.checkpoint->format != "gguf") history = metadata["vitrine"]["history"];
+  else if (const Json& text = metadata["vitrine.history"]; text.is_string()) history = parse_json(text.string(), model.path.string() + ": vitrine.history");
+  if (!history.is_array()) return {};
+  return {history.items().begin(), history.items().end()};
+}
+
 std::vector<Json> history_of(const Model& model, const ExportRequest& request, std::string_view format) {
-  std::vector<Json> history;
-  if (const Json earlier = earlier_history(model); earlier.is_array()) history.assign(earlier.items().begin(), earlier.items().end());
+  std::vector<Json> history = recorded_history(model);
   std::vector<Json> added = request.operations;
   const bool changed = model.checkpoint->format != format;
   if (changed || request.type) {

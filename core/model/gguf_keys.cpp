@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/model/metadata.h"
@@ -15,13 +17,14 @@ namespace {
 /// Sets keys of one architecture.
 class Keys {
  public:
-  Keys(std::string_view architecture, GgufMetadata& metadata) : prefix_(std::string(architecture) + "."), metadata_(metadata) {}
+  Keys(std::string_view architecture, GgufMetadata& metadata) : architecture_(architecture), prefix_(architecture_ + "."), metadata_(metadata) {}
+  std::string_view architecture() const { return architecture_; }
   void count(std::string_view key, std::size_t number) { metadata_.set(prefix_ + std::string(key), static_cast<std::uint32_t>(number)); }
   void number(std::string_view key, double number) { metadata_.set(prefix_ + std::string(key), static_cast<float>(number)); }
   void text(std::string_view key, std::string text) { metadata_.set(prefix_ + std::string(key), std::move(text)); }
 
  private:
-  std::string prefix_;
+  std::string architecture_, prefix_;
   GgufMetadata& metadata_;
 };
 
@@ -41,23 +44,54 @@ std::vector<float> whole(std::vector<float> factors, const AttentionSpec& attent
 
 double number_of(const Json& object, std::string_view key, double otherwise) { return object[key].is_number() ? object[key].number() : otherwise; }
 
-/// The rule by which a config.json's angles are scaled, where GGUF has it by name; whether it was one.
-bool set_named_scaling(const Model& model, const AttentionSpec& attention, Keys& keys) {
+/// Of layers with different ropes the last that sees everything turns by the general one (Gemma 3's sixth; SmolLM 3's fourth has none). Null
+/// where none turns.
+const AttentionSpec* general_rope(const ModelSpec& spec) {
+  const auto turns = [](const BlockSpec& block) { return block.attention.rope != RopeKind::none; };
+  const auto general = std::find_if(spec.blocks.rbegin(), spec.blocks.rend(), [&](const BlockSpec& block) { return turns(block) && block.attention.window == 0; });
+  if (general != spec.blocks.rend()) return &general->attention;
+  const auto any = std::ranges::find_if(spec.blocks, turns);
+  return any == spec.blocks.end() ? nullptr : &any->attention;
+}
+
+/// The rule by which a config.json's angles are scaled.
+struct NamedScaling {
+  RopeSource source;
+  std::string type;
+  double factor = 1.0, beta_fast = 32.0, beta_slow = 1.0;
+
+  bool has_usual_betas() const { return type != "yarn" || (beta_fast == 32.0 && beta_slow == 1.0); }
+};
+
+/// None where GGUF has no name for it, or the model is a GGUF.
+std::optional<NamedScaling> named_scaling(const Model& model, const AttentionSpec& attention) {
   const MetadataReader read(*model.checkpoint);
-  if (read.is_gguf()) return false;
+  if (read.is_gguf()) return std::nullopt;
   const bool layered = read.value("rope_parameters")["full_attention"].is_object() || read.value("rope_scaling")["full_attention"].is_object();
   const RopeSource source = rope_source(read, {.theta = static_cast<double>(attention.rope_theta), .layer_type = layered ? "full_attention" : ""});
   const Json& said = source.parameters[source.parameters.has("rope_type") ? "rope_type" : "type"];
   const std::string type = said.is_string() ? said.string() : "default";
-  if (type != "linear" && type != "yarn") return false;
-  const double factor = number_of(source.parameters, "factor", static_cast<double>(model.spec.context) / source.original_context);
-  keys.text("rope.scaling.type", type);
-  keys.number("rope.scaling.factor", factor);
-  if (type == "linear") return true;
-  keys.count("rope.scaling.original_context_length", static_cast<std::size_t>(source.original_context));
-  if (source.parameters.has("beta_fast")) keys.number("rope.scaling.yarn_beta_fast", number_of(source.parameters, "beta_fast", 32.0));
-  if (source.parameters.has("beta_slow")) keys.number("rope.scaling.yarn_beta_slow", number_of(source.parameters, "beta_slow", 1.0));
-  const double usual = factor <= 1.0 ? 1.0 : 0.1 * std::log(factor) + 1.0, magnitude = static_cast<double>(attention.rope_magnitude);
+  if (type != "linear" && type != "yarn") return std::nullopt;
+  const auto number = [&](std::string_view key, double otherwise) { return number_of(source.parameters, key, otherwise); };
+  return NamedScaling{source, type, number("factor", static_cast<double>(model.spec.context) / source.original_context), number("beta_fast", 32.0), number("beta_slow", 1.0)};
+}
+
+/// Whether llama.cpp multiplies this architecture's angles by the tensor rope_freqs.weight.
+bool reads_factors(std::string_view architecture) { return architecture == "llama"; }
+
+/// Whether there was a rule with a name that llama.cpp follows; of its own betas it reads the keys in few architectures, factors say the same.
+bool set_named_scaling(const Model& model, const AttentionSpec& attention, Keys& keys) {
+  const std::optional<NamedScaling> scaling = named_scaling(model, attention);
+  if (!scaling || (!scaling->has_usual_betas() && reads_factors(keys.architecture()))) return false;
+  keys.text("rope.scaling.type", scaling->type);
+  keys.number("rope.scaling.factor", scaling->factor);
+  if (scaling->type == "linear") return true;
+  keys.count("rope.scaling.original_context_length", static_cast<std::size_t>(scaling->source.original_context));
+  if (!scaling->has_usual_betas()) {
+    keys.number("rope.scaling.yarn_beta_fast", scaling->beta_fast);
+    keys.number("rope.scaling.yarn_beta_slow", scaling->beta_slow);
+  }
+  const double usual = scaling->factor <= 1.0 ? 1.0 : 0.1 * std::log(scaling->factor) + 1.0, magnitude = static_cast<double>(attention.rope_magnitude);
   if (std::abs(magnitude / usual - 1.0) > 1e-6) keys.number("rope.scaling.attn_factor", magnitude / usual);
   return true;
 }
@@ -93,6 +127,15 @@ void set_attention(const ModelSpec& spec, Keys& keys) {
 
 }  // namespace
 
+std::vector<std::string> limits_of_rope(const Model& model, std::string_view architecture) {
+  const AttentionSpec* turning = general_rope(model.spec);
+  const std::optional<NamedScaling> scaling = turning ? named_scaling(model, *turning) : std::nullopt;
+  if (!scaling || scaling->has_usual_betas() || reads_factors(architecture)) return {};
+  char words[160];
+  std::snprintf(words, sizeof words, "llama.cpp takes YaRN's betas as 32 and 1 in files of this architecture: give it --yarn-beta-fast %g --yarn-beta-slow %g", scaling->beta_fast, scaling->beta_slow);
+  return {words};
+}
+
 std::vector<TensorToWrite> set_gguf_keys(const Model& model, std::string_view architecture, GgufMetadata& metadata) {
   const ModelSpec& spec = model.spec;
   const BlockSpec& block = spec.blocks.front();
@@ -108,11 +151,8 @@ std::vector<TensorToWrite> set_gguf_keys(const Model& model, std::string_view ar
   }
   if (spec.logit_soft_cap > 0.0f) keys.number("final_logit_softcapping", static_cast<double>(spec.logit_soft_cap));
   keys.count("vocab_size", spec.vocabulary);
-  // Of layers with different ropes the last turns by the general one (Gemma 3's sixth, global; SmolLM 3's fourth has none).
-  const auto turns = std::find_if(spec.blocks.rbegin(), spec.blocks.rend(), [](const BlockSpec& b) { return b.attention.rope != RopeKind::none && b.attention.window == 0; });
-  const auto any = std::ranges::find_if(spec.blocks, [](const BlockSpec& b) { return b.attention.rope != RopeKind::none; });
-  if (turns != spec.blocks.rend()) return set_rope(model, turns->attention, keys);
-  return any != spec.blocks.end() ? set_rope(model, any->attention, keys) : std::vector<TensorToWrite>{};
+  const AttentionSpec* turning = general_rope(spec);
+  return turning ? set_rope(model, *turning, keys) : std::vector<TensorToWrite>{};
 }
 
 void complete_bert_gguf(const Model& model, GgufMetadata& metadata) {

@@ -16,6 +16,9 @@ std::vector<TensorToWrite> set_gguf_keys(const Model& model, std::string_view ar
 /// What BERT's encoders say besides: mask, pooling, labels.
 void complete_bert_gguf(const Model& model, GgufMetadata& metadata);
 
+/// For people: where llama.cpp turns by other angles.
+std::vector<std::string> limits_of_rope(const Model& model, std::string_view architecture);
+
 /// For people: where llama.cpp sees everything though layers slide (Translation::limits).
 std::vector<std::string> limits_of_windows(const Model& model);
 

@@ -166,6 +166,13 @@ class Names {
 
 Weight floats_of(const Weight& weight) { return make_weight(expand(weight)); }
 
+fs::path weights_file(const fs::path& folder) {
+  const fs::path safetensors = folder / "adapter_model.safetensors", pickled = folder / "adapter_model.bin";
+  if (fs::exists(safetensors)) return safetensors;
+  if (fs::exists(pickled)) return pickled;
+  throw Error({folder.string(), "adapter_model.safetensors beside adapter_config.json", "none", "give the folder that PEFT's save_pretrained made"});
+}
+
 class AdapterReader {
  public:
   AdapterReader(const fs::path& folder, const Model& model)
@@ -183,13 +190,6 @@ class AdapterReader {
   }
 
  private:
-  static fs::path weights_file(const fs::path& folder) {
-    const fs::path safetensors = folder / "adapter_model.safetensors", pickled = folder / "adapter_model.bin";
-    if (fs::exists(safetensors)) return safetensors;
-    if (fs::exists(pickled)) return pickled;
-    throw Error({folder.string(), "adapter_model.safetensors beside adapter_config.json", "none", "give the folder that PEFT's save_pretrained made"});
-  }
-
   std::vector<Names::Place> places_of(const std::string& module, const std::string& tensor) const {
     std::vector<Names::Place> places = names_.find(module, tensor);
     if (places.empty()) {
@@ -258,6 +258,8 @@ Matrix matrix_of(const Weight& weight) {
 }
 
 }  // namespace
+
+std::string adapter_sha256(const std::filesystem::path& folder) { return checkpoint_sha256(open_checkpoint(weights_file(folder))); }
 
 Adapter read_adapter(const std::filesystem::path& folder, const Model& model) { return AdapterReader(folder, model).read(); }
 

@@ -37,6 +37,9 @@ struct Adapter {
 /// @throws Error where the adapter is of another kind, model or shape, or lacks tensors
 Adapter read_adapter(const std::filesystem::path& folder, const Model& model);
 
+/// Of the file that holds the adapter's numbers. @throws Error where there is none
+std::string adapter_sha256(const std::filesystem::path& folder);
+
 /// The numbers of a matrix with the change. @param numbers  [rows, cols] f32 @param strength  times the change
 Tensor merged(Tensor numbers, const LowRankChange& change, double strength);
 

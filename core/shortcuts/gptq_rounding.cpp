@@ -113,7 +113,6 @@ Tensor tensor_of(const GriddedMatrix& matrix, const GridRule& rule, std::size_t 
 
 void round_matrices(Model& model, const GridRule& rule, const ShortcutBench& bench, ShortcutReport& report) {
   const std::vector<WeightKey> keys = block_matrices(model);
-  require_runs(model, keys, rule);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const Tensor numbers = expand(model.weights.at(keys[i]));
     put_numbers(model, keys[i], tensor_of(nearest_round(numbers, {}, rule, bench.ops.pool()), rule, numbers.shape().back()), {rule.name, numbers}, report);

@@ -92,12 +92,29 @@ void store_blocks(DType type, std::span<const Grid> grids, std::span<const doubl
   }
 }
 
-void require_runs(const Model& model, std::span<const WeightKey> keys, const GridRule& rule) {
+std::set<WeightKey> divided_matrices(const Model& model, const GridRule& rule, std::vector<std::string>& notes) {
+  std::set<WeightKey> divided;
+  std::map<std::size_t, std::size_t> others;  // columns, number of matrices
+  const std::vector<WeightKey> keys = block_matrices(model);
   for (const WeightKey& key : keys) {
     const std::size_t cols = model.weights.at(key).cols;
-    if (cols % rule.run_of(cols) == 0) continue;
-    throw Error({matrix_name(key), "rows that groups of " + std::to_string(rule.group) + " divide", std::to_string(cols) + " numbers a row", "choose another group"}, Fault::usage);
+    if (cols % rule.run_of(cols) == 0) divided.insert(key);
+    else if (rule.blocks != DType::f32) ++others[cols];
+    else throw Error({matrix_name(key), "rows that groups of " + std::to_string(rule.group) + " divide", std::to_string(cols) + " numbers a row", "choose another group"}, Fault::usage);
   }
+  if (divided.empty() && !keys.empty()) {
+    throw Error({"type " + rule.name, "a matrix whose rows are whole blocks of " + std::to_string(rule.group), std::to_string(others.begin()->first) + " numbers a row", ""}, Fault::usage);
+  }
+  for (const auto& [cols, count] : others) {
+    notes.push_back("rows of " + std::to_string(cols) + " numbers are no whole blocks of " + rule.name + ": they stay as they were (" + std::to_string(count) +
+                    (count == 1 ? " matrix)" : " matrices)"));
+  }
+  return divided;
+}
+
+void require_divided_matrices(const Model& model, const GridRule& rule) {
+  std::vector<std::string> notes;
+  divided_matrices(model, rule, notes);
 }
 
 }  // namespace vitrine

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 
@@ -43,7 +44,10 @@ std::vector<ShortcutOption> grid_options(std::string_view bits, std::string_view
 /// @param levels  [cols], @param grids  [cols / 32]
 void store_blocks(DType type, std::span<const Grid> grids, std::span<const double> levels, std::byte* target);
 
-/// Throws where a rule's runs do not divide the rows of a matrix. @throws Error (usage) naming it
-void require_runs(const Model& model, std::span<const WeightKey> keys, const GridRule& rule);
+/// The block matrices whose rows a rule's runs divide. Of a type of blocks the others stay as they are, which a note tells.
+/// @throws Error (usage) where groups do not divide the rows of a matrix, or blocks those of none
+std::set<WeightKey> divided_matrices(const Model& model, const GridRule& rule, std::vector<std::string>& notes);
+/// Whether there are any: of Shortcut::check.
+void require_divided_matrices(const Model& model, const GridRule& rule);
 
 }  // namespace vitrine

@@ -129,6 +129,7 @@ class BlockByBlock {
 void change_matrices(Model& model, const ShortcutBench& bench, const std::string& made, const ChangeNumbers& change, ShortcutReport& report) {
   const auto change_one = [&](const WeightKey& key, const SharedStatistics& statistics) {
     const Tensor before = expand(model.weights.at(key));
+    require_finite(before, matrix_name(key));
     Tensor numbers = copy_of(before);
     change(key, numbers, statistics);
     put_numbers(model, key, numbers, {made, before, statistics ? &statistics->gram : nullptr}, report);

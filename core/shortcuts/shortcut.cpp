@@ -19,16 +19,27 @@ void put_weight(Model& model, std::span<const WeightKey> keys, const Weight& fre
   const Tensor stored = told.after ? Tensor() : expand(fresh);
   const std::span<const float> before = told.before.floats(), after = (told.after ? *told.after : stored).floats();
   change.relative_error = relative_error(before, after);
+  if (!std::isfinite(change.relative_error)) require_finite(told.before, change.name);
   if (told.gram) change.output_error = output_error(before, after, *told.gram);
   report.matrices.push_back(std::move(change));
 }
 
 }  // namespace
 
-std::size_t ShortcutBench::calibration_tokens() const {
+std::size_t calibration_tokens(std::span<const ModelText> texts) {
   std::size_t tokens = 0;
-  for (const ModelText& text : calibration) tokens += std::max(text.ids.size(), text.source.size());
+  for (const ModelText& text : texts) tokens += std::max(text.ids.size(), text.source.size());
   return tokens;
+}
+
+void check_shortcut(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens) {
+  const Shortcut& shortcut = call.shortcut();
+  const std::size_t least = shortcut.least_calibration_tokens ? shortcut.least_calibration_tokens(call, model) : 0;
+  if (calibration_tokens < least) {
+    throw Error({"calibration text for " + std::string(shortcut.name), "at least " + std::to_string(least) + " tokens",
+                 calibration_tokens == 0 ? "none" : std::to_string(calibration_tokens), "give more text with --calibration FILE"}, Fault::usage);
+  }
+  if (shortcut.check) shortcut.check(model, call, calibration_tokens);
 }
 
 ModelRunner ShortcutBench::runner(const Model& model) const {
@@ -39,13 +50,8 @@ ModelRunner ShortcutBench::runner(const Model& model) const {
 ShortcutReport apply_shortcuts(Model& model, std::span<const ShortcutCall> calls, const ShortcutBench& bench) {
   ShortcutReport report;
   for (const ShortcutCall& call : calls) {
-    const Shortcut& shortcut = call.shortcut();
-    const std::size_t least = shortcut.least_calibration_tokens ? shortcut.least_calibration_tokens(call, model) : 0;
-    if (const std::size_t tokens = bench.calibration_tokens(); tokens < least) {
-      throw Error({"calibration text for " + std::string(shortcut.name), "at least " + std::to_string(least) + " tokens",
-                   tokens == 0 ? "none" : std::to_string(tokens), "give more text with --calibration FILE"}, Fault::usage);
-    }
-    shortcut.apply(model, call, bench, report);
+    check_shortcut(model, call, bench.calibration_tokens());
+    call.shortcut().apply(model, call, bench, report);
   }
   return report;
 }
@@ -103,6 +109,12 @@ double output_error(std::span<const float> a, std::span<const float> b, const Ma
   }
   const double error = squared_output(difference, gram);
   return error <= 0.0 ? 0.0 : std::sqrt(error / squared_output(before, gram));
+}
+
+void require_finite(const Tensor& numbers, const std::string& name) {
+  const auto found = std::ranges::find_if_not(numbers.floats(), [](float number) { return std::isfinite(number); });
+  if (found == numbers.floats().end()) return;
+  throw Error({name, "finite numbers", std::isnan(*found) ? "NaN" : "infinity", "the model is broken: take another copy of it"});
 }
 
 Tensor copy_of(const Tensor& tensor) {

@@ -70,6 +70,9 @@ struct ShortcutReport {
   std::vector<OpsLayer> layers;    ///< innermost first
 };
 
+/// Tokens that shortcuts learn from.
+std::size_t calibration_tokens(std::span<const ModelText> texts);
+
 /// What a shortcut works with besides the model, which it changes.
 struct ShortcutBench {
   Ops& ops;  ///< of exact precision
@@ -79,7 +82,7 @@ struct ShortcutBench {
   std::span<const ModelText> calibration{};  ///< none: no calibration text was given
   std::uint64_t seed = 0;
 
-  std::size_t calibration_tokens() const;
+  std::size_t calibration_tokens() const { return vitrine::calibration_tokens(calibration); }
   /// The model as it is now, with f32 keys and values.
   ModelRunner runner(const Model& model) const;
 };
@@ -93,7 +96,9 @@ struct Shortcut {
   std::vector<ShortcutOption> options;
   /// Whether it can't do without a calibration text (of so many tokens, below which it refuses); 0: none is needed.
   std::size_t (*least_calibration_tokens)(const ShortcutCall& call, const Model& model);
-  /// @throws Error where it cannot be done to this model, before anything was changed
+  /// Whether it can be done to this model, as far as that is known before the work. Null: it always can. @throws Error
+  void (*check)(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens);
+  /// @throws Error where only the work shows that it cannot be done
   void (*apply)(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report);
   /// The word of a change of the same size that chooses at random by the seed, which a study judges this one against (a random mask of the
   /// same sparsity, random heads). Null: Gaussian noise as large, matrix by matrix.
@@ -106,7 +111,11 @@ std::span<const Shortcut* const> all_shortcuts();
 std::vector<ShortcutCall> parse_shortcuts(std::string_view spelled);
 std::string spelled(std::span<const ShortcutCall> calls);
 
-/// Applies one after the other; weights share the bytes of `model` where nothing changed.
+/// Whether a shortcut can be applied to a model. @param calibration_tokens  of the text that it would learn from; 0: there is none
+/// @throws Error where it cannot, or the text is missing or too short
+void check_shortcut(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens);
+
+/// Applies one after the other, each checked first; weights share the bytes of `model` where nothing changed.
 /// @throws Error where one cannot be applied, or its calibration text is missing or too short
 ShortcutReport apply_shortcuts(Model& model, std::span<const ShortcutCall> calls, const ShortcutBench& bench);
 
@@ -118,6 +127,8 @@ std::vector<WeightKey> sharing_matrix(const Model& model, const WeightKey& key);
 /// "blocks.3 attn_q", "encoder blocks.0 mlp_up expert 2"
 std::string matrix_name(const WeightKey& key);
 Tensor copy_of(const Tensor& tensor);
+/// @throws Error naming the matrix where a number is none
+void require_finite(const Tensor& numbers, const std::string& name);
 /// What is told of a matrix that takes another's place, besides its bytes.
 struct Replacement {
   std::string made;               ///< MatrixChange::made

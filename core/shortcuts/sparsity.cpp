@@ -46,6 +46,8 @@ Sparsity sparsity_of(const ShortcutCall& call, const Model& model) {
   return sparsity;
 }
 
+void check_sparsity(const Model& model, const ShortcutCall& call, std::size_t) { sparsity_of(call, model); }
+
 std::string spelled(const Sparsity& sparsity) {
   if (sparsity.group > 0) return std::to_string(sparsity.kept) + ":" + std::to_string(sparsity.group);
   char text[32];

@@ -22,6 +22,9 @@ inline constexpr ShortcutOption pattern_option{"pattern", "N:M, of every M colum
 /// @throws Error (usage) where the values make no sense, or the columns of a block matrix are no multiple of the group
 Sparsity sparsity_of(const ShortcutCall& call, const Model& model);
 
+/// Whether it can be read and fits: Shortcut::check of what needs no more.
+void check_sparsity(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens);
+
 /// "2:4", "50% zeros"
 std::string spelled(const Sparsity& sparsity);
 

@@ -8,6 +8,19 @@
 namespace vitrine {
 namespace {
 
+/// A line for each thing that was done to the file.
+void print_history(const Json& history) {
+  if (history.items().size() == 0) std::printf("%-26s none\n", "history");
+  for (std::size_t i = 0; i < history.items().size(); ++i) {
+    std::string line;
+    for (const auto& [key, value] : history.items()[i].members()) {
+      const std::string words = value.is_string() ? printable(value.string()) : value.dump();
+      line += key == "operation" ? words + ":" : key.ends_with("sha256") ? " " + key + " " + words.substr(0, 12) : " " + key + " " + words;
+    }
+    std::printf("%-26s %s\n", i == 0 ? "history" : "", line.c_str());
+  }
+}
+
 std::function<void()> declare(CLI::App& app) {
   auto options = std::make_shared<CommonOptions>();
   declare_common(app, *options);
@@ -19,7 +32,8 @@ std::function<void()> declare(CLI::App& app) {
       return;
     }
     for (const auto& [name, value] : json.members()) {
-      std::printf("%-26s %s\n", name.c_str(), value.is_string() ? value.string().c_str() : value.is_null() ? "none" : value.dump().c_str());
+      if (name == "history") print_history(value);
+      else std::printf("%-26s %s\n", name.c_str(), value.is_string() ? value.string().c_str() : value.is_null() ? "none" : value.dump().c_str());
     }
   };
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/shortcuts/adapter.h"
 #include "experiments/command.h"
 #include "experiments/surgery.h"
 
@@ -14,11 +15,22 @@ struct Options {
   std::string scale = "1";
 };
 
+/// What a folder's adapter is told by in a file that others read: not where it stood.
+Json record_of(const std::string& folder, const std::string& scale) {
+  const std::filesystem::path path = std::filesystem::path(folder) / "";
+  return Json::object().set("name", path.parent_path().filename().string()).set("sha256", adapter_sha256(folder)).set("scale", scale);
+}
+
 void run(const Options& options) {
   const auto lora = std::ranges::find(all_shortcuts(), std::string_view("lora"), &Shortcut::name);
-  std::vector<ShortcutCall> calls;
-  for (const std::string& folder : options.adapters) calls.emplace_back(**lora, std::map<std::string, std::string, std::less<>>{{"adapter", folder}, {"scale", options.scale}});
-  print(operate(options.surgery, "merge", calls), options.surgery);
+  Surgery surgery{"merge", {}};
+  Json adapters = Json::array();
+  for (const std::string& folder : options.adapters) {
+    surgery.calls.emplace_back(**lora, std::map<std::string, std::string, std::less<>>{{"adapter", folder}, {"scale", options.scale}});
+    adapters.push(record_of(folder, options.scale));
+  }
+  surgery.record.set("adapters", adapters);
+  print(operate(options.surgery, surgery), options.surgery);
 }
 
 std::function<void()> declare(CLI::App& app) {

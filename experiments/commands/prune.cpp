@@ -36,7 +36,7 @@ ShortcutCall call_of(const Options& options) {
 
 void run(const Options& options) {
   const ShortcutCall call = call_of(options);
-  print(operate(options.surgery, "prune", {&call, 1}), options.surgery);
+  print(operate(options.surgery, {"prune", {call}, Json::object().set("shortcuts", call.spelled())}), options.surgery);
 }
 
 std::function<void()> declare(CLI::App& app) {

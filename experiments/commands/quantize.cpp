@@ -4,9 +4,11 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/model/export.h"
+#include "core/shortcuts/grid.h"
 #include "core/shortcuts/type_plan.h"
 #include "core/tensor/sparse_rows.h"
 #include "experiments/command.h"
@@ -26,17 +28,20 @@ struct Options {
   CalibrationOptions calibration;
   PriceOptions price;
   std::string output, type, method = "nearest";
-  bool plan = false, force = false, no_price = false;
+  bool plan = false, force = false;
 };
 
 /// What is to be done, and why.
 struct Choice {
   std::string type, reason;
-  ShortcutCall call;
+  std::vector<ShortcutCall> calls;
 };
 
+bool by_inputs(const Options& options) { return options.method == "gptq" || options.method == "awq"; }
+
+Calibrated calibrated(const Options& options) { return options.calibration.file.empty() ? Calibrated::no : Calibrated::yes; }
+
 Choice choice_of(const Options& options, const Model& model) {
-  const bool calibrated = !options.calibration.file.empty();
   std::string type = options.type, reason = "as asked for with --type";
   if (type.empty() && options.method != "nearest") {
     type = "Q4_0";
@@ -44,10 +49,11 @@ Choice choice_of(const Options& options, const Model& model) {
   } else if (type.empty()) {
     const bool is_small = model.parameters < small_model;
     type = is_small ? "Q8_0" : "Q4_K_M";
-    reason = is_small ? "the default under 300 million parameters" : std::string("the default from 300 million parameters on") + (calibrated ? "" : "; a text with --calibration lowers its error");
+    reason = is_small ? "the default under 300 million parameters" : std::string("the default from 300 million parameters on") + (calibrated(options) == Calibrated::yes ? "" : "; a text with --calibration lowers its error");
   }
-  if (options.method == "nearest") return {type, reason, ShortcutCall("quantize:type=" + type)};
-  if (options.method == "gptq" || options.method == "awq") return {type, reason, ShortcutCall(options.method + ":type=" + type)};
+  if (options.method == "nearest") return {type, reason, parse_shortcuts("quantize:type=" + type)};
+  // These know the inputs of the blocks' matrices; tables and heads go to the nearest.
+  if (by_inputs(options)) return {type, reason, parse_shortcuts(options.method + ":type=" + type + "+quantize:type=" + type + ",blocks=keep")};
   throw Error({"--method", "nearest, gptq or awq", quoted(options.method), ""}, Fault::usage);
 }
 
@@ -67,9 +73,20 @@ std::string sizes_text(std::size_t before, std::size_t after, std::size_t parame
 
 Json count(std::size_t number) { return static_cast<std::uint64_t>(number); }
 
+/// What every matrix will be.
+TypePlan types_of(const Options& options, const Model& model, const Choice& choice) {
+  TypePlan plan = plan_types(model, choice.type, calibrated(options));
+  if (!by_inputs(options)) return plan;
+  const DTypeInfo& type = dtype_info(*parse_dtype(choice.type));
+  plan.notes.clear();
+  const std::set<WeightKey> divided = divided_matrices(model, {std::string(type.name), type.block_size, type.type, {}}, plan.notes);
+  for (const WeightKey& key : block_matrices(model)) plan.types[key] = divided.contains(key) ? type.type : model.weights.at(key).type;
+  return plan;
+}
+
 void show_plan(const Options& options, const Session& session, const Choice& choice) {
   const Model& model = session.model();
-  const TypePlan plan = plan_types(model, choice.type, options.calibration.file.empty() ? Calibrated::no : Calibrated::yes);
+  const TypePlan plan = types_of(options, model, choice);
   const std::size_t before = model.weights.bytes(), after = before - bytes_now(model, plan) + bytes_planned(model, plan);
   Json matrices = Json::array(), notes = Json::array();
   for (const std::string& note : plan.notes) notes.push(note);
@@ -82,7 +99,7 @@ void show_plan(const Options& options, const Session& session, const Choice& cho
     if (!options.common.json) std::printf("%-32s %-6s -> %-8s %12zu -> %12zu bytes\n", matrix_name(key).c_str(), from.c_str(), to.c_str(), was, bytes);
   }
   if (options.common.json) {
-    Json json = Json::object().set("type", choice.type).set("reason", choice.reason).set("word", choice.call.spelled()).set("written", false);
+    Json json = Json::object().set("type", choice.type).set("reason", choice.reason).set("word", spelled(choice.calls)).set("written", false);
     std::puts(json.set("bytes_before", count(before)).set("bytes_after", count(after)).set("matrices", matrices).set("notes", notes).dump(2).c_str());
     return;
   }
@@ -101,7 +118,7 @@ struct Outcome {
 };
 
 Json operation_of(const Options& options, const Outcome& outcome, DType was, const std::string& calibration_hash) {
-  Json operation = Json::object().set("operation", "quantize").set("word", outcome.choice.call.spelled()).set("type", outcome.choice.type);
+  Json operation = Json::object().set("operation", "quantize").set("word", spelled(outcome.choice.calls)).set("type", outcome.choice.type);
   if (dtype_info(was).quantized) operation.set("on_top_of", dtype_info(was).name);
   if (!calibration_hash.empty()) operation.set("calibration_sha256", calibration_hash).set("calibration_tokens", count(options.calibration.tokens));
   return operation;
@@ -114,7 +131,7 @@ Json json_of(const Options& options, const Session& session, const Outcome& outc
   }
   Json json = to_json(outcome.report);
   json.set("output", options.output).set("written", true).set("type", outcome.choice.type).set("reason", outcome.choice.reason);
-  json.set("word", outcome.choice.call.spelled()).set("parameters", count(session.model().parameters));
+  json.set("word", spelled(outcome.choice.calls)).set("parameters", count(session.model().parameters));
   json.set("bytes_before", count(session.model().weights.bytes())).set("bytes_after", count(outcome.model.weights.bytes())).set("file_bytes", outcome.file_bytes);
   json.set("price", to_json(outcome.price)).set("protocol", outcome.texts.protocol).set("products", times);
   return json.set("signature", session.signature());
@@ -140,7 +157,7 @@ void print(const Options& options, Session& session, const Outcome& outcome) {
               megabytes(static_cast<std::size_t>(outcome.file_bytes)).c_str());
   for (const std::string& note : outcome.report.notes) std::printf("note: %s\n", note.c_str());
   print_errors(outcome.report.matrices);
-  if (!options.no_price) print_price(outcome.texts, outcome.price);
+  if (!options.price.none) print_price(outcome.texts, outcome.price);
   std::printf("\nslowest products of one token, %zu threads, fast precision (before -> after)\n", session.pool().threads());
   for (std::size_t i = 0; i < std::min(shown, outcome.times.size()); ++i) {
     std::printf("  %-28s %8.1f -> %8.1f us\n", outcome.times[i].name.c_str(), outcome.times[i].before_microseconds, outcome.times[i].after_microseconds);
@@ -151,18 +168,18 @@ void run(const Options& options) {
   if (!options.plan && !options.output.ends_with(".gguf")) throw Error({"--output", "a name that ends in .gguf: other formats have no blocks", quoted(options.output), ""}, Fault::usage);
   Session session(options.common);
   Outcome outcome{choice_of(options, session.model()), session.model(), {}, {}, {}, {}, 0};
-  if (options.plan) return show_plan(options, session, outcome.choice);
   // Whether there will be a file is found out before any work is done.
-  const TypePlan types = plan_types(session.model(), outcome.choice.type, options.calibration.file.empty() ? Calibrated::no : Calibrated::yes);
+  const TypePlan types = plan_types(session.model(), outcome.choice.type, calibrated(options));
   ExportRequest request{.path = options.output, .existing = options.force ? Existing::replaced : Existing::refused, .gguf_file_type = types.gguf_file_type};
-  static_cast<void>(plan_export(session.model(), request));
-
+  if (!options.output.empty()) static_cast<void>(plan_export(session.model(), request));
   std::string calibration_hash;
   std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
-  if (!options.no_price) outcome.texts = price_texts(session, options.price, calibration);
+  if (!options.price.none) outcome.texts = price_texts(session, options.price, calibration);
+  check_shortcut(session.model(), outcome.choice.calls.front(), calibration_tokens(calibration));
+  if (options.plan) return show_plan(options, session, outcome.choice);
   const DType was = most_frequent_type(session.model());
   LayeredOps ops(make_cpu_ops(Precision::exact, session.pool()));
-  outcome.report = apply_in_memory(outcome.model, {&outcome.choice.call, 1}, {calibration, options.common.seed, session.run()}, ops);
+  outcome.report = apply_in_memory(outcome.model, outcome.choice.calls, {calibration, options.common.seed, session.run()}, ops);
   request.operations = {operation_of(options, outcome, was, calibration_hash)};
   const ExportPlan written = write_model(outcome.model, request, session.run());
   outcome.file_bytes = bytes_of(written.tensors);
@@ -181,7 +198,6 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("--method", options->method, "nearest: the least error of each block; gptq, awq: by what goes into the matrices (need --calibration)");
   declare_calibration(app, options->calibration);
   declare_price(app, options->price);
-  app.add_flag("--no-price", options->no_price, "do not compare predictions");
   app.add_flag("--plan", options->plan, "print types and sizes, and write nothing");
   app.add_flag("--force", options->force, "replace what stands there");
   return [options] { run(*options); };

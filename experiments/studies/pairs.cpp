@@ -390,12 +390,13 @@ void run(const Options& options) {
   const PairSet set = load(options, hash);
   Session session(options.common);
   require_next_token_model(session.model());
+  std::string calibration_hash;
+  const std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
+  check_variants(session.model(), specs, calibration);
   Scorer scorer(session, options);
   const Estimate competence = scorer.competence(set);
   const std::vector<ScoredPair> pairs = scorer.pairs(set);
   Json signature = session.signature();
-  std::string calibration_hash;
-  const std::vector<ModelText> calibration = calibration_texts(session, options.calibration, calibration_hash);
   if (!calibration_hash.empty()) signature.set("calibration_sha256", calibration_hash);
   std::vector<VariantPairs> variants;
   for (const VariantSpec& spec : specs) {

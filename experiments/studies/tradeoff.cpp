@@ -116,6 +116,7 @@ class Tradeoff {
     reference_ = std::make_unique<Variant>(VariantSpec{"reference: exact, kernel reference, KV F32", Precision::exact, "reference", DType::f32, {}}, model, pool_);
     calibration_ = calibration_texts(session, options.calibration, calibration_hash_);
     variants_ = parse_variants(options.variants);
+    check_variants(model, variants_, calibration_);
   }
 
   StudyResult study() {

@@ -150,5 +150,41 @@ TEST_F(Surgery, BadWordsLeaveNoFile) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(Surgery, APlanIsRefusedWhereTheWorkWouldBe) {
+  const std::string model = model_.path(), plan = " --plan";
+  expect_refused("quantize " + model + " --method gptq" + plan, "calibration text for gptq", "a.gguf");
+  expect_refused("quantize " + model + plan + " --calibration " + model_.write("short.txt", "abc"), "at least", "a.gguf");
+  expect_refused("quantize " + model + plan + " --eval " + folder_ + "/none.txt", "none.txt", "a.gguf");
+  expect_refused("prune " + model + plan, "calibration text for wanda", "a.gguf");
+  expect_refused("prune " + model + plan + " --method drop_heads --heads L9H9", "heads of this model", "a.gguf");
+  expect_refused("prune " + model + plan + " --method drop_layers --layers 77", "different blocks from 0", "a.gguf");
+  expect_refused("prune " + model + plan + " --method magnitude --pattern 3:7", "groups of 7", "a.gguf");
+  expect_refused("merge " + model + plan + " --adapter " + folder_ + "/none", "adapter_config.json", "a.gguf");
+  EXPECT_EQ(vitrine("prune " + model + plan + " --method magnitude -o " + out("a.gguf")).code, 0);
+  EXPECT_TRUE(names().empty());
+}
+
+TEST_F(Surgery, WhatWouldNotBeHeardIsRefused) {
+  const std::string model = model_.path();
+  expect_refused("prune " + model + " --method magnitude --no-price --eval " + text_, "--eval", "a.gguf");
+  expect_refused("prune " + model + " --method magnitude --calibration-tokens 64", "--calibration", "a.gguf");
+  const std::vector<std::string> unheard{"--apply ''", "--calibration " + text_, "--samplers ''", "--bad-words ''", "--max-tokens 2 --min-tokens 5"};
+  for (const std::string& words : unheard) {
+    const Answer answer = vitrine("generate " + model + " --text a " + words);
+    EXPECT_EQ(answer.code, 2) << words;
+    EXPECT_EQ(answer.out.find('\n'), answer.out.size() - 1) << answer.out;
+  }
+}
+
+TEST_F(Surgery, InfoTellsWhatWasDoneToAFile) {
+  ASSERT_EQ(vitrine("prune " + model_.path() + " --method magnitude --no-price -o " + out("half.gguf")).code, 0);
+  const Json history = json("info " + out("half.gguf"))["history"];
+  ASSERT_EQ(history.items().size(), 2u);
+  EXPECT_EQ(history.items()[0]["operation"].string(), "prune");
+  EXPECT_EQ(history.items()[0]["shortcuts"].string(), "magnitude:sparsity=0.5");
+  EXPECT_THAT(vitrine("info " + out("half.gguf")).out, HasSubstr("prune: shortcuts magnitude:sparsity=0.5"));
+  EXPECT_EQ(json("info " + model_.path())["history"].items().size(), 0u);
+}
+
 }  // namespace
 }  // namespace vitrine

@@ -38,6 +38,7 @@ std::unique_ptr<Sampler> make(const DecodeValues& values, const SamplerModel& mo
   for (const std::string& text : values.texts(ids_option)) sequences.push_back(token_ids_of(ids_option, text, model.vocabulary));
   for (const std::string& text : values.texts(words)) {
     if (!model.tokenizer) throw Error({"--bad-words", "a model with a tokenizer", "none", "give token ids with --bad-ids"}, Fault::usage);
+    if (text.empty()) throw Error({"--bad-words", "a text of at least one token", "an empty one", ""}, Fault::usage);
     sequences.push_back(encoded(*model.tokenizer, text));
     if (!text.starts_with(' ')) sequences.push_back(encoded(*model.tokenizer, " " + text));
     if (sequences.back().empty()) throw Error({"--bad-words", "a text of at least one token", quoted(text, 60), ""}, Fault::usage);

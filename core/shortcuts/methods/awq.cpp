@@ -15,6 +15,9 @@ struct Target {
   DType type = DType::f32;  ///< f32: the grid
   GridRule rule;
   bool clips = false;
+
+  /// What must divide the rows of a matrix.
+  GridRule runs() const { return type == DType::f32 ? rule : GridRule{std::string(dtype_info(type).name), dtype_info(type).block_size, type, {}}; }
 };
 
 Target target_of(const ShortcutCall& call) {
@@ -57,12 +60,14 @@ GridRule with_clip_search(const GridRule& rule) {
 
 class Awq {
  public:
-  Awq(Model& model, const Target& target, const ShortcutBench& bench, ShortcutReport& report) : model_(model), target_(target), bench_(bench), report_(report) {}
+  Awq(Model& model, const Target& target, const ShortcutBench& bench, ShortcutReport& report)
+      : model_(model), target_(target), bench_(bench), report_(report), divided_(divided_matrices(model, target.runs(), report.notes)) {}
 
   void change_block(std::span<const WeightKey> keys, const StatisticsOf& found) {
     numbers_.clear();
     scales_.clear();
     for (const WeightKey& key : keys) {
+      if (!divided_.contains(key)) continue;
       if (found.contains(key)) numbers_.emplace(key, expand(model_.weights.at(key)));
       else report_.notes.push_back(matrix_name(key) + " stays as it was: no row of the calibration text was multiplied by it");
     }
@@ -86,7 +91,8 @@ class Awq {
       if (numbers_.contains(key)) matrices.push_back(&numbers_.at(key));
     }
     if (matrices.size() < group.matrices.size()) return;
-    if (target_.type != DType::f32 && group.carrier.empty()) {
+    const bool is_carried = !group.carrier.empty() && (!group.carrier.matrix || numbers_.contains(*group.carrier.matrix));
+    if (target_.type != DType::f32 && !is_carried) {
       unscaled_ += matrices.size();
       return;
     }
@@ -141,6 +147,7 @@ class Awq {
   const Target& target_;
   const ShortcutBench& bench_;
   ShortcutReport& report_;
+  std::set<WeightKey> divided_;
   std::map<WeightKey, Tensor> numbers_;              // of the block in hand, rows divided where another group's scales were folded into them
   std::map<WeightKey, std::vector<float>> scales_;   // [cols] of each
   std::size_t unscaled_ = 0;
@@ -148,11 +155,10 @@ class Awq {
 
 std::size_t least_calibration_tokens(const ShortcutCall&, const Model&) { return 512; }
 
+void check(const Model& model, const ShortcutCall& call, std::size_t) { require_divided_matrices(model, target_of(call).runs()); }
+
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const Target target = target_of(call);
-  const std::vector<WeightKey> keys = block_matrices(model);
-  if (target.type == DType::f32) require_runs(model, keys, target.rule);
-  else require_runs(model, keys, {std::string(dtype_info(target.type).name), dtype_info(target.type).block_size, target.type, {}});
   Awq awq(model, target, bench, report);
   change_block_by_block(model, bench, Statistics::gram, [&](std::span<const WeightKey> of_block, const StatisticsOf& found) { awq.change_block(of_block, found); });
   if (awq.unscaled() > 0) {
@@ -171,7 +177,7 @@ std::vector<ShortcutOption> options() {
 
 const Shortcut& shortcut_awq() {
   static const Shortcut shortcut{"awq", "columns of large inputs are scaled up before rounding, and what feeds them down", "Lin et al. 2023, arXiv:2306.00978", "awq:bits=4,group=128",
-                                 options(), least_calibration_tokens, apply};
+                                 options(), least_calibration_tokens, check, apply};
   return shortcut;
 }
 

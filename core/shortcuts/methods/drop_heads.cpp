@@ -46,10 +46,15 @@ std::vector<HeadPlace> quietest(const ShortcutCall& call, const Model& model, co
   return quiet;
 }
 
-void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+void check(const Model& model, const ShortcutCall& call, std::size_t) {
   if (call.has("heads") && (call.has("share") || call.has("count"))) {
     throw Error({"shortcut drop_heads", "heads, or how many", "both", ""}, Fault::usage);
   }
+  if (call.has("heads")) listed(call, model.spec);
+  else heads_wanted(call, model);
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const std::vector<HeadPlace> heads = call.has("heads") ? listed(call, model.spec) : quietest(call, model, bench);
   silence(model, heads, "silent", report);
   report.notes.push_back("silent: " + labels(heads));
@@ -68,7 +73,7 @@ std::string control(const ShortcutCall& call) {
 const Shortcut& shortcut_drop_heads() {
   static const Shortcut shortcut{"drop_heads", "silences heads of self attention: those named, or those that write least on a text", "", "drop_heads:share=0.25",
                                  {{"heads", "heads with '/' between them, L0H1/L2H0", "", true}, {"share", "of all heads, those that write least", "", true}, {"count", "so many of those that write least", "", true}},
-                                 least_tokens, apply, control};
+                                 least_tokens, check, apply, control};
   return shortcut;
 }
 

@@ -99,10 +99,15 @@ std::vector<std::size_t> least_influence(const ShortcutCall& call, const Model& 
   return layers;
 }
 
-void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+void check(const Model& model, const ShortcutCall& call, std::size_t) {
   if (call.has("layers") == call.has("count")) {
     throw Error({"shortcut drop_layers", "layers, or the count of those with the least influence", call.has("count") ? "both" : "neither", ""}, Fault::usage);
   }
+  if (call.has("layers")) listed(call, model.spec);
+  else blocks_wanted(call, model);
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   remove_blocks(model, call.has("layers") ? listed(call, model.spec) : least_influence(call, model, bench, report), report);
 }
 
@@ -118,7 +123,7 @@ std::string control(const ShortcutCall& call) {
 const Shortcut& shortcut_drop_layers() {
   static const Shortcut shortcut{"drop_layers", "takes whole blocks out: those named, or those with the least influence on a text", "Men et al. 2024, arXiv:2403.03853", "drop_layers:count=2",
                                  {{"layers", "blocks with '/' between them, 3/5", "", true}, {"count", "so many of those with the least influence", "", true}},
-                                 least_tokens, apply, control};
+                                 least_tokens, check, apply, control};
   return shortcut;
 }
 

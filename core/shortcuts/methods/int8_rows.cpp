@@ -17,7 +17,7 @@ void apply(Model& model, const ShortcutCall&, const ShortcutBench& bench, Shortc
 }  // namespace
 
 const Shortcut& shortcut_int8_rows() {
-  static const Shortcut shortcut{"int8_rows", "eight bits a number under one scale an output channel, in memory", "Dettmers et al. 2022, arXiv:2208.07339, section 2", "int8_rows", {}, nullptr, apply};
+  static const Shortcut shortcut{"int8_rows", "eight bits a number under one scale an output channel, in memory", "Dettmers et al. 2022, arXiv:2208.07339, section 2", "int8_rows", {}, nullptr, nullptr, apply};
   return shortcut;
 }
 

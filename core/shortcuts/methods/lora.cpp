@@ -18,16 +18,27 @@ OpsLayer beside(Adapter adapter, double strength) {
   return low_rank_layer(std::move(terms));
 }
 
-void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+double strength_of(const ShortcutCall& call) { return call.number("scale", -100.0, 100.0); }
+
+Adapter adapter_of(const Model& model, const ShortcutCall& call) {
   Adapter adapter = read_adapter(call.text("adapter"), model);
-  const double strength = call.number("scale", -100.0, 100.0);
-  const bool merge = call.flag("merged");
   const bool magnitudes = std::ranges::any_of(adapter.changes, [](const LowRankChange& change) { return change.magnitude.has_value(); });
-  if (magnitudes && !merge) throw Error({"shortcut lora, merged", "yes for an adapter with magnitudes (DoRA)", "no", ""}, Fault::usage);
+  if (magnitudes && !call.flag("merged")) throw Error({"shortcut lora, merged", "yes for an adapter with magnitudes (DoRA)", "no", ""}, Fault::usage);
+  return adapter;
+}
+
+void check(const Model& model, const ShortcutCall& call, std::size_t) {
+  strength_of(call);
+  adapter_of(model, call);
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+  Adapter adapter = adapter_of(model, call);
+  const double strength = strength_of(call);
   for (const BiasChange& change : adapter.biases) model.weights.put(change.key, change.bias);
   report.notes.push_back("adapter of " + std::to_string(adapter.changes.size()) + " matrices, " + std::to_string(adapter.bytes) + " bytes" +
                          (adapter.base.empty() ? "" : ", made for " + quoted(adapter.base)));
-  if (!merge) return report.layers.push_back(beside(std::move(adapter), strength));
+  if (!call.flag("merged")) return report.layers.push_back(beside(std::move(adapter), strength));
   for (std::size_t i = 0; i < adapter.changes.size(); ++i) {
     const LowRankChange& change = adapter.changes[i];
     const Tensor before = expand(model.weights.at(change.key));
@@ -41,7 +52,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 const Shortcut& shortcut_lora() {
   static const Shortcut shortcut{"lora", "adds an adapter of PEFT, merged into the weights or computed beside them", "Hu et al. 2021, arXiv:2106.09685", "lora:adapter=adapter_folder",
                                  {{"adapter", "folder with adapter_config.json", ""}, {"scale", "times the adapter's own scale", "1"}, {"merged", "yes or no: two small products beside each large one", "yes"}},
-                                 nullptr, apply};
+                                 nullptr, check, apply};
   return shortcut;
 }
 

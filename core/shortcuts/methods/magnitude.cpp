@@ -20,7 +20,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 
 const Shortcut& shortcut_magnitude() {
   static const Shortcut shortcut{"magnitude", "zeros in place of the smallest numbers of each matrix", "Han et al. 2015, arXiv:1506.02626", "magnitude:sparsity=0.5",
-                                 {sparsity_option, pattern_option}, nullptr, apply, random_mask_like};
+                                 {sparsity_option, pattern_option}, nullptr, check_sparsity, apply, random_mask_like};
   return shortcut;
 }
 

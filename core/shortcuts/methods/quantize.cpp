@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t least_tokens = 512;  // below which a mean square of inputs says little
 constexpr std::string_view importance_words[] = {"auto", "no", "yes"};
+constexpr std::string_view block_words[] = {"quantize", "keep"};
 
 std::size_t least_calibration_tokens(const ShortcutCall& call, const Model&) { return call.choice("importance", importance_words) == 2 ? least_tokens : 0; }
 
@@ -21,15 +22,35 @@ void require_another_type(const Model& model, const TypePlan& plan) {
   throw Error({"quantize:type=" + plan.name, "a type that the file does not have already", "its matrices are of these types", "start from a file of higher precision"}, Fault::usage);
 }
 
-void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+bool keeps_blocks(const ShortcutCall& call) { return call.choice("blocks", block_words) == 1; }
+
+/// The statistics are of the inputs of blocks.
+bool is_calibrated(const ShortcutCall& call, std::size_t calibration_tokens) {
+  if (keeps_blocks(call)) return false;
   const std::size_t importance = call.choice("importance", importance_words);
-  const bool calibrated = importance == 2 || (importance == 0 && !bench.calibration.empty());
-  if (calibrated && bench.calibration_tokens() < least_tokens) {
-    throw Error({"calibration text for quantize", "at least " + std::to_string(least_tokens) + " tokens", std::to_string(bench.calibration_tokens()),
-                 "give more text, or importance=no"}, Fault::usage);
+  return importance == 2 || (importance == 0 && calibration_tokens > 0);
+}
+
+TypePlan plan_of(const Model& model, const ShortcutCall& call, bool calibrated) {
+  TypePlan plan = plan_types(model, call.text("type"), calibrated ? Calibrated::yes : Calibrated::no);
+  if (!keeps_blocks(call)) return plan;
+  for (const WeightKey& key : block_matrices(model)) plan.types[key] = model.weights.at(key).type;
+  plan.notes.clear();
+  return plan;
+}
+
+void check(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens) {
+  const bool calibrated = is_calibrated(call, calibration_tokens);
+  if (calibrated && calibration_tokens < least_tokens) {
+    throw Error({"calibration text for quantize", "at least " + std::to_string(least_tokens) + " tokens", std::to_string(calibration_tokens), "give more text, or importance=no"},
+                Fault::usage);
   }
-  const TypePlan plan = plan_types(model, call.text("type"), calibrated ? Calibrated::yes : Calibrated::no);
-  require_another_type(model, plan);
+  if (!keeps_blocks(call)) require_another_type(model, plan_of(model, call, calibrated));
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+  const bool calibrated = is_calibrated(call, bench.calibration_tokens());
+  const TypePlan plan = plan_of(model, call, calibrated);
   const DType was = most_frequent_type(model);
   std::map<WeightKey, std::shared_ptr<const InputStatistics>> statistics;
   if (calibrated) {
@@ -52,6 +73,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   }
   bench.run.step("quantize", keys.size(), keys.size());
   report.notes.insert(report.notes.end(), plan.notes.begin(), plan.notes.end());
+  if (keeps_blocks(call)) return;
   if (dtype_info(was).quantized) report.notes.push_back("on top of " + std::string(dtype_info(was).name) + ": errors are against numbers that were rounded before");
   if (kept > 0) report.notes.push_back(std::to_string(kept) + " matrices have their type already and were left as they are");
   report.notes.push_back(calibrated ? "errors were weighed by the mean square of each column's input over " + std::to_string(bench.calibration_tokens()) + " tokens"
@@ -62,8 +84,9 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 
 const Shortcut& shortcut_quantize() {
   static const Shortcut shortcut{"quantize", "matrices in GGUF's blocks, types tensor by tensor as in llama.cpp's files", "llama.cpp's types and mixes; errors by this project's searches",
-                                 "quantize:type=Q4_K_M", {{"type", "Q8_0, Q4_K_M, IQ4_XS, ...", ""}, {"importance", "auto: where a calibration text is given; no; yes", "auto"}},
-                                 least_calibration_tokens, apply};
+                                 "quantize:type=Q4_K_M", {{"type", "Q8_0, Q4_K_M, IQ4_XS, ...", ""}, {"importance", "auto: where a calibration text is given; no; yes", "auto"},
+                                  {"blocks", "quantize; keep: as they are, so that only tables and heads change", "quantize"}},
+                                 least_calibration_tokens, check, apply};
   return shortcut;
 }
 

@@ -6,6 +6,8 @@
 namespace vitrine {
 namespace {
 
+void check(const Model& model, const ShortcutCall& call, std::size_t) { blocks_wanted(call, model); }
+
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   std::vector<std::size_t> layers(model.spec.blocks.size());
   std::iota(layers.begin(), layers.end(), std::size_t{0});
@@ -16,7 +18,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 
 const Shortcut& shortcut_random_layers() {
   static const Shortcut shortcut{"random_layers", "takes out blocks chosen by the seed: the control of drop_layers", "", "random_layers:count=2",
-                                 {{"count", "so many blocks", ""}}, nullptr, apply};
+                                 {{"count", "so many blocks", ""}}, nullptr, check, apply};
   return shortcut;
 }
 

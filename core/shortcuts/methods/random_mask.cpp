@@ -20,7 +20,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 
 const Shortcut& shortcut_random_mask() {
   static const Shortcut shortcut{"random_mask", "zeros in place of numbers chosen by the seed: the control of other masks", "", "random_mask:sparsity=0.5",
-                                 {sparsity_option, pattern_option}, nullptr, apply};
+                                 {sparsity_option, pattern_option}, nullptr, check_sparsity, apply};
   return shortcut;
 }
 

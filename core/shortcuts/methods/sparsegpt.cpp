@@ -93,13 +93,23 @@ Matrix damped_inverse(const InputStatistics& statistics, double damp, const Weig
   return std::move(*factor);
 }
 
+double damp_of(const ShortcutCall& call) { return call.number("damp", 1e-6, 1.0); }
+
+std::size_t columns_at_once(const ShortcutCall& call, const Sparsity& sparsity) {
+  const std::size_t columns = call.whole("block", 1, 65536);
+  if (sparsity.group == 0 || columns % sparsity.group == 0) return columns;
+  throw Error({"shortcut sparsegpt, block", "a multiple of the pattern's " + std::to_string(sparsity.group), std::to_string(columns), ""}, Fault::usage);
+}
+
+void check(const Model& model, const ShortcutCall& call, std::size_t) {
+  columns_at_once(call, sparsity_of(call, model));
+  damp_of(call);
+}
+
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const Sparsity sparsity = sparsity_of(call, model);
-  const double damp = call.number("damp", 1e-6, 1.0);
-  std::size_t columns_at_once = call.whole("block", 1, 65536);
-  if (sparsity.group > 0 && columns_at_once % sparsity.group != 0) {
-    throw Error({"shortcut sparsegpt, block", "a multiple of the pattern's " + std::to_string(sparsity.group), std::to_string(columns_at_once), ""}, Fault::usage);
-  }
+  const double damp = damp_of(call);
+  const std::size_t columns = columns_at_once(call, sparsity);
   SharedStatistics last;  // q, k and v share theirs
   Matrix inverse;
   change_matrices(model, bench, spelled(sparsity), [&](const WeightKey& key, Tensor& numbers, const SharedStatistics& statistics) {
@@ -108,7 +118,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
     Matrix weights(numbers.shape()[0], numbers.shape()[1]);
     for (std::size_t i = 0; i < weights.numbers.size(); ++i) weights.numbers[i] = statistics->square_sums[i % weights.columns] == 0.0 ? 0.0 : numbers.floats()[i];
     Compensated compensated(std::move(weights), inverse, sparsity);
-    compensated.run(columns_at_once, bench.ops.pool());
+    compensated.run(columns, bench.ops.pool());
     std::ranges::transform(compensated.weights().numbers, numbers.floats().begin(), [](double number) { return static_cast<float>(number); });
   }, report);
 }
@@ -121,7 +131,7 @@ std::size_t least_tokens(const ShortcutCall&, const Model& model) { return model
 const Shortcut& shortcut_sparsegpt() {
   static const Shortcut shortcut{"sparsegpt", "zeros whose loss the numbers that stay make up for", "Frantar & Alistarh 2023, arXiv:2301.00774", "sparsegpt:pattern=2:4",
                                  {sparsity_option, pattern_option, {"block", "columns whose numbers are compared at once", "128"}, {"damp", "share of the mean diagonal added to it", "0.01"}},
-                                 least_tokens, apply, random_mask_like};
+                                 least_tokens, check, apply, random_mask_like};
   return shortcut;
 }
 

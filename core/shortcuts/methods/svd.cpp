@@ -82,8 +82,12 @@ std::size_t rank_of(const ShortcutCall& call, const Weight& weight) {
   return std::clamp<std::size_t>(static_cast<std::size_t>(bytes / static_cast<double>(sizeof(float) * (weight.rows + weight.cols))), 1, largest);
 }
 
-void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
+void check(const Model& model, const ShortcutCall& call, std::size_t) {
   if (call.has("rank") && call.has("share")) throw Error({"shortcut svd", "a rank, or a share of the bytes", "both", ""}, Fault::usage);
+  for (const WeightKey& key : block_matrices(model)) rank_of(call, model.weights.at(key));
+}
+
+void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
   const auto weighting = static_cast<Weighting>(call.choice("weighted", weightings));
   std::map<WeightKey, LowRankTerm> terms;
   std::vector<std::size_t> bytes;
@@ -116,7 +120,7 @@ std::size_t least_tokens(const ShortcutCall& call, const Model& model) {
 const Shortcut& shortcut_svd() {
   static const Shortcut shortcut{"svd", "each matrix as two factors of low rank, the closest by its numbers or by what it puts out", "Eckart & Young 1936; whitened as in Wang et al. 2024, arXiv:2403.07378", "svd:share=0.5",
                                  {{"rank", "of every matrix", "", true}, {"share", "of the bytes, which says the rank", "0.5"}, {"weighted", "none, columns (root mean squares of the inputs) or gram (their Cholesky factor)", "none"}},
-                                 least_tokens, apply};
+                                 least_tokens, check, apply};
   return shortcut;
 }
 

@@ -24,7 +24,7 @@ std::size_t least_tokens(const ShortcutCall&, const Model&) { return 32; }
 
 const Shortcut& shortcut_wanda() {
   static const Shortcut shortcut{"wanda", "zeros where |weight| x ||input|| is smallest in a row", "Sun et al. 2023, arXiv:2306.11695", "wanda:sparsity=0.5",
-                                 {sparsity_option, pattern_option}, least_tokens, apply, random_mask_like};
+                                 {sparsity_option, pattern_option}, least_tokens, check_sparsity, apply, random_mask_like};
   return shortcut;
 }
 

@@ -243,5 +243,38 @@ TEST_F(TrainedModel, WidthsThatBlocksDoNotDivideGetTheirFallbackAloud) {
   EXPECT_FALSE(plan.notes.empty());
 }
 
+/// 172 numbers of mlp_down are no whole blocks of 32: these stay, the others go, and a note says so.
+TEST_F(TrainedModel, ByInputsWhatBlocksDoNotDivideStaysAloud) {
+  for (const char* word : {"gptq:type=Q4_0", "awq:type=Q4_0"}) {
+    Model model = model_;
+    const ShortcutReport report = harness_.apply(model, word, calibration_);
+    EXPECT_EQ(model.weights.at({Role::attn_q, 0, false, model.spec.stack}).type, DType::q4_0) << word;
+    EXPECT_EQ(model.weights.at({Role::mlp_up, 0, false, model.spec.stack}).type, DType::q4_0) << word;
+    EXPECT_EQ(model.weights.at({Role::mlp_down, 0, false, model.spec.stack}).data, model_.weights.at({Role::mlp_down, 0, false, model_.spec.stack}).data) << word;
+    EXPECT_TRUE(std::ranges::any_of(report.notes, [](const std::string& note) { return note.starts_with("rows of 172 numbers are no whole blocks of Q4_0"); })) << word;
+  }
+}
+
+TEST_F(TrainedModel, TablesAloneWhereTheBlocksAreDone) {
+  Model model = model_;
+  harness_.apply(model, "quantize:type=Q4_0,blocks=keep");
+  EXPECT_EQ(model.weights.at({Role::attn_q, 0, false, model.spec.stack}).data, model_.weights.at({Role::attn_q, 0, false, model_.spec.stack}).data);
+  EXPECT_TRUE(dtype_info(model.weights.at({Role::token_embedding, -1, false, model.spec.stack}).type).quantized);
+}
+
+TEST_F(TrainedModel, NumbersThatAreNoneAreRefused) {
+  for (const float broken : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Model model = model_;
+    const WeightKey key{Role::mlp_up, 1, false, model.spec.stack};
+    Tensor numbers = expand(model.weights.at(key));
+    numbers.floats()[5] = broken;
+    model.weights.replace(key, std::move(numbers));
+    for (const char* word : {"magnitude", "wanda", "sparsegpt", "quantize:type=Q8_0", "rtn:bits=4", "gptq:type=Q4_0", "awq:type=Q4_0", "svd:share=0.5", "int8_rows"}) {
+      Model changed = model;
+      EXPECT_THROW(harness_.apply(changed, word, calibration_), Error) << word;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vitrine
