@@ -79,6 +79,13 @@ const Search* meant_search(const DecodeValues& values) {
   return meant;
 }
 
+/// Of what was said together, not of what a model's settings add.
+void require_reachable(const DecodingOptions& options) {
+  const DecodeOption& least = *find_decode_option("min-tokens");
+  if (!options.values.has(least.name) || options.values.whole(least) <= options.max_tokens) return;
+  throw Error({"--min-tokens", "at most --max-tokens, " + std::to_string(options.max_tokens), std::to_string(options.values.whole(least)), ""}, Fault::usage);
+}
+
 }  // namespace
 
 void declare_decoding(CLI::App& app, DecodingOptions& options) {
@@ -97,6 +104,7 @@ void declare_decoding(CLI::App& app, DecodingOptions& options) {
 }
 
 Decoding decoding_of(const Session& session, const DecodingOptions& options) {
+  require_reachable(options);
   const GenerationDefaults& defaults = session.generation_defaults();
   Decoding result;
   result.max_tokens = options.max_tokens;

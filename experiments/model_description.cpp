@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/base/error.h"
 #include "core/model/export.h"
 
 namespace vitrine {
@@ -53,6 +54,17 @@ void describe_weights(Json& json, const Model& model) {
   json.set("unused_tensors", unused);
 }
 
+/// A file whose history makes no sense can be looked at all the same.
+Json history_of(const Model& model) {
+  try {
+    Json history = Json::array();
+    for (const Json& operation : recorded_history(model)) history.push(operation);
+    return history;
+  } catch (const Error& error) {
+    return std::string("unreadable: ") + error.what();
+  }
+}
+
 }  // namespace
 
 Json describe(Session& session) {
@@ -69,9 +81,7 @@ Json describe(Session& session) {
     if (!spec.encoder.empty()) json.set("kv_bytes_per_source_token", number(kv_bytes_per_token(spec, session.kv_format(), AttentionRole::cross)));
   }
   describe_weights(json, model);
-  Json history = Json::array();
-  for (const Json& operation : recorded_history(model)) history.push(operation);
-  json.set("history", history);
+  json.set("history", history_of(model));
   json.set("tokenizer", model.tokenizer ? Json(std::string(model.tokenizer->model())) : Json());
   json.set("machine", session.ops().describe()).set("threads", number(session.ops().pool().threads()));
   const std::string& reason = session.kernel_reason();

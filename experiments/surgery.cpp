@@ -35,7 +35,8 @@ void settle_types(const Model& before, Model& changed, ShortcutReport& report) {
       dtype_info(type).compress(numbers.floats().data(), tensor.bytes().data(), weight.rows * weight.cols);
       return make_weight(std::move(tensor));
     };
-    constexpr std::array kept{DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1};  // others search their scales, and find new ones
+    // Of others the search may find new scales.
+    constexpr std::array kept{DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::iq4_nl, DType::mxfp4, DType::tq1_0, DType::tq2_0};
     std::optional<Weight> again;
     if (std::ranges::find(kept, old->type) != kept.end()) again = stored(old->type);
     if (!again || relative_error(numbers.floats(), expand(*again).floats()) != 0.0) {

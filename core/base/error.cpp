@@ -1,5 +1,6 @@
 #include "core/base/error.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace vitrine {
@@ -17,17 +18,27 @@ std::string one_line(const Error::Parts& parts) {
 
 Error::Error(const Parts& parts, Fault fault) : std::runtime_error(one_line(parts)), fault_(fault) {}
 
+namespace {
+
+/// Of ASCII, or a byte of one of U+0080 to U+009F, which terminals obey too.
+bool is_control(std::string_view text, std::size_t at) {
+  const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto is_second = [](unsigned byte) { return byte >= 0x80 && byte < 0xa0; };
+  return byte(at) < 0x20 || byte(at) == 0x7f || (byte(at) == 0xc2 && is_second(byte(at + 1))) || (is_second(byte(at)) && at > 0 && byte(at - 1) == 0xc2);
+}
+
+}  // namespace
+
 std::string quoted(std::string_view text, std::size_t limit) {
   std::string safe = "'";
-  for (const char c : text.substr(0, limit)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      safe += c;
-    } else {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
-      safe += escape;
+  for (std::size_t at = 0; at < std::min(limit, text.size()); ++at) {
+    if (!is_control(text, at)) {
+      safe += text[at];
+      continue;
     }
+    char escape[8];
+    std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(text[at]));
+    safe += escape;
   }
   return safe + (text.size() > limit ? "...'" : "'");
 }

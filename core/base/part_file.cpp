@@ -16,12 +16,13 @@ namespace fs = std::filesystem;
 
 fs::path part_of(const fs::path& target) { return target.string() + ".part" + std::to_string(::getpid()); }
 
-/// With a name at its end: "/here/out" of "out/", "/here" of ".".
+/// With a name at its end, "/here/out" of "out/" and "x/../out"; of a link the folder that it leads to.
 fs::path named(const fs::path& folder) {
-  std::error_code failure;
-  fs::path path = fs::absolute(folder, failure);
+  std::error_code failure, ignored;
+  fs::path path = fs::weakly_canonical(fs::absolute(folder, failure), failure);
   if (failure) throw Error({folder.string(), "the name of a folder", failure.message(), ""});
-  while (path.has_relative_path() && (path.filename().empty() || path.filename() == ".")) path = path.parent_path();
+  if (path.filename().empty()) path = path.parent_path();
+  if (fs::equivalent(path, fs::current_path(ignored), ignored)) throw Error({folder.string(), "a folder that nobody works in", "the current one", "name one inside it"});
   return path;
 }
 

@@ -12,6 +12,30 @@ namespace {
 
 constexpr std::uint64_t keep_stream = 0x6b656570, replace_stream = 0x72657063;  // of Draws
 
+/// How many tokens are worth drafting, by what became of the drafts before: one more than the last got right, twice as many where all were
+/// right, and none for a while where draft after draft comes to nothing. Rows of a pass are cheap, not free.
+class DraftLength {
+ public:
+  explicit DraftLength(std::size_t most) : most_(most), next_(most) {}
+
+  /// 0: this pass goes without.
+  std::size_t next() {
+    if (pause_ == 0) return next_;
+    --pause_;
+    return 0;
+  }
+  void learn(std::size_t drafted, std::size_t kept) {
+    if (drafted == 0) return;
+    next_ = std::min(most_, kept == drafted ? 2 * next_ : kept + 1);
+    misses_ = kept == 0 ? misses_ + 1 : 0;
+    if (misses_ > 1) pause_ = std::min(longest_pause, std::size_t{1} << std::min<std::size_t>(misses_ - 2, 8));
+  }
+
+ private:
+  static constexpr std::size_t longest_pause = 8;  // passes
+  std::size_t most_, next_, misses_ = 0, pause_ = 0;
+};
+
 /// The text's way through the model, a few rows a pass; rows that came to nothing are forgotten.
 class Checked {
  public:
@@ -74,14 +98,15 @@ bool take(GrowingText& text, std::span<const float> logits, const Draft& draft, 
 }  // namespace
 
 const DecodeOption& draft_tokens_option() {
-  static const DecodeOption option{.name = "draft-tokens", .summary = "how many tokens are drafted at the most before the model checks them (7)", .kind = OptionKind::whole,
+  static const DecodeOption option{.name = "draft-tokens", .summary = "how many tokens are drafted at the most before the model checks them (7); fewer after drafts that came to little", .kind = OptionKind::whole,
                                    .fallback = 7, .low = 1, .high = 64};
   return option;
 }
 
 void make_by_drafts(GrowingText& text, Drafter& drafter) {
   const SearchProblem& problem = text.problem();
-  const std::size_t most = problem.values.whole(draft_tokens_option()), agreeing = rows_that_agree(problem.context.ops.precision());
+  const std::size_t agreeing = rows_that_agree(problem.context.ops.precision());
+  DraftLength length(problem.values.whole(draft_tokens_option()));
   Checked checked(problem);
   checked.begin();
   take(text, checked.row(0), {}, 0);
@@ -89,7 +114,7 @@ void make_by_drafts(GrowingText& text, Drafter& drafter) {
   while (!text.complete()) {
     all.resize(problem.prompt.size());
     all.insert(all.end(), text.made().begin(), text.made().end());
-    const std::size_t useful = std::min(most, text.left() - 1);  // the model itself makes one more
+    const std::size_t useful = std::min(length.next(), text.left() - 1);  // the model itself makes one more
     const Draft draft = useful > 0 ? drafter.propose(text, all, useful) : Draft{};
     std::vector<TokenId> fed(1, all.back());
     fed.insert(fed.end(), draft.ids.begin(), draft.ids.end());
@@ -101,6 +126,7 @@ void make_by_drafts(GrowingText& text, Drafter& drafter) {
       for (std::size_t i = 0; i < count && agrees && !text.complete(); ++i) kept += agrees = take(text, checked.row(i), draft, begin + i);
     }
     text.count_draft(draft.ids.size(), kept);
+    length.learn(draft.ids.size(), kept);
     if (!text.complete()) checked.keep(problem.prompt.size() + text.made().size() - 1);
   }
 }

@@ -167,7 +167,9 @@ std::vector<Json> recorded_history(const Model& model) {
   Json history;
   if (model.checkpoint->format != "gguf") history = metadata["vitrine"]["history"];
   else if (const Json& text = metadata["vitrine.history"]; text.is_string()) history = parse_json(text.string(), model.path.string() + ": vitrine.history");
-  if (!history.is_array()) return {};
+  if (history.is_null()) return {};
+  const bool known = history.is_array() && std::ranges::all_of(history.items(), &Json::is_object);
+  if (!known) throw Error({model.path.string() + ": vitrine.history", "a list of objects", "something else", ""});
   return {history.items().begin(), history.items().end()};
 }
 

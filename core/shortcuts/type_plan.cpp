@@ -167,10 +167,10 @@ class Planner {
  public:
   Planner(const Model& model, const Mix& mix, Calibrated calibrated) : model_(model), mix_(mix), calibrated_(calibrated == Calibrated::yes) {}
 
-  TypePlan plan() {
+  TypePlan plan(PlannedPart part) {
     plan_.name = mix_.name;
     plan_.gguf_file_type = mix_.file_type;
-    for (const WeightKey& key : block_matrices(model_)) set(key, type_of_block(key));
+    for (const WeightKey& key : part == PlannedPart::all ? block_matrices(model_) : std::vector<WeightKey>()) set(key, type_of_block(key));
     for (const auto& [key, weight] : model_.weights.all()) {
       if (key.bias || (key.role != Role::token_embedding && key.role != Role::head)) continue;
       set(key, is_head(key, weight) ? head_type(place_of(key), mix_.usual) : table_type(place_of(key), mix_.usual));
@@ -222,7 +222,9 @@ class Planner {
 
 }  // namespace
 
-TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibrated) { return Planner(model, mix_named(name), calibrated).plan(); }
+TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibrated, PlannedPart part) {
+  return Planner(model, mix_named(name), calibrated).plan(part);
+}
 
 std::vector<std::string_view> type_plan_names() {
   std::vector<std::string_view> names;

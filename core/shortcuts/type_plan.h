@@ -19,11 +19,12 @@ struct TypePlan {
 };
 
 enum class Calibrated { no, yes };
+enum class PlannedPart { all, outside_blocks };  ///< outside: the table of tokens and the head
 
 /// The types of llama.cpp's files of this name, tensor by tensor: which get more bits depends on what they do and how deep they stand, and
 /// in some mixes on whether an importance matrix is there. A width that blocks do not divide gets the type that llama.cpp falls back to.
 /// @throws Error (usage) where there is no such name
-TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibrated);
+TypePlan plan_types(const Model& model, std::string_view name, Calibrated calibrated, PlannedPart part = PlannedPart::all);
 
 /// Names that plan_types() knows.
 std::vector<std::string_view> type_plan_names();

@@ -14,8 +14,8 @@ void print_history(const Json& history) {
   for (std::size_t i = 0; i < history.items().size(); ++i) {
     std::string line;
     for (const auto& [key, value] : history.items()[i].members()) {
-      const std::string words = value.is_string() ? printable(value.string()) : value.dump();
-      line += key == "operation" ? words + ":" : key.ends_with("sha256") ? " " + key + " " + words.substr(0, 12) : " " + key + " " + words;
+      const std::string words = printable(value.is_string() ? value.string() : value.dump());
+      line += key == "operation" ? words + ":" : " " + printable(key) + " " + (key.ends_with("sha256") ? words.substr(0, 12) : words);
     }
     std::printf("%-26s %s\n", i == 0 ? "history" : "", line.c_str());
   }
@@ -32,8 +32,8 @@ std::function<void()> declare(CLI::App& app) {
       return;
     }
     for (const auto& [name, value] : json.members()) {
-      if (name == "history") print_history(value);
-      else std::printf("%-26s %s\n", name.c_str(), value.is_string() ? value.string().c_str() : value.is_null() ? "none" : value.dump().c_str());
+      if (name == "history" && value.is_array()) print_history(value);
+      else std::printf("%-26s %s\n", name.c_str(), value.is_string() ? printable(value.string()).c_str() : value.is_null() ? "none" : value.dump().c_str());
     }
   };
 }

@@ -75,10 +75,9 @@ Json count(std::size_t number) { return static_cast<std::uint64_t>(number); }
 
 /// What every matrix will be.
 TypePlan types_of(const Options& options, const Model& model, const Choice& choice) {
-  TypePlan plan = plan_types(model, choice.type, calibrated(options));
+  TypePlan plan = plan_types(model, choice.type, calibrated(options), by_inputs(options) ? PlannedPart::outside_blocks : PlannedPart::all);
   if (!by_inputs(options)) return plan;
   const DTypeInfo& type = dtype_info(*parse_dtype(choice.type));
-  plan.notes.clear();
   const std::set<WeightKey> divided = divided_matrices(model, {std::string(type.name), type.block_size, type.type, {}}, plan.notes);
   for (const WeightKey& key : block_matrices(model)) plan.types[key] = divided.contains(key) ? type.type : model.weights.at(key).type;
   return plan;
@@ -165,7 +164,8 @@ void print(const Options& options, Session& session, const Outcome& outcome) {
 }
 
 void run(const Options& options) {
-  if (!options.plan && !options.output.ends_with(".gguf")) throw Error({"--output", "a name that ends in .gguf: other formats have no blocks", quoted(options.output), ""}, Fault::usage);
+  const bool named = !options.output.empty() || !options.plan;
+  if (named && !options.output.ends_with(".gguf")) throw Error({"--output", "a name that ends in .gguf: other formats have no blocks", quoted(options.output), ""}, Fault::usage);
   Session session(options.common);
   Outcome outcome{choice_of(options, session.model()), session.model(), {}, {}, {}, {}, 0};
   // Whether there will be a file is found out before any work is done.

@@ -186,5 +186,23 @@ TEST_F(Surgery, InfoTellsWhatWasDoneToAFile) {
   EXPECT_EQ(json("info " + model_.path())["history"].items().size(), 0u);
 }
 
+TEST_F(Surgery, InfoLooksAtAFileWhoseHistoryIsNone) {
+  ASSERT_EQ(vitrine("convert " + model_.path() + " -o " + out("folder")).code, 0);
+  std::ifstream file(out("folder/config.json"));
+  Json config = parse_json(std::string(std::istreambuf_iterator<char>(file), {}), "config.json");
+  std::ofstream(out("folder/config.json")) << config.set("vitrine", Json::object().set("history", Json::array().push("x").push(3.0))).dump();
+  EXPECT_THAT(json("info " + out("folder"))["history"].string(), HasSubstr("unreadable"));
+  EXPECT_EQ(vitrine("convert " + out("folder") + " -o " + out("a.gguf")).code, 1);
+}
+
+/// Whatever scale the search finds, a block of powers of two holds its own numbers and zeros exactly.
+TEST_F(Surgery, FloatingBlocksTakeZeros) {
+  const std::string model = (fs::path(VITRINE_TEST_DATA) / "golden/decoders/gemma3/model").string();  // its attn_out are whole blocks
+  ASSERT_EQ(vitrine("quantize " + model + " --type MXFP4 --no-price -o " + out("a.gguf")).code, 0);
+  json("prune " + out("a.gguf") + " --method drop_heads --heads L0H0 --no-price -o " + out("b.gguf"));
+  EXPECT_EQ(json("info " + out("b.gguf"))["tensors_by_type"].dump(), json("info " + out("a.gguf"))["tensors_by_type"].dump());
+  EXPECT_EQ(json("info " + out("a.gguf"))["tensors_by_type"]["MXFP4"].integer(), 7);
+}
+
 }  // namespace
 }  // namespace vitrine

@@ -1,4 +1,3 @@
-#include "core/base/error.h"
 #include "core/decode/sampler.h"
 #include "core/decode/scores.h"
 
@@ -23,7 +22,6 @@ class MinTokens : public Sampler {
 
 std::unique_ptr<Sampler> make(const DecodeValues& values, const SamplerModel& model) {
   const std::size_t count = values.whole(least);
-  if (model.max_tokens > 0 && count > model.max_tokens) throw Error({"--min-tokens", "at most --max-tokens, " + std::to_string(model.max_tokens), std::to_string(count), ""}, Fault::usage);
   return count == 0 ? nullptr : std::make_unique<MinTokens>(count, model.ends);
 }
 

@@ -12,7 +12,11 @@ constexpr std::size_t least_tokens = 512;  // below which a mean square of input
 constexpr std::string_view importance_words[] = {"auto", "no", "yes"};
 constexpr std::string_view block_words[] = {"quantize", "keep"};
 
-std::size_t least_calibration_tokens(const ShortcutCall& call, const Model&) { return call.choice("importance", importance_words) == 2 ? least_tokens : 0; }
+bool keeps_blocks(const ShortcutCall& call) { return call.choice("blocks", block_words) == 1; }
+
+std::size_t least_calibration_tokens(const ShortcutCall& call, const Model&) {
+  return !keeps_blocks(call) && call.choice("importance", importance_words) == 2 ? least_tokens : 0;
+}
 
 /// Against itself a type has no error, and against a coarser one a finer looks worse than it is.
 void require_another_type(const Model& model, const TypePlan& plan) {
@@ -22,8 +26,6 @@ void require_another_type(const Model& model, const TypePlan& plan) {
   throw Error({"quantize:type=" + plan.name, "a type that the file does not have already", "its matrices are of these types", "start from a file of higher precision"}, Fault::usage);
 }
 
-bool keeps_blocks(const ShortcutCall& call) { return call.choice("blocks", block_words) == 1; }
-
 /// The statistics are of the inputs of blocks.
 bool is_calibrated(const ShortcutCall& call, std::size_t calibration_tokens) {
   if (keeps_blocks(call)) return false;
@@ -32,20 +34,21 @@ bool is_calibrated(const ShortcutCall& call, std::size_t calibration_tokens) {
 }
 
 TypePlan plan_of(const Model& model, const ShortcutCall& call, bool calibrated) {
-  TypePlan plan = plan_types(model, call.text("type"), calibrated ? Calibrated::yes : Calibrated::no);
-  if (!keeps_blocks(call)) return plan;
-  for (const WeightKey& key : block_matrices(model)) plan.types[key] = model.weights.at(key).type;
-  plan.notes.clear();
-  return plan;
+  return plan_types(model, call.text("type"), calibrated ? Calibrated::yes : Calibrated::no, keeps_blocks(call) ? PlannedPart::outside_blocks : PlannedPart::all);
 }
 
 void check(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens) {
+  if (keeps_blocks(call)) {
+    plan_of(model, call, false);
+    if (call.choice("importance", importance_words) == 2) throw Error({"shortcut quantize, importance", "no beside blocks=keep: nothing is known of what tables and heads multiply", "yes", ""}, Fault::usage);
+    return;
+  }
   const bool calibrated = is_calibrated(call, calibration_tokens);
   if (calibrated && calibration_tokens < least_tokens) {
     throw Error({"calibration text for quantize", "at least " + std::to_string(least_tokens) + " tokens", std::to_string(calibration_tokens), "give more text, or importance=no"},
                 Fault::usage);
   }
-  if (!keeps_blocks(call)) require_another_type(model, plan_of(model, call, calibrated));
+  require_another_type(model, plan_of(model, call, calibrated));
 }
 
 void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, ShortcutReport& report) {
@@ -73,9 +76,9 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   }
   bench.run.step("quantize", keys.size(), keys.size());
   report.notes.insert(report.notes.end(), plan.notes.begin(), plan.notes.end());
-  if (keeps_blocks(call)) return;
-  if (dtype_info(was).quantized) report.notes.push_back("on top of " + std::string(dtype_info(was).name) + ": errors are against numbers that were rounded before");
+  if (dtype_info(was).quantized && !keeps_blocks(call)) report.notes.push_back("on top of " + std::string(dtype_info(was).name) + ": errors are against numbers that were rounded before");
   if (kept > 0) report.notes.push_back(std::to_string(kept) + " matrices have their type already and were left as they are");
+  if (keeps_blocks(call)) return;
   report.notes.push_back(calibrated ? "errors were weighed by the mean square of each column's input over " + std::to_string(bench.calibration_tokens()) + " tokens"
                                     : "all columns count the same: no calibration text");
 }
