@@ -9,17 +9,19 @@
 namespace vitrine {
 namespace {
 
+bool is_gbnf(const std::string& word) { return word.find("::=") != std::string::npos; }
 bool looks_like_a_file(const std::string& word) { return word == "-" || word.find_first_of("./\\") != std::string::npos; }
 
 std::string where_of(const GrammarSource& source) {
   if (source.json_output) return "--json-output";
-  return source.schema.empty() ? source.grammar : "grammar of " + (source.schema.starts_with('{') ? "--json-schema" : source.schema);
+  if (source.schema.empty()) return is_gbnf(source.grammar) ? "--grammar" : source.grammar;
+  return "grammar of " + (source.schema.starts_with('{') ? "--json-schema" : source.schema);
 }
 
 }  // namespace
 
 void declare_grammar(CLI::App& app, GrammarSource& source) {
-  app.add_option("--grammar", source.grammar, "a file of GBNF, or a word of vitrine list grammars");
+  app.add_option("--grammar", source.grammar, "a file of GBNF, the grammar itself where it has a ::=, or a word of vitrine list grammars");
   app.add_option("--json-schema,--schema", source.schema, "a file with a JSON schema, or the schema itself where it begins with {");
   app.add_flag("--json-object,--json-output", source.json_output, "any JSON object or array");
 }
@@ -33,6 +35,7 @@ std::string grammar_text(const GrammarSource& source) {
     const std::string where = inline_schema ? "--json-schema" : source.schema;
     return grammar_of_json_schema(parse_json(inline_schema ? source.schema : read_file("--json-schema", source.schema), where), where);
   }
+  if (is_gbnf(source.grammar)) return source.grammar;
   return looks_like_a_file(source.grammar) ? read_file("--grammar", source.grammar) : std::string(named_grammar(source.grammar).text);
 }
 

@@ -10,7 +10,7 @@ class App;
 
 namespace vitrine {
 
-/// Where a grammar comes from: a word or a file of GBNF, or a JSON schema.
+/// Where a grammar comes from: a word, a file of GBNF or the text itself, or a JSON schema (a file, or itself).
 struct GrammarSource {
   std::string grammar, schema;
   bool json_output = false;

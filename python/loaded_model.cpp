@@ -9,6 +9,7 @@
 #include "experiments/model_description.h"
 #include "experiments/recording_options.h"
 #include "experiments/scoring.h"
+#include "experiments/text_teller.h"
 
 namespace py = pybind11;
 
@@ -43,6 +44,20 @@ void refuse_written_maps(const ModelSpec& spec, const std::vector<GivenHook>& ho
                    "say attention=\"none\", and name the point \"pattern\" for the map itself"}, Fault::usage);
     }
   }
+}
+
+DecodingOptions decoding_options(const GivenContinuation& request) {
+  DecodingOptions options{.max_tokens = request.max_tokens, .search = request.search, .samplers = request.samplers, .defaults = request.defaults, .values = {}};
+  if (!request.defaults.empty() && request.defaults != "model") throw Error({"defaults", "\"model\"", quoted(request.defaults), ""}, Fault::usage);
+  for (const auto& [name, value] : request.options) {
+    const DecodeOption* option = find_decode_option(name);
+    if (option == nullptr) throw Error({"generate", "options of `vitrine list samplers` and `vitrine list searches`", quoted(name), ""}, Fault::usage);
+    const bool is_text = std::holds_alternative<std::vector<std::string>>(value);
+    if (is_text != (option->kind == OptionKind::text)) throw Error({name, is_text ? "a number" : "a text, or several", is_text ? "a text" : "a number", ""}, Fault::usage);
+    if (is_text) options.values.set(*option, std::get<std::vector<std::string>>(value));
+    else options.values.set(*option, std::get<double>(value));
+  }
+  return options;
 }
 
 }  // namespace
@@ -231,13 +246,17 @@ py::tuple LoadedModel::generate(const GivenTexts& given, const GivenContinuation
   }
   const Texts texts = read(prompt);
   one_length(texts.said(), "text");
-  DecodingOptions options{.max_tokens = request.max_tokens, .search = {}, .samplers = {}, .defaults = {}, .values = {}};
-  options.values.set(*find_decode_option("temperature"), request.temperature);
-  if (request.top_p != 1.0) options.values.set(*find_decode_option("top-p"), request.top_p);
-  const Decoding decoding = decoding_of(session_, options);
+  const Decoding decoding = decoding_of(session_, decoding_options(request));
+  const bool by_token = decoding.search->run_together != nullptr;
+  if (!by_token && (!hooks.empty() || !request.stops.empty())) {
+    throw Error({hooks.empty() ? "stop" : "hooks", "a search that makes one token after another", std::string(decoding.search->name), ""}, Fault::usage);
+  }
+  std::optional<GrammarMatcher> grammar;
+  if (request.grammar.given()) grammar.emplace(read_grammar(request.grammar), tokenizer());
   HookCaller caller = caller_of(hooks);
   const std::vector<TokenId>& begun = texts.said().front();
-  std::vector<GeneratedToken> made;
+  TextTeller teller(model().tokenizer.get(), begun, request.stops);
+  GeneratedText made;
   work([&] {
     Observer* observers[] = {&caller};
     const TapPlan taps(model().spec, observers);
@@ -246,21 +265,19 @@ py::tuple LoadedModel::generate(const GivenTexts& given, const GivenContinuation
     const SearchProblem problem{.context = context, .kv_format = session_.kv_format(), .source = session_.has_encoder() ? &session_.memory(0) : nullptr,
                                 .prompt = begun, .source_ids = session_.has_encoder() ? std::span<const TokenId>(texts.ids.front()) : std::span<const TokenId>(), .max_tokens = decoding.max_tokens, .ends = decoding.ends,
                                 .samplers = decoding.samplers, .draws_tokens = decoding.draws_tokens, .draws = {request.seed, 0}, .values = decoding.values,
-                                .tokenizer = model().tokenizer.get()};
-    made = std::move(decoding.search->run(problem).front().tokens);
+                                .tokenizer = model().tokenizer.get(), .grammar = grammar ? &*grammar : nullptr,
+                                .on_token = [&](std::size_t, const GeneratedToken& token) { return teller.add(token.id); }};
+    made = std::move(decoding.search->run(problem).front());
   });
   std::vector<TokenId> ids;
   std::vector<double> log_probabilities;
-  for (const GeneratedToken& token : made) {
+  for (const GeneratedToken& token : made.tokens) {
+    if (!by_token) teller.add(token.id);
     ids.push_back(token.id);
     log_probabilities.push_back(token.log_probability);
   }
-  if (!model().tokenizer) return py::make_tuple(py::none(), ids, log_probabilities);
-  TokenStream stream(tokenizer());
-  for (const TokenId id : std::span(begun).last(std::min<std::size_t>(begun.size(), 8))) stream.push(id);
-  std::string text;
-  for (const TokenId id : ids) text += stream.push(id);
-  return py::make_tuple(py::bytes(text + stream.finish()), ids, log_probabilities);
+  teller.finish();
+  return py::make_tuple(model().tokenizer ? py::object(py::bytes(teller.text())) : py::object(py::none()), ids, log_probabilities);
 }
 
 RecorderOptions LoadedModel::options_of(const Texts& texts, const GivenRecording& recording) const {

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "experiments/grammar_source.h"
 #include "experiments/session.h"
 #include "probes/recorder.h"
 #include "python/interrupt_internal.h"
@@ -39,9 +40,13 @@ struct GivenRecording {
 
 struct GivenContinuation {
   std::size_t max_tokens = 64;
-  double temperature = 0.0, top_p = 1.0;
   std::uint64_t seed = 0;
   bool chat = false;
+  std::string search, samplers, defaults;
+  GrammarSource grammar;
+  std::vector<std::string> stops;
+  /// Of samplers and searches, as the command line names them.
+  std::vector<std::pair<std::string, std::variant<double, std::vector<std::string>>>> options;
 };
 
 /// A session that Python uses: one call at a time, whoever else calls waits; Ctrl-C ends the call. All throw Error.

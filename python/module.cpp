@@ -27,6 +27,18 @@ void declare_given(Enclosing& module) {
   py::class_<GivenHook>(module, "Hook")
       .def(py::init([](std::vector<std::string> points, py::object call, bool writes) { return GivenHook{std::move(points), std::move(call), writes}; }),
            py::arg("points"), py::arg("call"), py::arg("writes"));
+  py::class_<GivenContinuation>(module, "Continuation")
+      .def(py::init<>())
+      .def_readwrite("max_tokens", &GivenContinuation::max_tokens)
+      .def_readwrite("seed", &GivenContinuation::seed)
+      .def_readwrite("chat", &GivenContinuation::chat)
+      .def_readwrite("search", &GivenContinuation::search)
+      .def_readwrite("samplers", &GivenContinuation::samplers)
+      .def_readwrite("defaults", &GivenContinuation::defaults)
+      .def_readwrite("stop", &GivenContinuation::stops)
+      .def_readwrite("options", &GivenContinuation::options)
+      .def("follow", [](GivenContinuation& request, std::string grammar, std::string schema, bool json) { request.grammar = {std::move(grammar), std::move(schema), json}; },
+           py::arg("grammar"), py::arg("json_schema"), py::arg("json_object"));
   py::class_<HookPlace>(module, "HookPoint", "Where a hook is called: which point, and which part of the batch its array is.")
       .def_readonly("name", &HookPlace::name, "the hook name, as \"blocks.3.attn.hook_z\"")
       .def("layer", [](const HookPlace& place) { return place.block; }, "the block, -1 outside of blocks")
@@ -56,9 +68,7 @@ void declare_model(py::module_& module) {
       .def("piece", &LoadedModel::piece, py::arg("id"))
       .def("run", &LoadedModel::run, py::arg("texts"), py::arg("collect"), py::arg("hooks"), py::arg("logits"))
       .def("score", &LoadedModel::score, py::arg("texts"))
-      .def("generate", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, std::size_t max_tokens, double temperature, double top_p, std::uint64_t seed, bool chat) {
-             return model.generate(texts, {max_tokens, temperature, top_p, seed, chat}, hooks);
-           }, py::arg("texts"), py::arg("hooks"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_p"), py::arg("seed"), py::arg("chat"))
+      .def("generate", &LoadedModel::generate, py::arg("texts"), py::arg("request"), py::arg("hooks"))
       .def("record_to", [](LoadedModel& model, const GivenTexts& texts, const std::vector<GivenHook>& hooks, const std::string& path, const std::vector<std::string>& points, const std::vector<std::string>& store, const std::string& attention, const std::string& compress) {
              return model.record_to(texts, {path, points, store, attention, compress}, hooks);
            }, py::arg("texts"), py::arg("hooks"), py::arg("path"), py::arg("points"), py::arg("store"), py::arg("attention"), py::arg("compress"));

@@ -3,7 +3,7 @@ import json
 from dataclasses import dataclass
 from os import PathLike, fspath
 from types import SimpleNamespace
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Text = Union[str, Ids, Sequence[str], Sequence[Sequence[int]]]
 Names = Union[str, Sequence[str], Callable[[str], bool]]
 HookFunction = Callable[[np.ndarray, HookPoint], Any]
 Hooks = Iterable[Tuple[Names, HookFunction]]
+Option = Union[None, bool, float, str, Sequence[str]]
 
 
 @dataclass
@@ -48,6 +49,13 @@ class Generation:
 
     def __str__(self) -> str:
         return self.text if self.text is not None else " ".join(map(str, self.ids))
+
+
+def _option(name: str, value: Option) -> Tuple[str, Union[float, List[str]]]:
+    """As the command line has it: a number, or texts."""
+    if isinstance(value, (bool, int, float, np.number)):
+        return name.replace("_", "-"), float(value)
+    return name.replace("_", "-"), [value] if isinstance(value, str) else [str(text) for text in value or ()]
 
 
 def _ids(row: Any) -> List[int]:
@@ -179,13 +187,25 @@ class Model:
         ids, scores = self._core.score(_core.Texts(_one(text), [], bos))
         return Score(ids[0], scores[0])
 
-    def generate(self, text: Union[str, Ids], max_tokens: int = 64, *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0,
-                 chat: bool = False, hooks: Hooks = (), observers: Hooks = (), bos: str = "auto",
-                 decoder_ids: Optional[Ids] = None) -> Generation:
-        """Continues a text; temperature 0 takes the likeliest token. Hooks see the prompt, then one position at a time."""
-        texts = self._texts(_one(text), bos, decoder_ids)
-        made, ids, log_probabilities = self._core.generate(texts, self._hooks(hooks, observers), whole("max_tokens", max_tokens), temperature, top_p,
-                                                           whole("seed", seed), chat)
+    def generate(self, text: Union[str, Ids], max_tokens: int = 64, *, seed: int = 0, stop: Union[str, Sequence[str]] = (),
+                 grammar: str = "", json_schema: Union[str, Dict[str, Any]] = "", json_object: bool = False, chat: bool = False,
+                 search: str = "", samplers: str = "", defaults: str = "", hooks: Hooks = (), observers: Hooks = (), bos: str = "auto",
+                 decoder_ids: Optional[Ids] = None, **options: Option) -> Generation:
+        """Continues a text; without options by the likeliest token. Hooks see the prompt, then one position at a time.
+
+        stop         texts that end what is made, and are cut off
+        grammar      GBNF, a file of it, or a word of `vitrine list grammars`; json_schema is a schema or a file
+        search       a word of `vitrine list searches`; without one it is what the options mean
+        samplers     their order, with commas between them
+        defaults     "model": what the model's files say where nothing else does
+        options      those of `vitrine generate` with underscores: temperature=0.8, top_p=0.95, beams=4, bad_words=["a", "b"]"""
+        request = _core.Continuation()
+        request.max_tokens, request.seed, request.chat = whole("max_tokens", max_tokens), whole("seed", seed), chat
+        request.search, request.samplers, request.defaults = search, samplers, defaults
+        request.stop = [stop] if isinstance(stop, str) else list(stop)
+        request.follow(grammar, json_schema if isinstance(json_schema, str) else json.dumps(json_schema), json_object)
+        request.options = [_option(name, value) for name, value in options.items() if value is not None and value is not False]
+        made, ids, log_probabilities = self._core.generate(self._texts(_one(text), bos, decoder_ids), request, self._hooks(hooks, observers))
         return Generation(None if made is None else made.decode("utf-8", "replace"), ids, log_probabilities)
 
     def record_to(self, path: Union[str, PathLike], text: Union[Text, Sequence[Text]], points: Names = "default", *,

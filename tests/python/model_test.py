@@ -113,6 +113,21 @@ class Shapes(unittest.TestCase):
         self.assertEqual(len(made.ids), len(made.log_probabilities))
         self.assertIsNone(made.text)  # this model has no tokenizer
 
+    def test_options_are_the_command_lines(self):
+        drawn = [self.model.generate(IDS, 8, seed=seed, temperature=1.0, top_k=5).ids for seed in (1, 1, 2)]
+        self.assertEqual(drawn[0], drawn[1])
+        self.assertNotEqual(drawn[0], drawn[2])
+        greedy, beams = self.model.generate(IDS, 8), self.model.generate(IDS, 8, beams=3)
+        self.assertGreaterEqual(sum(beams.log_probabilities), sum(greedy.log_probabilities) - 1e-6)
+        banned = str(greedy.ids[0])
+        self.assertNotIn(greedy.ids[0], self.model.generate(IDS, 8, bad_ids=banned).ids)
+        self.assertNotIn(greedy.ids[0], self.model.generate(IDS, 8, bad_ids=[banned, "1,2"]).ids)
+        for options, line in (({"top_q": 1}, "generate: expected options of"), ({"top_k": "many"}, "top-k: expected a number"), ({"bad_ids": 3}, "bad-ids: expected a text"),
+                              ({"beams": 0}, "beams: expected"), ({"grammar": 'root ::= "a"'}, "expected a tokenizer"), ({"defaults": "yes"}, "defaults: expected"),
+                              ({"beams": 2, "stop": "a"}, "stop: expected a search that makes one token after another")):
+            with self.assertRaisesRegex(vitrine.Error, line):
+                self.model.generate(IDS, 3, **options)
+
     def test_xarray_names_axes(self):
         try:
             import xarray  # noqa: F401
