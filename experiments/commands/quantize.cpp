@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
@@ -13,6 +14,7 @@
 #include "core/tensor/sparse_rows.h"
 #include "experiments/command.h"
 #include "experiments/layered_ops.h"
+#include "experiments/number_range_internal.h"
 #include "experiments/price.h"
 #include "experiments/session.h"
 #include "kernels/kernels.h"
@@ -27,7 +29,7 @@ struct Options {
   CommonOptions common;
   CalibrationOptions calibration;
   PriceOptions price;
-  std::string output, type, method = "nearest";
+  std::string output, type, method = "nearest", importance;
   bool plan = false, force = false;
 };
 
@@ -39,7 +41,14 @@ struct Choice {
 
 bool by_inputs(const Options& options) { return options.method == "gptq" || options.method == "awq"; }
 
-Calibrated calibrated(const Options& options) { return options.calibration.file.empty() ? Calibrated::no : Calibrated::yes; }
+Calibrated calibrated(const Options& options) { return options.calibration.file.empty() && options.importance.empty() ? Calibrated::no : Calibrated::yes; }
+
+ShortcutCall call_of(const std::string& type, const std::string& importance) {
+  const auto quantize = std::ranges::find(all_shortcuts(), std::string_view("quantize"), &Shortcut::name);
+  std::map<std::string, std::string, std::less<>> values{{"type", type}};
+  if (!importance.empty()) values.emplace("matrix", importance);
+  return {**quantize, std::move(values)};
+}
 
 Choice choice_of(const Options& options, const Model& model) {
   std::string type = options.type, reason = "as asked for with --type";
@@ -51,8 +60,9 @@ Choice choice_of(const Options& options, const Model& model) {
     type = is_small ? "Q8_0" : "Q4_K_M";
     reason = is_small ? "the default under 300 million parameters" : std::string("the default from 300 million parameters on") + (calibrated(options) == Calibrated::yes ? "" : "; a text with --calibration lowers its error");
   }
-  if (options.method == "nearest") return {type, reason, parse_shortcuts("quantize:type=" + type)};
+  if (options.method == "nearest") return {type, reason, {call_of(type, options.importance)}};
   // These know the inputs of the blocks' matrices; tables and heads go to the nearest.
+  if (by_inputs(options) && !options.importance.empty()) throw Error({"--importance", "--method nearest", options.method + ", which needs the inputs themselves", "give a text with --calibration"}, Fault::usage);
   if (by_inputs(options)) return {type, reason, parse_shortcuts(options.method + ":type=" + type + "+quantize:type=" + type + ",blocks=keep")};
   throw Error({"--method", "nearest, gptq or awq", quoted(options.method), ""}, Fault::usage);
 }
@@ -116,9 +126,15 @@ struct Outcome {
   std::uint64_t file_bytes = 0;
 };
 
+/// Not where a file stood.
+std::string recorded_word(const Options& options, const Choice& choice) {
+  return options.importance.empty() ? spelled(choice.calls) : call_of(choice.type, std::filesystem::path(options.importance).filename().string()).spelled();
+}
+
 Json operation_of(const Options& options, const Outcome& outcome, DType was, const std::string& calibration_hash) {
-  Json operation = Json::object().set("operation", "quantize").set("word", spelled(outcome.choice.calls)).set("type", outcome.choice.type);
+  Json operation = Json::object().set("operation", "quantize").set("word", recorded_word(options, outcome.choice)).set("type", outcome.choice.type);
   if (dtype_info(was).quantized) operation.set("on_top_of", dtype_info(was).name);
+  if (!options.importance.empty()) operation.set("importance_sha256", checkpoint_sha256(open_checkpoint(options.importance)));
   if (!calibration_hash.empty()) operation.set("calibration_sha256", calibration_hash).set("calibration_tokens", count(options.calibration.tokens));
   return operation;
 }
@@ -196,7 +212,8 @@ std::function<void()> declare(CLI::App& app) {
   app.add_option("-o,--output", options->output, "a name that ends in .gguf");
   app.add_option("--type", options->type, "Q8_0, Q4_K_M, Q5_K_S, IQ4_XS, ... (default: Q8_0 under 300 million parameters, else Q4_K_M)");
   app.add_option("--method", options->method, "nearest: the least error of each block; gptq, awq: by what goes into the matrices (need --calibration)");
-  declare_calibration(app, options->calibration);
+  CLI::Option* importance = app.add_option("--importance", options->importance, "a file of llama-imatrix (GGUF) that says the importance of columns, in place of a text")->check(some_text());
+  for (CLI::Option* option : declare_calibration(app, options->calibration)) importance->excludes(option);
   declare_price(app, options->price);
   app.add_flag("--plan", options->plan, "print types and sizes, and write nothing");
   app.add_flag("--force", options->force, "replace what stands there");

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/shortcuts/importance_file.h"
 #include "core/shortcuts/shortcut.h"
 #include "core/shortcuts/type_plan.h"
 #include "core/tensor/quantize.h"
@@ -29,6 +30,7 @@ void require_another_type(const Model& model, const TypePlan& plan) {
 /// The statistics are of the inputs of blocks.
 bool is_calibrated(const ShortcutCall& call, std::size_t calibration_tokens) {
   if (keeps_blocks(call)) return false;
+  if (call.has("matrix")) return true;
   const std::size_t importance = call.choice("importance", importance_words);
   return importance == 2 || (importance == 0 && calibration_tokens > 0);
 }
@@ -38,6 +40,11 @@ TypePlan plan_of(const Model& model, const ShortcutCall& call, bool calibrated) 
 }
 
 void check(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens) {
+  if (call.has("matrix")) {
+    if (call.has("importance") || keeps_blocks(call)) throw Error({"shortcut quantize, matrix", "no importance and no blocks=keep beside it", "one", ""}, Fault::usage);
+    read_importance(call.text("matrix"), model);
+    return require_another_type(model, plan_of(model, call, true));
+  }
   if (keeps_blocks(call)) {
     plan_of(model, call, false);
     if (call.choice("importance", importance_words) == 2) throw Error({"shortcut quantize, importance", "no beside blocks=keep: nothing is known of what tables and heads multiply", "yes", ""}, Fault::usage);
@@ -55,8 +62,10 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   const bool calibrated = is_calibrated(call, bench.calibration_tokens());
   const TypePlan plan = plan_of(model, call, calibrated);
   const DType was = most_frequent_type(model);
-  std::map<WeightKey, std::shared_ptr<const InputStatistics>> statistics;
-  if (calibrated) {
+  StatisticsOf statistics;
+  if (call.has("matrix")) {
+    statistics = read_importance(call.text("matrix"), model);
+  } else if (calibrated) {
     const std::vector<WeightKey> blocks = block_matrices(model);
     statistics = input_statistics(bench.runner(model), bench.calibration, {blocks.begin(), blocks.end()}, Statistics::columns);
   }
@@ -79,6 +88,10 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   if (dtype_info(was).quantized && !keeps_blocks(call)) report.notes.push_back("on top of " + std::string(dtype_info(was).name) + ": errors are against numbers that were rounded before");
   if (kept > 0) report.notes.push_back(std::to_string(kept) + " matrices have their type already and were left as they are");
   if (keeps_blocks(call)) return;
+  if (call.has("matrix")) {
+    report.notes.push_back("errors were weighed by the file's mean squares for " + std::to_string(statistics.size()) + " of " + std::to_string(block_matrices(model).size()) + " matrices of blocks");
+    return;
+  }
   report.notes.push_back(calibrated ? "errors were weighed by the mean square of each column's input over " + std::to_string(bench.calibration_tokens()) + " tokens"
                                     : "all columns count the same: no calibration text");
 }
@@ -88,6 +101,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 const Shortcut& shortcut_quantize() {
   static const Shortcut shortcut{"quantize", "matrices in GGUF's blocks, types tensor by tensor as in llama.cpp's files", "llama.cpp's types and mixes; errors by this project's searches",
                                  "quantize:type=Q4_K_M", {{"type", "Q8_0, Q4_K_M, IQ4_XS, ...", ""}, {"importance", "auto: where a calibration text is given; no; yes", "auto"},
+                                  {"matrix", "a file of llama-imatrix (GGUF) that says the importance of columns", "", true},
                                   {"blocks", "quantize; keep: as they are, so that only tables and heads change", "quantize"}},
                                  least_calibration_tokens, check, apply};
   return shortcut;
