@@ -34,13 +34,14 @@ std::vector<VariantSpec> parse_variants(std::span<const std::string> texts) {
     variants.push_back(parse_variant(text));
     std::string column = variants.back().name;
     std::ranges::replace_if(column, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-    if (!columns.insert(column).second) throw Error({"--variant " + quoted(variants.back().name), "a name of its own, in letters and digits", "one that an earlier variant has", ""}, Fault::usage);
+    if (!columns.insert(column).second) throw Error({"--variant " + quoted(variants.back().name), "a name of which letters and digits differ from the others'", "one that an earlier variant has", ""}, Fault::usage);
   }
   return variants;
 }
 
 void check_variants(const Model& model, std::span<const VariantSpec> variants, std::span<const ModelText> calibration) {
   for (const VariantSpec& variant : variants) {
+    require_order(variant.shortcuts);
     if (!variant.shortcuts.empty()) check_shortcut(model, variant.shortcuts.front(), calibration_tokens(calibration));
   }
 }

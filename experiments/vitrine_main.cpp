@@ -1,6 +1,7 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -8,6 +9,8 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/run.h"
@@ -26,6 +29,23 @@ void require_command(int argc, char** argv) {
   throw Error({"command", known, argc > 1 ? quoted(std::string(argv[1]), 60) : "none", "see `vitrine --help`"}, Fault::usage);
 }
 
+/// The arguments behind the program's name, the last first as the parser takes them, "--text=" as "--text" and an empty text: the parser would
+/// take the next argument for it.
+std::vector<std::string> spread(int argc, char** argv) {
+  std::vector<std::string> words;
+  bool are_options = true;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    are_options = are_options && word != "--";
+    const bool is_empty = are_options && word.size() > 3 && word.starts_with("--") && word.find('=') == word.size() - 1;
+    if (is_empty) word.pop_back();
+    words.push_back(std::move(word));
+    if (is_empty) words.emplace_back();
+  }
+  std::ranges::reverse(words);
+  return words;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Vitrine: run a language model, record it, look inside it, measure what each shortcut costs.", "vitrine");
   app.set_version_flag("--version", VITRINE_VERSION);
@@ -37,8 +57,9 @@ int run(int argc, char** argv) {
     actions[sub] = command->declare(*sub);
   }
   require_command(argc, argv);
+  std::vector<std::string> words = spread(argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     // The parser repeats what it could not read, which may be a list of a thousand ids with line breaks.

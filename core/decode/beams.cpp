@@ -133,17 +133,35 @@ std::vector<Candidate> Expansion::drawn(std::size_t count) const {
   return drawn;
 }
 
-GeneratedText Expansion::text_of(const Candidate& candidate) const {
-  const bool ended = ends(candidate.id);
-  GeneratedText text{.tokens = beams_[candidate.beam].tokens, .ended = ended};
+bool Expansion::stops(const Candidate& candidate) const {
+  if (ends(candidate.id)) return true;
+  const std::optional<GrammarMatcher>& grammar = beams_[candidate.beam].grammar;
+  if (!grammar || grammar->knows_ends()) return false;
+  GrammarMatcher after = *grammar;
+  after.accept(candidate.id);
+  return after.must_end();
+}
+
+std::vector<GeneratedToken> Expansion::tokens_of(const Candidate& candidate) const {
   const std::size_t b = candidate.beam;
-  if (!ended) text.tokens.push_back(told_token(candidate.id, {&logits_(beams_[b].row, 0), vocabulary_}, log_sums_[b], task_.likeliest));
+  std::vector<GeneratedToken> tokens = beams_[b].tokens;
+  if (!ends(candidate.id)) tokens.push_back(told_token(candidate.id, {&logits_(beams_[b].row, 0), vocabulary_}, log_sums_[b], task_.likeliest));
+  return tokens;
+}
+
+GeneratedText Expansion::text_of(const Candidate& candidate) const {
+  GeneratedText text{.tokens = tokens_of(candidate), .ended = ends(candidate.id)};
+  if (const std::optional<GrammarMatcher>& grammar = beams_[candidate.beam].grammar) {
+    GrammarMatcher after = *grammar;
+    after.accept(candidate.id);
+    text.ended = text.ended ? after.ended() : after.may_end();
+  }
   return text;
 }
 
 Beam Expansion::grown(const Candidate& candidate, std::size_t row) const {
   const Beam& parent = beams_[candidate.beam];
-  Beam child{.tokens = text_of(candidate).tokens, .made = parent.made, .score = candidate.score, .samplers = parent.samplers.copy(), .row = row};
+  Beam child{.tokens = tokens_of(candidate), .made = parent.made, .score = candidate.score, .samplers = parent.samplers.copy(), .row = row};
   child.made.push_back(candidate.id);
   child.samplers.chosen(candidate.id, row_of(candidate.beam));
   if (parent.grammar) child.grammar.emplace(*parent.grammar).accept(candidate.id);

@@ -111,8 +111,11 @@ class Expansion {
   Candidate at(std::size_t beam, TokenId id) const { return {beam, id, sum(beam, static_cast<std::size_t>(id))}; }
 
   bool ends(TokenId id) const;
+  /// Whether a text is whole with a token: one that ends it, or the last of a grammar in a vocabulary that has none of these.
+  bool stops(const Candidate& candidate) const;
   /// What a beam and a token are, when the text ends with them or goes on. @param row  of the new text
   GeneratedText text_of(const Candidate& candidate) const;
+  std::vector<GeneratedToken> tokens_of(const Candidate& candidate) const;
   Beam grown(const Candidate& candidate, std::size_t row) const;
 
  private:

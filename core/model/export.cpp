@@ -24,12 +24,13 @@ namespace fs = std::filesystem;
 
 bool is_gguf(const Model& model) { return model.checkpoint->format == "gguf"; }
 
-/// The target must not be the source, nor stand there unless it may be replaced.
 bool names_gguf(const fs::path& path) {
-  std::string ending = path.extension().string();
-  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
-  return ending == ".gguf";
+  std::string name = path.filename().string();
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name.ends_with(".gguf");
 }
+
+/// The target must not be the source, nor stand there unless it may be replaced.
 
 void check_path(const Model& model, const ExportRequest& request) {
   std::error_code ignored;

@@ -47,7 +47,24 @@ ModelRunner ShortcutBench::runner(const Model& model) const {
   return {model, ops, kernel, plain, workspace, run};
 }
 
+void require_order(std::span<const ShortcutCall> calls) {
+  const auto layering = [](const ShortcutCall& call) { return call.shortcut().layering ? call.shortcut().layering(call) : Layering::none; };
+  const auto refuse = [](const ShortcutCall& first, const ShortcutCall& second, const std::string& hint) {
+    throw Error({"shortcut " + std::string(second.shortcut().name) + " behind " + std::string(first.shortcut().name), "products that it can change", "factors that stand in the place of the weights", hint}, Fault::usage);
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (layering(calls[j]) == Layering::instead && layering(calls[i]) != Layering::beside) refuse(calls[j], calls[i], "put it in front");
+      if (layering(calls[i]) == Layering::instead && layering(calls[j]) != Layering::none) {
+        throw Error({"shortcut " + std::string(calls[i].shortcut().name) + " behind " + std::string(calls[j].shortcut().name), "weights alone, which it takes apart", "products that are changed already",
+                     "leave one of them out, or merge the adapter"}, Fault::usage);
+      }
+    }
+  }
+}
+
 ShortcutReport apply_shortcuts(Model& model, std::span<const ShortcutCall> calls, const ShortcutBench& bench) {
+  require_order(calls);
   ShortcutReport report;
   for (const ShortcutCall& call : calls) {
     check_shortcut(model, call, bench.calibration_tokens());

@@ -25,6 +25,14 @@ struct ShortcutOption {
 
 struct Shortcut;
 
+/// What a shortcut puts over the arithmetic, besides what it changes in the weights.
+enum class Layering {
+  none,
+  beside,   ///< terms that are added to products of the weights as they are then
+  around,   ///< products of the weights as they are then, done otherwise
+  instead,  ///< products of its own: what the weights are no longer matters
+};
+
 /// A word of a variant: a shortcut and the values of its keys, all of them known.
 class ShortcutCall {
  public:
@@ -68,6 +76,7 @@ struct ShortcutReport {
   std::vector<MatrixChange> matrices;
   std::vector<std::string> notes;  ///< what a user must know: fallbacks, what was left alone
   std::vector<OpsLayer> layers;    ///< innermost first
+  std::ptrdiff_t bytes_beside = 0; ///< of what layers multiply with, less those of weights that nobody multiplies any more
 };
 
 /// Tokens that shortcuts learn from.
@@ -103,6 +112,8 @@ struct Shortcut {
   /// The word of a change of the same size that chooses at random by the seed, which a study judges this one against (a random mask of the
   /// same sparsity, random heads). Null: Gaussian noise as large, matrix by matrix.
   std::string (*control)(const ShortcutCall& call) = nullptr;
+  /// Null: none.
+  Layering (*layering)(const ShortcutCall& call) = nullptr;
 };
 
 std::span<const Shortcut* const> all_shortcuts();
@@ -114,6 +125,9 @@ std::string spelled(std::span<const ShortcutCall> calls);
 /// Whether a shortcut can be applied to a model. @param calibration_tokens  of the text that it would learn from; 0: there is none
 /// @throws Error where it cannot, or the text is missing or too short
 void check_shortcut(const Model& model, const ShortcutCall& call, std::size_t calibration_tokens);
+
+/// Whether each would have an effect behind the ones before it. @throws Error (usage) naming the first that would not
+void require_order(std::span<const ShortcutCall> calls);
 
 /// Applies one after the other, each checked first; weights share the bytes of `model` where nothing changed.
 /// @throws Error where one cannot be applied, or its calibration text is missing or too short

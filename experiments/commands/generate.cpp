@@ -159,7 +159,7 @@ class Generation {
     for (std::size_t i = 0; i < items_.size(); ++i) finish(items_[i], results_[i]);
     recording_->finish();
     print();
-    tell_cut();
+    tell_lacks();
   }
 
  private:
@@ -213,11 +213,15 @@ class Generation {
     return options_.texts == 1 ? texts.items().front() : Json::object().set("texts", texts);
   }
 
-  /// A grammar's text that was cut is of little use, and nothing else shows it.
-  void tell_cut() const {
+  /// What nothing else shows: texts that were not found, and a grammar's text that was cut, which is of little use.
+  void tell_lacks() const {
+    if (options_.common.quiet) return;
+    for (std::size_t i = 0; i < results_.size(); ++i) {
+      if (results_[i].size() < options_.texts) std::fprintf(stderr, "vitrine: %zu of %zu texts of prompt %zu: no other is allowed\n", results_[i].size(), options_.texts, i + 1);
+    }
     std::size_t cut = 0;
     for (const auto& texts : results_) cut += static_cast<std::size_t>(std::ranges::count(texts, false, &GeneratedText::ended));
-    if (grammar_ && cut > 0 && !options_.common.quiet) std::fprintf(stderr, "vitrine: %zu of the texts met --max-tokens or the end of the context before their grammar's end\n", cut);
+    if (grammar_ && cut > 0) std::fprintf(stderr, "vitrine: %zu of the texts met --max-tokens or the end of the context before their grammar's end\n", cut);
   }
 
   Json timings() const {

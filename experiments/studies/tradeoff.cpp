@@ -226,7 +226,7 @@ class Tradeoff {
 
   void measure(std::unique_ptr<Variant> variant, const std::string& control) {
     Row row{.spec = variant->spec(), .control = control};
-    row.weights_bytes = variant->model().weights.bytes();
+    row.weights_bytes = variant->model().weights.bytes() + static_cast<std::size_t>(variant->report().bytes_beside);
     row.kv_bytes_per_token = kv_bytes_per_token(variant->model().spec, row.spec.kv_format);
     row.comparable_heads = has_same_heads(variant->model().spec, session_.model().spec);
     if (!row.comparable_heads) notes_.push_back(row.spec.name + ": attention is not comparable, its heads are not those of the reference.");

@@ -113,6 +113,24 @@ TEST_F(Generate, AGrammarIsFollowedToItsEnd) {
   EXPECT_FALSE(json("--text 'abc' --max-tokens 1 --grammar " + grammar)["ended"].boolean());
 }
 
+/// Beams say as the plain search does whether a grammar's text is whole.
+TEST_F(Generate, BeamsEndWithTheirGrammar) {
+  const std::string grammar = model.write("ab.gbnf", "root ::= \"a\"? \"ab\" \",\"\n");
+  const Json whole = json("--text 'abc' --max-tokens 6 --beams 2 --grammar " + grammar);
+  EXPECT_TRUE(whole["ended"].boolean()) << whole.dump();
+  EXPECT_FALSE(json("--text 'abc' --max-tokens 1 --beams 2 --grammar " + grammar)["ended"].boolean());
+}
+
+/// As in transformers, whose last token is forced behind the first.
+TEST_F(Generate, TheForcedLastTokenWins) {
+  EXPECT_EQ(json("--text 'abc' --max-tokens 1 --forced-first 0 --forced-last 5")["tokens"].items().at(0)["id"].integer(), 5);
+}
+
+TEST_F(Generate, AnEmptyTextIsOne) {
+  const Json scored = parse_json(run(std::string(VITRINE_PROGRAM) + " tokenize " + model.path() + " --text= --json --quiet").out, "tokenize");
+  EXPECT_LE(scored["tokens"].items().size(), 1u);
+}
+
 TEST_F(Generate, WhatWouldNotBeFollowedIsRefused) {
   expect_refused("--text a --n 3", "--n 3: expected tokens that are drawn");
   expect_refused("--text a --temperature 0 --top-p 0.5", "--top-p: expected tokens that are drawn");

@@ -176,6 +176,18 @@ TEST_F(Surgery, WhatWouldNotBeHeardIsRefused) {
   }
 }
 
+/// Behind factors that stand in the place of the weights nothing else has an effect.
+TEST_F(Surgery, ShortcutsWithoutEffectAreRefused) {
+  const std::string model = model_.path();
+  for (const std::string words : {"svd:rank=2+magnitude", "svd:rank=2+rtn:bits=4,group=0", "activation_int8+svd:rank=2"}) {
+    const Answer answer = vitrine("score " + model + " --text 'abc ab' --apply " + words);
+    EXPECT_EQ(answer.code, 2) << words;
+    EXPECT_THAT(answer.out, HasSubstr(" behind ")) << words;
+  }
+  EXPECT_EQ(vitrine("study tradeoff " + model + " --variant a=svd:rank=2+magnitude -o " + out("s")).code, 2);
+  EXPECT_NE(sum(model, "--apply magnitude+svd:rank=2"), sum(model, "--apply svd:rank=2"));
+}
+
 TEST_F(Surgery, InfoTellsWhatWasDoneToAFile) {
   ASSERT_EQ(vitrine("prune " + model_.path() + " --method magnitude --no-price -o " + out("half.gguf")).code, 0);
   const Json history = json("info " + out("half.gguf"))["history"];

@@ -197,6 +197,7 @@ void GrammarMatcher::accept(TokenId token) {
 
 bool GrammarMatcher::may_end() const { return shared_->automaton.may_end(state_); }
 bool GrammarMatcher::must_end() const { return may_end() && !shared_->automaton.goes_on(state_); }
+bool GrammarMatcher::knows_ends() const { return !shared_->vocabulary().ends().empty(); }
 std::size_t GrammarMatcher::bytes_to_end() const { return ended_ ? 0 : shared_->automaton.distance_to_end(state_); }
 
 std::size_t GrammarMatcher::mask(std::span<float> logits) const {

@@ -32,6 +32,8 @@ class GrammarMatcher {
   bool ended() const { return ended_; }
   /// Whether nothing but an end can follow.
   bool must_end() const;
+  /// Whether the vocabulary has a token that says the end of a text.
+  bool knows_ends() const;
   /// Sets the logits of tokens that may not come next to -infinity.
   /// @param logits  [vocabulary], or longer: what is behind the vocabulary is refused
   /// @return how many may come next; 0 where the vocabulary cannot say what the grammar wants

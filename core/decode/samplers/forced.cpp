@@ -16,7 +16,7 @@ class Forced : public Sampler {
   Forced(std::optional<TokenId> first, std::optional<TokenId> last, std::size_t most) : first_(first), last_(last), most_(most) {}
   void apply(std::span<float> scores, const TextSoFar& text) override {
     const std::size_t made = text.made.size();
-    const std::optional<TokenId> forced = made == 0 && first_ ? first_ : made + 1 == most_ ? last_ : std::nullopt;
+    const std::optional<TokenId> forced = made + 1 == most_ && last_ ? last_ : made == 0 ? first_ : std::nullopt;
     if (!forced) return;
     std::fill(scores.begin(), scores.end(), never_chosen);
     scores[static_cast<std::size_t>(*forced)] = 0.0f;  // whatever else forbids it

@@ -21,6 +21,12 @@ struct Biased {
   throw Error({"--logit-bias", expected, quoted(word, 60), ""}, Fault::usage);
 }
 
+std::vector<TokenId> encoded(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<TokenId> ids;
+  for (const Token& token : tokenizer.encode(text, {.add_special = false})) ids.push_back(token.id);
+  return ids;
+}
+
 Biased parse(const std::string& word, const SamplerModel& model) {
   const std::size_t equals = word.rfind('=');
   Biased result{{}, 0, 0.0f};
@@ -37,7 +43,12 @@ Biased parse(const std::string& word, const SamplerModel& model) {
   }
   if (key.size() >= 2 && key.front() == '"' && key.back() == '"') key = key.substr(1, key.size() - 2);
   if (!model.tokenizer) refuse(word, "ID=VALUE: the model has no tokenizer");
-  for (const Token& token : model.tokenizer->encode(key, {.add_special = false})) result.before.push_back(token.id);
+  result.before = encoded(*model.tokenizer, key);
+  // Where the tokenizer puts a space before a text, the one that is said is not the text's second.
+  if (key.starts_with(' ')) {
+    std::vector<TokenId> without = encoded(*model.tokenizer, key.substr(1));
+    if (!without.empty() && without.size() < result.before.size()) result.before = std::move(without);
+  }
   if (result.before.empty()) refuse(word, "a text of at least one token");
   result.id = result.before.back();
   result.before.pop_back();

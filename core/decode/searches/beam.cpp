@@ -33,7 +33,7 @@ std::vector<GeneratedText> beam_search(NextScores& model, const BeamTask& task) 
     const bool last = length == task.max_tokens;
     std::vector<Candidate> going;
     for (std::size_t rank = 0; rank < candidates.size(); ++rank) {
-      const bool stops = last || expansion.ends(candidates[rank].id);
+      const bool stops = last || expansion.stops(candidates[rank]);
       if (stops && rank < settings.beams) complete.add(expansion.text_of(candidates[rank]), candidates[rank].score, length);
       if (!stops && going.size() < settings.beams) going.push_back(candidates[rank]);
     }

@@ -195,8 +195,13 @@ std::vector<GeneratedText> constrained_beam_search(NextScores& model, const Beam
     std::vector<Candidate> going;
     for (std::size_t rank = 0; rank < candidates.size() && going.size() < settings.beams; ++rank) {
       const Candidate& candidate = candidates[rank];
-      if (!expansion.ends(candidate.id)) going.push_back(candidate);
-      else if (rank < settings.beams && progress[candidate.beam].complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
+      if (!expansion.stops(candidate)) {
+        going.push_back(candidate);
+        continue;
+      }
+      Progress then = progress[candidate.beam];
+      if (!expansion.ends(candidate.id)) then.add(candidate.id);
+      if (rank < settings.beams && then.complete()) complete.add(expansion.text_of(candidate), candidate.score, length);
     }
     going = allocate(expansion, progress, going);
     if (task.on_step) task.on_step(length);

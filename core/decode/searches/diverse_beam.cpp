@@ -30,7 +30,7 @@ void step(Group& group, std::size_t size, std::size_t length, const BeamTask& ta
   const std::size_t count = candidates_of(size, task);
   const std::vector<Candidate> candidates = task.draws_tokens ? group.expansion.drawn(count) : group.expansion.best(count);
   for (std::size_t rank = 0; rank < candidates.size() && group.going.size() < size; ++rank) {
-    if (!group.expansion.ends(candidates[rank].id)) group.going.push_back(candidates[rank]);
+    if (!group.expansion.stops(candidates[rank])) group.going.push_back(candidates[rank]);
     else if (rank < size) group.complete.add(group.expansion.text_of(candidates[rank]), candidates[rank].score, length);
   }
   for (const Candidate& candidate : group.going) ++taken[candidate.id];

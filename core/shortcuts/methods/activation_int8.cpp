@@ -67,7 +67,7 @@ void apply(Model& model, const ShortcutCall&, const ShortcutBench& bench, Shortc
 
 const Shortcut& shortcut_activation_int8() {
   static const Shortcut shortcut{"activation_int8", "8 bits for both factors of the blocks' products: a scale a token, a scale a row of weights", "Xiao et al. 2022, arXiv:2211.10438 (W8A8, per token and channel)",
-                                 "activation_int8", {}, nullptr, nullptr, apply};
+                                 "activation_int8", {}, nullptr, nullptr, apply, nullptr, [](const ShortcutCall&) { return Layering::around; }};
   return shortcut;
 }
 

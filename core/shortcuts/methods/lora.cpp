@@ -38,6 +38,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
   for (const BiasChange& change : adapter.biases) model.weights.put(change.key, change.bias);
   report.notes.push_back("adapter of " + std::to_string(adapter.changes.size()) + " matrices, " + std::to_string(adapter.bytes) + " bytes" +
                          (adapter.base.empty() ? "" : ", made for " + quoted(adapter.base)));
+  if (!call.flag("merged")) report.bytes_beside += static_cast<std::ptrdiff_t>(adapter.bytes);
   if (!call.flag("merged")) return report.layers.push_back(beside(std::move(adapter), strength));
   for (std::size_t i = 0; i < adapter.changes.size(); ++i) {
     const LowRankChange& change = adapter.changes[i];
@@ -52,7 +53,7 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
 const Shortcut& shortcut_lora() {
   static const Shortcut shortcut{"lora", "adds an adapter of PEFT, merged into the weights or computed beside them", "Hu et al. 2021, arXiv:2106.09685", "lora:adapter=adapter_folder",
                                  {{"adapter", "folder with adapter_config.json", ""}, {"scale", "times the adapter's own scale", "1"}, {"merged", "yes or no: two small products beside each large one", "yes"}},
-                                 nullptr, check, apply};
+                                 nullptr, check, apply, nullptr, [](const ShortcutCall& call) { return call.flag("merged") ? Layering::none : Layering::beside; }};
   return shortcut;
 }
 

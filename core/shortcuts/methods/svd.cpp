@@ -106,7 +106,10 @@ void apply(Model& model, const ShortcutCall& call, const ShortcutBench& bench, S
     terms.emplace(key, std::move(term));
   }, report);
   const std::size_t first = report.matrices.size() - bytes.size();
-  for (std::size_t i = 0; i < bytes.size(); ++i) report.matrices[first + i].bytes_after = bytes[i];
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    report.bytes_beside += static_cast<std::ptrdiff_t>(bytes[i]) - static_cast<std::ptrdiff_t>(report.matrices[first + i].bytes_after);
+    report.matrices[first + i].bytes_after = bytes[i];
+  }
   report.layers.push_back(low_rank_layer(std::move(terms)));
 }
 
@@ -120,7 +123,7 @@ std::size_t least_tokens(const ShortcutCall& call, const Model& model) {
 const Shortcut& shortcut_svd() {
   static const Shortcut shortcut{"svd", "each matrix as two factors of low rank, the closest by its numbers or by what it puts out", "Eckart & Young 1936; whitened as in Wang et al. 2024, arXiv:2403.07378", "svd:share=0.5",
                                  {{"rank", "of every matrix", "", true}, {"share", "of the bytes, which says the rank", "0.5"}, {"weighted", "none, columns (root mean squares of the inputs) or gram (their Cholesky factor)", "none"}},
-                                 least_tokens, check, apply};
+                                 least_tokens, check, apply, nullptr, [](const ShortcutCall&) { return Layering::instead; }};
   return shortcut;
 }
 
