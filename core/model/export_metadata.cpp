@@ -92,7 +92,7 @@ const Translation& translation_for(const Model& model, bool gguf) {
     if (gguf || translation->config) known.push_back(gguf ? translation->architecture : translation->gguf);
   }
   std::ranges::sort(known);
-  known.erase(std::ranges::unique(known).begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());  // Clang 14 has no ranges::unique
   throw Error({model.path.string(), std::string(gguf ? "a family that GGUF has: " : "a GGUF of ") + joined(known), quoted(gguf ? model.spec.architecture : family),
                gguf ? "a folder (safetensors) holds any family" : ""});
 }

@@ -124,7 +124,7 @@ std::uint64_t GrammarAutomaton::hash_of(std::span<const Pair> pairs) {
 
 std::uint32_t GrammarAutomaton::intern(std::vector<Pair>& pairs) {
   std::ranges::sort(pairs);
-  pairs.erase(std::ranges::unique(pairs).begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   if (pairs.empty()) return 0;
   std::size_t slot = hash_of(pairs) & (buckets_.size() - 1);
   for (; buckets_[slot] != 0; slot = (slot + 1) & (buckets_.size() - 1)) {

@@ -12,5 +12,9 @@ TEST(Quoted, NothingThatATerminalObeysIsLeft) {
   EXPECT_EQ(vitrine::quoted(std::string_view("abcdef"), 3), "'abc...'");
 }
 
+TEST(Errors, AreOneLineWhateverAFileSays) {
+  EXPECT_STREQ(Error({"a\nb", "c", "d\x1b[2J", ""}).what(), "a\\x0ab: expected c, found d\\x1b[2J");
+}
+
 }  // namespace
 }  // namespace vitrine
