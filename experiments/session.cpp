@@ -393,12 +393,6 @@ std::vector<std::int32_t> types_of(const Model& model, const InputText& input) {
   return types;
 }
 
-std::vector<TokenId> ids_of(std::span<const Token> tokens) {
-  std::vector<TokenId> ids;
-  for (const Token& token : tokens) ids.push_back(token.id);
-  return ids;
-}
-
 std::string printable(std::string_view bytes) {
   const std::string safe = quoted(bytes, bytes.size());
   return safe.substr(1, safe.size() - 2);

@@ -11,6 +11,7 @@
 #include "core/model/forward.h"
 #include "core/model/model_runner.h"
 #include "core/model/resident.h"
+#include "core/text/token_ids.h"
 #include "experiments/calibration_text.h"
 #include "experiments/layered_ops.h"
 #include "experiments/texts.h"
@@ -161,7 +162,6 @@ void cancel_on_interrupt(Run& run);
 Run::Report progress_bar(bool quiet);
 /// @throws Error (usage) where the number is absurd
 std::size_t checked_threads(std::size_t threads);
-std::vector<TokenId> ids_of(std::span<const Token> tokens);
 /// Types of a text's tokens for a model that reads them; empty for other models, and for ids, which say none.
 std::vector<std::int32_t> types_of(const Model& model, const InputText& input);
 /// A token's text for people: invalid UTF-8 and control characters escaped.

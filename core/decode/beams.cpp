@@ -133,13 +133,16 @@ std::vector<Candidate> Expansion::drawn(std::size_t count) const {
   return drawn;
 }
 
+std::optional<GrammarMatcher> Expansion::grammar_behind(const Candidate& candidate) const {
+  std::optional<GrammarMatcher> grammar = beams_[candidate.beam].grammar;
+  if (grammar) grammar->accept(candidate.id);
+  return grammar;
+}
+
 bool Expansion::stops(const Candidate& candidate) const {
   if (ends(candidate.id)) return true;
   const std::optional<GrammarMatcher>& grammar = beams_[candidate.beam].grammar;
-  if (!grammar || grammar->knows_ends()) return false;
-  GrammarMatcher after = *grammar;
-  after.accept(candidate.id);
-  return after.must_end();
+  return grammar && !grammar->knows_ends() && grammar_behind(candidate)->must_end();
 }
 
 std::vector<GeneratedToken> Expansion::tokens_of(const Candidate& candidate) const {
@@ -151,20 +154,15 @@ std::vector<GeneratedToken> Expansion::tokens_of(const Candidate& candidate) con
 
 GeneratedText Expansion::text_of(const Candidate& candidate) const {
   GeneratedText text{.tokens = tokens_of(candidate), .ended = ends(candidate.id)};
-  if (const std::optional<GrammarMatcher>& grammar = beams_[candidate.beam].grammar) {
-    GrammarMatcher after = *grammar;
-    after.accept(candidate.id);
-    text.ended = text.ended ? after.ended() : after.may_end();
-  }
+  if (const std::optional<GrammarMatcher> grammar = grammar_behind(candidate)) text.ended = text.ended ? grammar->ended() : grammar->may_end();
   return text;
 }
 
 Beam Expansion::grown(const Candidate& candidate, std::size_t row) const {
   const Beam& parent = beams_[candidate.beam];
-  Beam child{.tokens = tokens_of(candidate), .made = parent.made, .score = candidate.score, .samplers = parent.samplers.copy(), .row = row};
+  Beam child{.tokens = tokens_of(candidate), .made = parent.made, .score = candidate.score, .samplers = parent.samplers.copy(), .grammar = grammar_behind(candidate), .row = row};
   child.made.push_back(candidate.id);
   child.samplers.chosen(candidate.id, row_of(candidate.beam));
-  if (parent.grammar) child.grammar.emplace(*parent.grammar).accept(candidate.id);
   return child;
 }
 

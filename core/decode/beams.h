@@ -119,6 +119,8 @@ class Expansion {
   Beam grown(const Candidate& candidate, std::size_t row) const;
 
  private:
+  /// A beam's grammar behind the token; none where it follows none.
+  std::optional<GrammarMatcher> grammar_behind(const Candidate& candidate) const;
   double sum(std::size_t beam, std::size_t id) const { return beams_[beam].score + scores_[beam * vocabulary_ + id]; }
   std::span<const float> row_of(std::size_t beam) const { return {scores_.data() + beam * vocabulary_, vocabulary_}; }
 

@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "core/decode/said.h"
 #include "core/decode/scores.h"
+#include "core/text/token_ids.h"
 
 namespace vitrine {
 namespace {
@@ -12,11 +13,7 @@ const DecodeOption ids_option{.name = "bad-ids", .summary = "token ids that are 
 
 using Ids = std::vector<TokenId>;
 
-Ids encoded(const Tokenizer& tokenizer, const std::string& text) {
-  Ids ids;
-  for (const Token& token : tokenizer.encode(text, {.add_special = false})) ids.push_back(token.id);
-  return ids;
-}
+Ids encoded(const Tokenizer& tokenizer, const std::string& text) { return ids_of(tokenizer.encode(text, {.add_special = false})); }
 
 class BadWords : public Sampler {
  public:

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/decode/said.h"
 #include "core/decode/scores.h"
+#include "core/text/token_ids.h"
 
 namespace vitrine {
 namespace {
@@ -19,12 +20,6 @@ struct Biased {
 
 [[noreturn]] void refuse(const std::string& word, const std::string& expected) {
   throw Error({"--logit-bias", expected, quoted(word, 60), ""}, Fault::usage);
-}
-
-std::vector<TokenId> encoded(const Tokenizer& tokenizer, const std::string& text) {
-  std::vector<TokenId> ids;
-  for (const Token& token : tokenizer.encode(text, {.add_special = false})) ids.push_back(token.id);
-  return ids;
 }
 
 Biased parse(const std::string& word, const SamplerModel& model) {
@@ -43,10 +38,11 @@ Biased parse(const std::string& word, const SamplerModel& model) {
   }
   if (key.size() >= 2 && key.front() == '"' && key.back() == '"') key = key.substr(1, key.size() - 2);
   if (!model.tokenizer) refuse(word, "ID=VALUE: the model has no tokenizer");
-  result.before = encoded(*model.tokenizer, key);
+  const auto encoded = [&](std::string_view text) { return ids_of(model.tokenizer->encode(text, {.add_special = false})); };
+  result.before = encoded(key);
   // Where the tokenizer puts a space before a text, the one that is said is not the text's second.
   if (key.starts_with(' ')) {
-    std::vector<TokenId> without = encoded(*model.tokenizer, key.substr(1));
+    std::vector<TokenId> without = encoded(std::string_view(key).substr(1));
     if (!without.empty() && without.size() < result.before.size()) result.before = std::move(without);
   }
   if (result.before.empty()) refuse(word, "a text of at least one token");

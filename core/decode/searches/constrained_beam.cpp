@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/decode/beams.h"
+#include "core/text/token_ids.h"
 
 namespace vitrine {
 namespace {
@@ -112,11 +113,7 @@ std::vector<Wanted> wanted_of(const BeamTask& task) {
   std::vector<Wanted> all;
   for (const std::string& words : task.values.texts(force_words)) {
     if (!task.tokenizer) throw Error({"--force-words", "a model with a tokenizer", "none", "use --force-ids"}, Fault::usage);
-    all.push_back(read_wanted(words, [&](std::string_view phrase) {
-      Phrase ids;
-      for (const Token& token : task.tokenizer->encode(phrase, {.add_special = false, .parse_special = false})) ids.push_back(token.id);
-      return ids;
-    }));
+    all.push_back(read_wanted(words, [&](std::string_view phrase) { return ids_of(task.tokenizer->encode(phrase, {.add_special = false, .parse_special = false})); }));
     require_distinct(all.back(), "--force-words", words);
   }
   for (const std::string& words : task.values.texts(force_ids)) {

@@ -1,5 +1,6 @@
 #include "core/base/error.h"
 #include "core/decode/growing_text.h"
+#include "core/text/token_ids.h"
 
 namespace vitrine {
 namespace {
@@ -12,8 +13,7 @@ std::vector<TokenId> negative_of(const SearchProblem& problem) {
   for (const std::string& words : problem.values.texts(negative_ids)) return token_ids_of(negative_ids, words, problem.context.model.spec.vocabulary);
   for (const std::string& words : problem.values.texts(negative_text)) {
     if (!problem.tokenizer) throw Error({"--negative-text", "a model with a tokenizer", "none", "use --negative-ids"}, Fault::usage);
-    std::vector<TokenId> ids;
-    for (const Token& token : problem.tokenizer->encode(words, {})) ids.push_back(token.id);
+    std::vector<TokenId> ids = ids_of(problem.tokenizer->encode(words, {}));
     if (!ids.empty()) return ids;
     throw Error({"--negative-text", "at least one token", "none", ""}, Fault::usage);
   }
