@@ -31,7 +31,6 @@ bool names_gguf(const fs::path& path) {
 }
 
 /// The target must not be the source, nor stand there unless it may be replaced.
-
 void check_path(const Model& model, const ExportRequest& request) {
   std::error_code ignored;
   const std::string where = request.path.string();
